@@ -1,0 +1,34 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// algorithms are all that a file may name (RFC 7518 §3.1, RFC 8037 §3.1).
+func algorithms() []string {
+	return []string{
+		"HS256", "HS384", "HS512",
+		"RS256", "RS384", "RS512",
+		"PS256", "PS384", "PS512",
+		"ES256", "ES384", "ES512",
+		"EdDSA",
+	}
+}
+
+// symmetric algorithms share one secret between signer and verifier (RFC 7518 §3.2).
+func symmetric(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
+
+func algorithm(d *document, n *node) (string, bool) {
+	s, _ := n.value.(string)
+	known := algorithms()
+	switch {
+	case slices.Contains(known, s):
+		return s, true
+	case strings.EqualFold(s, "none"):
+		d.errorf(n, "must not be %q: tokens without a signature are never accepted (RFC 8725 §3.2)", s)
+	default:
+		d.errorf(n, "must be %s, found %s%s", alternatives(known), n.found(), didYouMean(s, known...))
+	}
+	return "", false
+}

@@ -1,0 +1,173 @@
+// Package config turns jwt.json into a Config, or into all the problems that the file has.
+//
+// It knows the format and nothing else: it opens no connection and reads no key. Values that stand outside the file
+// (environment variables, secret files) are resolved here, so that a missing one is reported with its JSON path.
+//
+// Locate finds the file, Load reads it; format.go lists its keys.
+package config
+
+import "time"
+
+// Mode says where the verification keys come from (`$.mode`).
+type Mode string
+
+// The modes that `$.mode` accepts.
+const (
+	ModeJWKS  Mode = "jwks"
+	ModeLocal Mode = "local"
+)
+
+// Config is a valid jwt.json, with every default filled in.
+type Config struct {
+	// File is the absolute path of the file that was read.
+	File string
+	// Algorithms are the signature algorithms (RFC 7518 §3.1, RFC 8037) a token may use, at least one, all
+	// symmetric (HS…) or all asymmetric.
+	Algorithms []string
+	Mode       Mode
+	// LazyConnect skips the probe of the endpoints at start-up.
+	LazyConnect bool
+	// JWKS is set in mode jwks, and zero in any other.
+	JWKS JWKS
+	// Local is set in mode local: an HMAC secret or a public key in PEM. Never log it.
+	Local Secret
+	// Common holds the checks and identity rules of every mode.
+	Common Common
+	// Revocation is nil where the file asks for none.
+	Revocation *Revocation
+	// TLS is how endpoints of the identity provider are reached over https.
+	TLS TLS
+}
+
+// defaults is what an absent key means.
+func defaults() *Config {
+	return &Config{
+		JWKS: JWKS{
+			Timeout:  10 * time.Second,
+			MaxBlock: 250 * time.Millisecond,
+			Cache:    JWKSCache{TTL: time.Minute},
+		},
+		Common: Common{
+			ValidateExpiration: true,
+			OnMismatch:         MismatchRewrite,
+			UsernameClaim:      "sub",
+			ClientIDClaim:      "sub",
+			KickExpired:        true,
+			KickWithWill:       true,
+			OnNonToken:         NonTokenDefer,
+			MaxTokenBytes:      16384,
+		},
+		Revocation: &Revocation{Timeout: 10 * time.Second},
+	}
+}
+
+// JWKS is `$.options.modes.jwks`: exactly one of URI and FilePath is set.
+type JWKS struct {
+	URI      string
+	FilePath string // absolute
+	// Timeout of one fetch, 1 ms to 24 h; default 10 s.
+	Timeout time.Duration
+	// MaxBlock is the longest that a broker callback waits for a fresh set, 0 to 10 s; default 250 ms.
+	MaxBlock time.Duration
+	Cache    JWKSCache
+}
+
+// JWKSCache is `$.options.modes.jwks.cache`.
+type JWKSCache struct {
+	// Enabled false reads the set anew for every login.
+	Enabled bool
+	// TTL is how long a fetched set serves, 0 to 30 days; default 60 s.
+	TTL time.Duration
+	// RespectCacheHeaders lets the answer's HTTP cache headers (RFC 9111) win over TTL.
+	RespectCacheHeaders bool
+}
+
+// Mismatch says what becomes of an identity that differs from what the client sent
+// (`$.options.common.onSubjectMismatch`).
+type Mismatch string
+
+// The two readings of match…ToSubject.
+const (
+	MismatchRewrite Mismatch = "rewrite"
+	MismatchDeny    Mismatch = "deny"
+)
+
+// NonToken says what becomes of a password that is no token (`$.options.common.onNonToken`).
+type NonToken string
+
+// What `$.options.common.onNonToken` accepts.
+const (
+	NonTokenDefer NonToken = "defer"
+	NonTokenDeny  NonToken = "deny"
+)
+
+// Common is `$.options.common`.
+type Common struct {
+	// Issuer is the required `iss` (RFC 7519 §4.1.1), compared exactly; empty checks nothing.
+	Issuer string
+	// Audience: the token's `aud` must hold one of them; empty checks nothing.
+	Audience []string
+	// RequiredClaims maps a dotted path to the values of which the claim must have one.
+	RequiredClaims []RequiredClaim
+	// RequiredScopes must all be in `scope` or `scp`.
+	RequiredScopes []string
+	// TokenType are the accepted `typ` headers (RFC 8725 §3.11), without "application/", compared without case.
+	TokenType []string
+	// ValidateExpiration false accepts expired tokens and switches the kicks off. Default true.
+	ValidateExpiration bool
+	// RequireExpiration refuses tokens without `exp`. Default: KickExpired.
+	RequireExpiration bool
+	// Leeway is the clock skew granted to exp, nbf and iat, 0 to 1 h. Default 0.
+	Leeway time.Duration
+	// MatchUsername and MatchClientID tie the MQTT identity to the mapped claim.
+	MatchUsername, MatchClientID bool
+	// OnMismatch: rewrite (default) or deny.
+	OnMismatch Mismatch
+	// UsernameClaim and ClientIDClaim are the dotted paths of the mapped claims. Default "sub".
+	UsernameClaim, ClientIDClaim string
+	// AllowSlash admits identities that hold '/'.
+	AllowSlash bool
+	// KickExpired disconnects a client when its token expires. Default true; false where ValidateExpiration is.
+	KickExpired bool
+	// KickWithWill publishes the will when doing so. Default true.
+	KickWithWill bool
+	// OnNonToken: defer (default) or deny.
+	OnNonToken NonToken
+	// AllowWeakKeys admits RSA keys under 2048 bits and HMAC secrets shorter than the hash.
+	AllowWeakKeys bool
+	// MaxTokenBytes: longer passwords are refused unread; 64 to 65535, the longest that MQTT can carry. Default 16384.
+	MaxTokenBytes int
+}
+
+// RequiredClaim is one entry of `$.options.common.requiredClaims`.
+type RequiredClaim struct {
+	// Path is dotted and never empty: "realm_access.roles" reaches into nested objects; a claim whose own name holds the whole
+	// path (such as "https://example.com/role") is found first.
+	Path string
+	// Values are, at least one, JSON strings, numbers (json.Number) or booleans; the claim, or an element of it where it is an
+	// array, must equal one of them.
+	Values []any
+}
+
+// Revocation is `$.options.revocation`.
+type Revocation struct {
+	// Timeout of one request, 1 ms to 24 h; default 10 s.
+	Timeout       time.Duration
+	Introspection Introspection
+}
+
+// Introspection is `$.options.revocation.introspection` (RFC 7662).
+type Introspection struct {
+	URI          string
+	ClientID     string
+	ClientSecret Secret
+	// TokenTypeHint adds token_type_hint=access_token (RFC 7662 §2.1).
+	TokenTypeHint bool
+}
+
+// TLS is `$.options.tls`. Paths are absolute; empty means the system's roots and no client certificate.
+type TLS struct {
+	CAFile, CertFile, KeyFile string
+	// InsecureSkipVerify switches verification off; a warning at every start says so.
+	InsecureSkipVerify bool
+}

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// document is one file while it is being read.
+type document struct {
+	source
+	// dir is where relative paths in the file start.
+	dir string
+	// nodes holds the values of known keys, and the sections on the way to them, by path.
+	nodes    map[string]*node
+	problems Problems
+}
+
+// config reads the whole file; the result is of use only where no error was found.
+func (d *document) config() *Config {
+	root := d.parse()
+	if root == nil {
+		return nil
+	}
+	if _, ok := root.value.(object); !ok {
+		d.errorf(root, "must be a JSON object, found %s", root.found())
+		return nil
+	}
+	c := defaults()
+	format := keys(c)
+	d.nodes = map[string]*node{root.path: root}
+	d.index(root, format, unused(root))
+	for _, k := range format {
+		if n := d.nodes[k.path]; n != nil {
+			k.read(d, n)
+		}
+	}
+	d.check(c)
+	return c
+}
+
+// index remembers the values of known keys below n, and reports the unknown ones.
+func (d *document) index(n *node, format []key, unused map[string]string) {
+	for _, m := range n.value.(object) {
+		_, inObject := m.value.(object)
+		switch {
+		case unused[m.path] != "":
+			d.warnAt(m.offset, m.path, "%s", unused[m.path])
+		case slices.ContainsFunc(format, func(k key) bool { return k.path == m.path }):
+			d.nodes[m.path] = m.node
+		case slices.ContainsFunc(format, func(k key) bool { return strings.HasPrefix(k.path, m.path+".") }):
+			d.nodes[m.path] = m.node
+			if inObject {
+				d.index(m.node, format, unused)
+			} else {
+				d.errorf(m.node, "must be an object, found %s", m.found())
+			}
+		default:
+			d.warnAt(m.offset, m.path, "is no known key and has no effect%s", suggest(n.path, m.name, format))
+		}
+	}
+}
+
+// has says whether the file holds a value, good or bad, at path.
+func (d *document) has(path string) bool { return d.nodes[path] != nil }
+
+// missing reports what should stand at path, at the section that should hold it. A section that is no object has been
+// reported already and could hold nothing.
+func (d *document) missing(path, format string, args ...any) {
+	section := path
+	for d.nodes[section] == nil {
+		section = parent(section)
+	}
+	n := d.nodes[section]
+	if _, ok := n.value.(object); ok {
+		d.errorAt(n.offset, path, format, args...)
+	}
+}
+
+func (d *document) errorf(n *node, format string, args ...any) {
+	d.errorAt(n.offset, n.path, format, args...)
+}
+
+func (d *document) warnf(n *node, format string, args ...any) {
+	d.warnAt(n.offset, n.path, format, args...)
+}
+
+func (d *document) errorAt(offset int, path, format string, args ...any) {
+	d.report(SeverityError, offset, path, format, args...)
+}
+
+func (d *document) warnAt(offset int, path, format string, args ...any) {
+	d.report(SeverityWarning, offset, path, format, args...)
+}
+
+func (d *document) report(s Severity, offset int, path, format string, args ...any) {
+	line, column := d.position(offset)
+	d.problems = append(d.problems, Problem{path, line, column, s, fmt.Sprintf(format, args...)})
+}
+
+// suggest names the key that an unknown one was probably meant to be: a similar one in the same section, else the
+// nearest place where a key of that name belongs.
+func suggest(section, name string, format []key) string {
+	var siblings []string
+	for _, k := range format {
+		if rest, ok := strings.CutPrefix(k.path, section+"."); ok {
+			sibling, _, _ := strings.Cut(rest, ".")
+			siblings = append(siblings, sibling)
+		}
+	}
+	if hint := didYouMean(name, siblings...); hint != "" {
+		return hint
+	}
+	var place string
+	for _, k := range format {
+		if strings.EqualFold(base(k.path), name) && (place == "" || shared(k.path, section) > shared(place, section)) {
+			place = k.path
+		}
+	}
+	if place != "" {
+		return fmt.Sprintf("; did you mean %s?", place)
+	}
+	return ""
+}
+
+// didYouMean ends a message about word with the known one that resembles it, if any.
+func didYouMean(word string, known ...string) string {
+	if similar := nearest(word, known); similar != "" {
+		return fmt.Sprintf("; did you mean %q?", similar)
+	}
+	return ""
+}
+
+// nearest returns the known word that differs least from word, or "" where none resembles it.
+func nearest(word string, known []string) string {
+	var best string
+	distance := 2 + len(word)/5
+	for _, k := range known {
+		// Far longer words can't be near, and are dear to compare.
+		if len(word) > 2*len(k)+2 {
+			continue
+		}
+		if n := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); n < distance {
+			best, distance = k, n
+		}
+	}
+	return best
+}
+
+// shared counts the bytes with which both begin.
+func shared(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// parent of `$.options.modes` is `$.options`, of `$.options` it is `$`.
+func parent(path string) string { return path[:strings.LastIndexByte(path, '.')] }
+
+// base of `$.options.modes` is `modes`.
+func base(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }

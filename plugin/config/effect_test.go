@@ -1,0 +1,243 @@
+package config
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefaults(t *testing.T) {
+	dir := t.TempDir()
+	want := Config{
+		File:       filepath.Join(dir, "jwt.json"),
+		Algorithms: []string{"RS256"},
+		Mode:       ModeJWKS,
+		JWKS: JWKS{
+			URI:      "https://idp.test/jwks",
+			Timeout:  10 * time.Second,
+			MaxBlock: 250 * time.Millisecond,
+			Cache:    JWKSCache{TTL: time.Minute},
+		},
+		Common: Common{
+			ValidateExpiration: true,
+			RequireExpiration:  true,
+			OnMismatch:         MismatchRewrite,
+			UsernameClaim:      "sub",
+			ClientIDClaim:      "sub",
+			KickExpired:        true,
+			KickWithWill:       true,
+			OnNonToken:         NonTokenDefer,
+			MaxTokenBytes:      16384,
+		},
+	}
+	if got := mustLoad(t, dir, with()); !reflect.DeepEqual(*got, want) {
+		t.Errorf("got  %+v\nwant %+v", *got, want)
+	}
+	if got := mustLoad(t, dir, revoking()).Revocation; !reflect.DeepEqual(*got, Revocation{
+		Timeout:       10 * time.Second,
+		Introspection: Introspection{URI: "https://idp.test/introspect"},
+	}) {
+		t.Errorf("revocation: got %+v", got)
+	}
+	if got := mustLoad(t, dir, local()); got.Local.Reveal() != "key" || got.JWKS != (JWKS{}) {
+		t.Errorf("local: got %+v", got)
+	}
+}
+
+// Every key changes what it is to change: the field differs from what the same file without the key gives.
+func TestKeyHasEffect(t *testing.T) {
+	t.Setenv("GO_JWT_AUTH_SECRET", "from the environment\n")
+	dir := t.TempDir()
+	write(t, dir, "secret", "from the file\n\n")
+	write(t, dir, "secret.crlf", "from the file\r\n")
+	write(t, dir, "file.pem", "PEM")
+
+	type field func(*Config) any
+	secretOf := func(c *Config) any { return c.Revocation.Introspection.ClientSecret.Reveal() }
+	localOf := func(c *Config) any { return c.Local.Reveal() }
+	hint := func(c *Config) any { return c.Revocation.Introspection.TokenTypeHint }
+	client := []string{introspect + ".uri", `"https://idp.test/i"`, introspect + ".clientId", `"a"`}
+	fromFile := []string{uri, ""}
+	inLocal := []string{"mode", `"local"`, "options.modes.jwks", ""}
+	cases := []struct {
+		key, value string
+		// beside it in the file
+		with []string
+		got  field
+		want any
+	}{
+		{"algorithm", `"EdDSA"`, nil, func(c *Config) any { return c.Algorithms }, []string{"EdDSA"}},
+		{"algorithm", `["ES256", "PS512"]`, nil, func(c *Config) any { return c.Algorithms }, []string{"ES256", "PS512"}},
+		{"algorithm", `["HS256", "HS512"]`, append(inLocal, "options.modes.local", `"a"`), func(c *Config) any { return c.Algorithms }, []string{"HS256", "HS512"}},
+		{"algorithm", `"HS384"`, append(fromFile, "options.modes.jwks.filePath", `"k"`), func(c *Config) any { return c.Algorithms }, []string{"HS384"}},
+		{"mode", `"local"`, []string{"options.modes.jwks", "", "options.modes.local", `"a"`}, func(c *Config) any { return c.Mode }, ModeLocal},
+		{"options.lazyConnect", `true`, nil, func(c *Config) any { return c.LazyConnect }, true},
+
+		{uri, `"http://[::1]:8080/k?a=b"`, nil, func(c *Config) any { return c.JWKS.URI }, "http://[::1]:8080/k?a=b"},
+		{"options.modes.jwks.filePath", `"keys/set.json"`, fromFile, func(c *Config) any { return c.JWKS.FilePath }, filepath.Join(dir, "keys/set.json")},
+		{"options.modes.jwks.filePath", `"/keys/../set.json"`, fromFile, func(c *Config) any { return c.JWKS.FilePath }, "/set.json"},
+		{"options.modes.jwks.timeoutMs", `1`, nil, func(c *Config) any { return c.JWKS.Timeout }, time.Millisecond},
+		{"options.modes.jwks.timeoutMs", `5e3`, nil, func(c *Config) any { return c.JWKS.Timeout }, 5 * time.Second},
+		{"options.modes.jwks.timeoutMs", `86400000.0`, nil, func(c *Config) any { return c.JWKS.Timeout }, 24 * time.Hour},
+		{"options.modes.jwks.maxBlockMs", `0`, nil, func(c *Config) any { return c.JWKS.MaxBlock }, time.Duration(0)},
+		{"options.modes.jwks.cache.enabled", `true`, nil, func(c *Config) any { return c.JWKS.Cache.Enabled }, true},
+		{"options.modes.jwks.cache.ttlMs", `0`, nil, func(c *Config) any { return c.JWKS.Cache.TTL }, time.Duration(0)},
+		{"options.modes.jwks.cache.respectCacheHeaders", `true`, nil, func(c *Config) any { return c.JWKS.Cache.RespectCacheHeaders }, true},
+
+		{"options.modes.local", `"-----BEGIN\nEND"`, inLocal, localOf, "-----BEGIN\nEND"},
+		{"options.modes.local", `{"plain": "a\n"}`, inLocal, localOf, "a\n"},
+		{"options.modes.local", `{"env": "GO_JWT_AUTH_SECRET"}`, inLocal, localOf, "from the environment\n"},
+		{"options.modes.local", `{"filePath": "secret"}`, inLocal, localOf, "from the file\n"},
+		{"options.modes.local", `{"filePath": "secret.crlf"}`, inLocal, localOf, "from the file"},
+
+		{"options.common.issuer", `"https://idp.test/"`, nil, func(c *Config) any { return c.Common.Issuer }, "https://idp.test/"},
+		{"options.common.audience", `"a"`, nil, func(c *Config) any { return c.Common.Audience }, []string{"a"}},
+		{"options.common.audience", `["a", "b"]`, nil, func(c *Config) any { return c.Common.Audience }, []string{"a", "b"}},
+		{
+			"options.common.requiredClaims", `{"b.c": "x", "https://a/b": [1.50, true]}`, nil,
+			func(c *Config) any { return c.Common.RequiredClaims },
+			[]RequiredClaim{{"b.c", []any{"x"}}, {"https://a/b", []any{json.Number("1.50"), true}}},
+		},
+		{"options.common.requiredScopes", `["mqtt:read", "b"]`, nil, func(c *Config) any { return c.Common.RequiredScopes }, []string{"mqtt:read", "b"}},
+		{"options.common.requiredScopes", `"mqtt"`, nil, func(c *Config) any { return c.Common.RequiredScopes }, []string{"mqtt"}},
+		{"options.common.tokenType", `["at+jwt", "Application/JWT", "application/a/b"]`, nil, func(c *Config) any { return c.Common.TokenType }, []string{"at+jwt", "JWT", "application/a/b"}},
+		{"options.common.validateExpiration", `false`, nil, func(c *Config) any { return c.Common.ValidateExpiration }, false},
+		{"options.common.validateExpiration", `false`, nil, func(c *Config) any { return c.Common.KickExpired }, false},
+		{"options.common.validateExpiration", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
+		{"options.common.validateExpiration", `false`, []string{"options.common.kickExpiredClients", `true`}, func(c *Config) any { return c.Common.KickExpired }, false},
+		{"options.common.requireExpiration", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
+		{"options.common.requireExpiration", `true`, []string{"options.common.kickExpiredClients", `false`}, func(c *Config) any { return c.Common.RequireExpiration }, true},
+		{"options.common.leewayMs", `30000`, nil, func(c *Config) any { return c.Common.Leeway }, 30 * time.Second},
+		{"options.common.matchUsernameToSubject", `true`, nil, func(c *Config) any { return c.Common.MatchUsername }, true},
+		{"options.common.matchClientIdToSubject", `true`, nil, func(c *Config) any { return c.Common.MatchClientID }, true},
+		{"options.common.onSubjectMismatch", `"deny"`, nil, func(c *Config) any { return c.Common.OnMismatch }, MismatchDeny},
+		{"options.common.usernameClaim", `"a.b"`, []string{"options.common.matchUsernameToSubject", `true`}, func(c *Config) any { return c.Common.UsernameClaim }, "a.b"},
+		{"options.common.clientIdClaim", `"azp"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c *Config) any { return c.Common.ClientIDClaim }, "azp"},
+		{"options.common.allowSlashInIdentity", `true`, nil, func(c *Config) any { return c.Common.AllowSlash }, true},
+		{"options.common.kickExpiredClients", `false`, nil, func(c *Config) any { return c.Common.KickExpired }, false},
+		{"options.common.kickExpiredClients", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
+		{"options.common.kickExpiredClientsWithWill", `false`, nil, func(c *Config) any { return c.Common.KickWithWill }, false},
+		{"options.common.onNonToken", `"deny"`, nil, func(c *Config) any { return c.Common.OnNonToken }, NonTokenDeny},
+		{"options.common.allowWeakKeys", `true`, nil, func(c *Config) any { return c.Common.AllowWeakKeys }, true},
+		{"options.common.maxTokenBytes", `65535`, nil, func(c *Config) any { return c.Common.MaxTokenBytes }, 65535},
+
+		{"options.revocation.timeoutMs", `5000`, client, func(c *Config) any { return c.Revocation.Timeout }, 5 * time.Second},
+		{introspect + ".uri", `"https://idp.test/i"`, nil, func(c *Config) any { return c.Revocation.Introspection.URI }, "https://idp.test/i"},
+		{introspect + ".clientId", `"b"`, client[:2], func(c *Config) any { return c.Revocation.Introspection.ClientID }, "b"},
+		{introspect + ".clientSecret", `"s"`, client, secretOf, "s"},
+		{introspect + ".clientSecret", `{"plain": "s"}`, client, secretOf, "s"},
+		{introspect + ".clientSecret", `{"env": "GO_JWT_AUTH_SECRET"}`, client, secretOf, "from the environment\n"},
+		{introspect + ".clientSecret", `{"filePath": "secret"}`, client, secretOf, "from the file\n"},
+		{introspect + ".includeTokenTypeHint", `true`, client, hint, true},
+		{introspect + ".includeTokenTypehint", `true`, client, hint, true},
+
+		{"options.tls.caFile", `"file.pem"`, nil, func(c *Config) any { return c.TLS.CAFile }, filepath.Join(dir, "file.pem")},
+		{"options.tls.certFile", `"file.pem"`, []string{"options.tls.keyFile", `"secret"`}, func(c *Config) any { return c.TLS.CertFile }, filepath.Join(dir, "file.pem")},
+		{"options.tls.keyFile", `"secret"`, []string{"options.tls.certFile", `"file.pem"`}, func(c *Config) any { return c.TLS.KeyFile }, filepath.Join(dir, "secret")},
+		{"options.tls.insecureSkipVerify", `true`, nil, func(c *Config) any { return c.TLS.InsecureSkipVerify }, true},
+	}
+	covered := map[string]bool{"$.$schema": true, "$.version": true} // TestVersionAndSchema
+	for _, c := range cases {
+		covered["$."+c.key] = true
+		t.Run(c.key+" "+c.value, func(t *testing.T) {
+			file := with(append([]string{c.key, c.value}, c.with...)...)
+			config, problems := load(t, dir, file)
+			if config == nil {
+				t.Fatalf("%s\n%v", file, problems)
+			}
+			if got := c.got(config); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%s\ngot  %#v\nwant %#v", file, got, c.want)
+			}
+			without, problems := load(t, dir, with(append([]string{c.key, ""}, c.with...)...))
+			if without != nil && (without.Revocation == nil) == (config.Revocation == nil) && reflect.DeepEqual(c.got(without), c.want) {
+				t.Errorf("the same without the key: %v", problems)
+			}
+		})
+	}
+	for _, k := range later() {
+		covered[k.path] = true // TestBrokenFile
+	}
+	for _, k := range keys(defaults()) {
+		if !covered[k.path] {
+			t.Errorf("%s has no case", k.path)
+		}
+	}
+}
+
+func TestVersionAndSchema(t *testing.T) {
+	for _, file := range []string{
+		with("version", `1`), with("version", `"1"`), with("version", `1.0`),
+		with("$schema", `"https://example.com/jwt.schema.json"`), with("$schema", `{}`),
+	} {
+		mustLoad(t, t.TempDir(), file)
+	}
+}
+
+func TestTokenTypeHintInBothSpellings(t *testing.T) {
+	for _, value := range []string{"true", "false"} {
+		c := mustLoad(t, t.TempDir(), revoking(introspect+".includeTokenTypeHint", value, introspect+".includeTokenTypehint", value))
+		if got := c.Revocation.Introspection.TokenTypeHint; got != (value == "true") {
+			t.Errorf("%s: got %v", value, got)
+		}
+	}
+}
+
+// The example that users of the commercial plugin follow.
+func TestTutorial(t *testing.T) {
+	t.Run("as published", func(t *testing.T) {
+		c, problems := Load("testdata/tutorial.json")
+		want := []string{
+			`tutorial.json:9:24: error: $.options.modes.jwks.uri: still holds the placeholder "<YOUR-KEYCLOAK-OR-IAM>": put the host name or path of your identity provider there`,
+			`tutorial.json:27:24: error: $.options.revocation.introspection.uri: still holds the placeholder "<YOUR-KEYCLOAK-OR-IAM>": put the host name or path of your identity provider there`,
+		}
+		if got := problems.Lines("tutorial.json"); c != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("with its host names changed", func(t *testing.T) {
+		text, err := os.ReadFile("testdata/tutorial.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		got := mustLoad(t, dir, strings.ReplaceAll(string(text), "<YOUR-KEYCLOAK-OR-IAM>", "idp.example.com:8080"))
+		want := Config{
+			File:       filepath.Join(dir, "jwt.json"),
+			Algorithms: []string{"RS256"},
+			Mode:       ModeJWKS,
+			JWKS: JWKS{
+				URI:      "http://idp.example.com:8080/realms/test/protocol/openid-connect/certs",
+				Timeout:  5 * time.Second,
+				MaxBlock: 250 * time.Millisecond,
+				Cache:    JWKSCache{Enabled: true, TTL: 30 * time.Second},
+			},
+			Common: Common{
+				ValidateExpiration: true,
+				RequireExpiration:  true,
+				MatchUsername:      true,
+				OnMismatch:         MismatchRewrite,
+				UsernameClaim:      "sub",
+				ClientIDClaim:      "sub",
+				KickExpired:        true,
+				KickWithWill:       true,
+				OnNonToken:         NonTokenDefer,
+				MaxTokenBytes:      16384,
+			},
+			Revocation: &Revocation{
+				Timeout: 5 * time.Second,
+				Introspection: Introspection{
+					URI:          "http://idp.example.com:8080/realms/test/protocol/openid-connect/token/introspect",
+					ClientID:     "client-id",
+					ClientSecret: NewSecret("secret"),
+				},
+			},
+		}
+		if !reflect.DeepEqual(*got, want) {
+			t.Errorf("got  %+v\nwant %+v", *got, want)
+		}
+	})
+}

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"errors"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// placeholder is what examples and templates write where a reader's own value belongs.
+var placeholder = regexp.MustCompile(`<[^<>]*>|\$?\{+[^{}]*\}+`)
+
+// endpoint reads an absolute http or https URL. No message shows more of it than scheme and host, since a query may
+// hold an API key and a user part a password.
+func endpoint(to *string) reader {
+	return func(d *document, n *node) {
+		raw, ok := word(d, n)
+		if !ok {
+			return
+		}
+		if wrong := endpointProblem(raw); wrong != "" {
+			d.errorf(n, "%s", wrong)
+			return
+		}
+		*to = raw
+	}
+}
+
+func endpointProblem(raw string) string {
+	const example = `an address such as "https://idp.example.com/realms/main/…"`
+	if hole := placeholder.FindString(raw); hole != "" {
+		return "still holds the placeholder " + quoted(hole) + ": put the host name or path of your identity provider there"
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "must be " + example + ": " + parseCause(raw, err)
+	}
+	switch {
+	case u.Scheme == "":
+		return "must be " + example + ", found no http:// or https:// in front"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "must begin with http:// or https://, " + schemeFound(raw, u)
+	case u.User != nil:
+		return "must not hold a user name or password (addresses are logged): use clientId and clientSecret where the endpoint asks for them"
+	case u.Hostname() == "":
+		return "must be " + example + ", found no host name"
+	case strings.Contains(raw, "#"):
+		return `must not hold a fragment, found "#": a server never sees it`
+	}
+	if port := u.Port(); port != "" {
+		if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 {
+			return "must have a port from 1 to 65535, found " + quoted(port)
+		}
+	}
+	return ""
+}
+
+// parseCause is why the address can't be taken apart. The library repeats the part at fault, which could belong to a
+// password.
+func parseCause(raw string, err error) string {
+	var parse *url.Error
+	if !errors.As(err, &parse) || strings.ContainsAny(raw, "@?") {
+		return "found characters where an address has none"
+	}
+	return parse.Err.Error()
+}
+
+// schemeFound leaves out what could be a user name.
+func schemeFound(raw string, u *url.URL) string {
+	if strings.Contains(raw, "@") {
+		return "found something else"
+	}
+	return "found " + quoted(u.Scheme+":")
+}

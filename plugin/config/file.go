@@ -1,0 +1,178 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+)
+
+// privacy says whom a file is for, as the permission bits that others must not have.
+type privacy fs.FileMode
+
+const (
+	// private files are for the broker alone.
+	private privacy = 0o007
+	// public ones may be read by everybody, but a key that others may change is theirs.
+	public privacy = 0o002
+)
+
+// filePath reads the name of a file that is opened elsewhere.
+func filePath(to *string) reader {
+	return func(d *document, n *node) {
+		if name, ok := d.file(n); ok {
+			*to = name
+		}
+	}
+}
+
+// readable reads the name of a file that is opened elsewhere, but must be there now.
+func readable(to *string, who privacy) reader {
+	return func(d *document, n *node) {
+		name, ok := d.file(n)
+		if !ok {
+			return
+		}
+		file, info, err := openFile(name)
+		if err != nil {
+			d.errorf(n, "%v", err)
+			return
+		}
+		defer file.Close()
+		d.checkPrivacy(n, name, info, who)
+		*to = name
+	}
+}
+
+// file is the absolute name of the file that n names.
+func (d *document) file(n *node) (string, bool) {
+	name, ok := word(d, n)
+	if !ok {
+		return "", false
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		d.errorf(n, "must be the name of a file without control characters, found %s", n.found())
+		return "", false
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(d.dir, name)
+	}
+	return filepath.Clean(name), true
+}
+
+func (d *document) checkPrivacy(n *node, name string, info fs.FileInfo, who privacy) {
+	switch mode := info.Mode().Perm(); {
+	case mode&fs.FileMode(who) == 0:
+	case who == private:
+		d.warnf(n, "the file %s is open to every user of this machine (mode %04o): chmod 0640 %s", name, mode, name)
+	default:
+		d.warnf(n, "the file %s may be changed by every user of this machine (mode %04o): chmod o-w %s", name, mode, name)
+	}
+}
+
+// readFile returns the content of a regular file of up to 1 MiB. Its errors are explained.
+func readFile(name string) ([]byte, fs.FileInfo, error) {
+	file, info, err := openFile(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("cannot read %w", err)
+	case len(data) > maxFileBytes:
+		return nil, nil, fmt.Errorf("%s is larger than %d bytes (1 MiB), expected a far smaller file", name, maxFileBytes)
+	}
+	return data, info, nil
+}
+
+// openFile opens regular files only: a pipe or a device could hold the broker up.
+func openFile(name string) (*os.File, fs.FileInfo, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, nil, explain(name, err)
+	case info.IsDir():
+		return nil, nil, fmt.Errorf("%s is a directory, expected a file (container engines make one where the source of a bind mount is missing)", name)
+	case !info.Mode().IsRegular():
+		return nil, nil, fmt.Errorf("%s is a pipe, socket or device, expected a file", name)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, nil, explain(name, err)
+	}
+	return file, info, nil
+}
+
+// explain says why the file can't be opened by this user, and what would help.
+func explain(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return absent(name)
+	case errors.Is(err, fs.ErrPermission):
+		return barred(name)
+	}
+	return fmt.Errorf("cannot open %w", err)
+}
+
+func absent(name string) error {
+	if target, err := os.Readlink(name); err == nil {
+		return fmt.Errorf("%s is a link to %q, which does not exist; %s", name, target, process())
+	}
+	folder := filepath.Dir(name)
+	for {
+		if info, err := os.Stat(folder); err == nil {
+			lacks := "it holds no such file"
+			if folder != filepath.Dir(name) {
+				lacks = "it holds no such folder"
+			}
+			return fmt.Errorf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and: chown %s %s; chmod 0640 %s",
+				name, folder, ownership(info), lacks, process(), userName(), name, name)
+		}
+		folder = filepath.Dir(folder)
+	}
+}
+
+func barred(name string) error {
+	if folder := barrier(name, 0); folder != "" {
+		return fmt.Errorf("%s is out of reach: %s, and the folder %s (%s) keeps it out; move the file to where that user may go, or: chmod o+x %s",
+			name, process(), folder, describe(folder), folder)
+	}
+	return fmt.Errorf("%s can't be read: %s, and the file is %s; let it in: chown %s %s; chmod 0640 %s",
+		name, process(), describe(name), userName(), name, name)
+}
+
+// maxLinks is how many links a name may lead through, as in Linux.
+const maxLinks = 40
+
+// barrier is the first folder on the way to name that the process may not enter, or "".
+func barrier(name string, links int) string {
+	if folder := filepath.Dir(name); folder != name {
+		if b := barrier(folder, links); b != "" {
+			return b
+		}
+	}
+	if _, err := os.Lstat(name); errors.Is(err, fs.ErrPermission) {
+		return filepath.Dir(name)
+	}
+	if target, err := os.Readlink(name); err == nil && links < maxLinks {
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(name), target)
+		}
+		return barrier(target, links+1)
+	}
+	return ""
+}
+
+func describe(name string) string {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "of unknown owner"
+	}
+	return ownership(info)
+}

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// asUser runs the calling test's body as a user whom permissions bind. Root starts this test again as another, and
+// returns false once that one passed.
+func asUser(t *testing.T) bool {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return true
+	}
+	// The build's folder is root's alone, so the program is handed over open.
+	program, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	cmd := exec.Command("/proc/self/fd/3", "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
+	cmd.ExtraFiles = []*os.File{program}
+	cmd.Dir = os.TempDir()
+	const nobody = 65534
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("as user %d: %v\n%s", nobody, err, out)
+	}
+	return false
+}
+
+func TestFileThatCannotBeRead(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	dir := t.TempDir()
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := strings.TrimSuffix(ownership(info), fmt.Sprintf(", mode %04o", info.Mode().Perm()))
+	who, name := process(), userName()
+
+	folder := func(path string) string {
+		f := filepath.Join(dir, path)
+		if err := os.MkdirAll(f, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	link := func(to, at string) {
+		if err := os.Symlink(to, filepath.Join(dir, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chmod(t, folder("open"), 0o755)
+	chmod(t, write(t, dir, "locked.json", with()), 0o240)
+	write(t, folder("closed/below"), "jwt.json", with())
+	closed := folder("closed")
+	write(t, closed, "jwt.json", with())
+	chmod(t, closed, 0o600)
+	t.Cleanup(func() { chmod(t, closed, 0o700) })
+	write(t, dir, "large.json", strings.Repeat(" ", maxFileBytes+1))
+	write(t, dir, "file", "")
+	link("gone", "dangling.json")
+	link("closed/jwt.json", "into-closed.json")
+	link("closed", "closed-link")
+	link("loop.json", "loop.json")
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	cases := []struct{ rule, file, want string }{
+		{
+			"missing", "open/jwt.json",
+			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such file; WHO, so put the file there and: chown NAME FILE; chmod 0640 FILE",
+		},
+		{
+			"folder missing", "open/a/b/jwt.json",
+			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such folder; WHO, so put the file there and: chown NAME FILE; chmod 0640 FILE",
+		},
+		{"link that leads nowhere", "dangling.json", `FILE is a link to "gone", which does not exist; WHO`},
+		{"mode", "locked.json", "FILE can't be read: WHO, and the file is OWNER, mode 0240; let it in: chown NAME FILE; chmod 0640 FILE"},
+		{
+			"folder's mode", "closed/jwt.json",
+			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed",
+		},
+		{
+			"upper folder's mode", "closed/below/jwt.json",
+			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed",
+		},
+		{
+			"folder's mode behind a link to the file", "into-closed.json",
+			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed",
+		},
+		{
+			"folder's mode behind a link to the folder", "closed-link/jwt.json",
+			"FILE is out of reach: WHO, and the folder DIR/closed-link (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed-link",
+		},
+		{"a folder", "open", "FILE is a directory, expected a file (container engines make one where the source of a bind mount is missing)"},
+		{"a pipe", "pipe.json", "FILE is a pipe, socket or device, expected a file"},
+		{"too large", "large.json", "FILE is larger than 1048576 bytes (1 MiB), expected a far smaller file"},
+		{"a link to itself", "loop.json", "cannot open stat FILE: too many levels of symbolic links"},
+		{"a file for a folder", "file/jwt.json", "cannot open stat FILE: not a directory"},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			file := filepath.Join(dir, c.file)
+			want := strings.NewReplacer("FILE", file, "DIR", dir, "OWNER", owner, "WHO", who, "NAME", name).Replace(c.want)
+			config, problems := Load(file)
+			if config != nil || len(problems) != 1 || problems[0] != (Problem{Severity: SeverityError, Text: want}) {
+				t.Errorf("got  %+v\nwant %s", problems, want)
+			}
+			// The same words stand where the file is one that jwt.json names.
+			_, problems = load(t, dir, local("options.modes.local", `{"filePath": "`+c.file+`"}`))
+			if len(problems) != 1 || problems[0].Text != want || problems[0].Path != "$.options.modes.local.filePath" {
+				t.Errorf("named in a file: got %+v\nwant %s", problems, want)
+			}
+		})
+	}
+}
+
+// Somebody else's file is named as theirs.
+func TestOwnershipOfAnotherUser(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	_, problems := Load("/etc/shadow")
+	if len(problems) != 1 || !strings.Contains(problems[0].Text, "the file is owner root (uid 0), group ") {
+		t.Errorf("got %v", problems)
+	}
+	if !strings.Contains(problems[0].Text, fmt.Sprintf("(uid %d)", os.Geteuid())) {
+		t.Errorf("does not say who: %v", problems)
+	}
+}
+
+func TestLocateStopsAtAFolderThatCannotBeLookedInto(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	first, second := t.TempDir(), t.TempDir()
+	write(t, second, "jwt.json", "{}")
+	chmod(t, first, 0)
+	t.Cleanup(func() { chmod(t, first, 0o700) })
+	if got, err := Locate(Location{Usual: []string{first, second}}); err != nil || got != filepath.Join(first, "jwt.json") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestRelativePathsStartAtTheFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "jwt.json", with(uri, "", "options.modes.jwks.filePath", `"../keys.json"`))
+	t.Chdir(dir)
+	cwd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, problems := Load("jwt.json")
+	if c == nil {
+		t.Fatal(problems)
+	}
+	if want := filepath.Join(cwd, "jwt.json"); c.File != want {
+		t.Errorf("File: got %s, want %s", c.File, want)
+	}
+	if want := filepath.Join(filepath.Dir(cwd), "keys.json"); c.JWKS.FilePath != want {
+		t.Errorf("FilePath: got %s, want %s", c.JWKS.FilePath, want)
+	}
+}

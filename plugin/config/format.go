@@ -1,0 +1,132 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// key is one entry of the format: where it stands and what reads it.
+type key struct {
+	path string
+	read reader
+}
+
+// reader checks the value of a key that is there, and stores it.
+type reader func(d *document, n *node)
+
+// keys is the format: every key that jwt.json may hold. They are read in this order, whatever the file's own.
+func keys(c *Config) []key {
+	jwks, common, tls := &c.JWKS, &c.Common, &c.TLS
+	revocation, introspection := c.Revocation, &c.Revocation.Introspection
+	return append([]key{
+		{"$.$schema", anything},
+		{"$.version", version},
+		{"$.algorithm", list(&c.Algorithms, algorithm)},
+		{"$.mode", oneOf(&c.Mode, ModeJWKS, ModeLocal)},
+
+		{"$.options.lazyConnect", boolean(&c.LazyConnect)},
+
+		{"$.options.modes.jwks.uri", endpoint(&jwks.URI)},
+		{"$.options.modes.jwks.filePath", filePath(&jwks.FilePath)},
+		{"$.options.modes.jwks.timeoutMs", milliseconds(&jwks.Timeout, timeouts)},
+		{"$.options.modes.jwks.maxBlockMs", milliseconds(&jwks.MaxBlock, blocks)},
+		{"$.options.modes.jwks.cache.enabled", boolean(&jwks.Cache.Enabled)},
+		{"$.options.modes.jwks.cache.ttlMs", milliseconds(&jwks.Cache.TTL, ttls)},
+		{"$.options.modes.jwks.cache.respectCacheHeaders", boolean(&jwks.Cache.RespectCacheHeaders)},
+
+		{"$.options.modes.local", localKey(c)}, // a string, or an object with plain, env or filePath
+
+		{"$.options.common.issuer", text(&common.Issuer)},
+		{"$.options.common.audience", list(&common.Audience, word)},
+		{"$.options.common.requiredClaims", requiredClaims(&common.RequiredClaims)},
+		{"$.options.common.requiredScopes", list(&common.RequiredScopes, scope)},
+		{"$.options.common.tokenType", list(&common.TokenType, mediaType)},
+		{"$.options.common.validateExpiration", boolean(&common.ValidateExpiration)},
+		{"$.options.common.requireExpiration", boolean(&common.RequireExpiration)},
+		{"$.options.common.leewayMs", milliseconds(&common.Leeway, leeways)},
+		{"$.options.common.matchUsernameToSubject", boolean(&common.MatchUsername)},
+		{"$.options.common.matchClientIdToSubject", boolean(&common.MatchClientID)},
+		{"$.options.common.onSubjectMismatch", oneOf(&common.OnMismatch, MismatchRewrite, MismatchDeny)},
+		{"$.options.common.usernameClaim", text(&common.UsernameClaim)},
+		{"$.options.common.clientIdClaim", text(&common.ClientIDClaim)},
+		{"$.options.common.allowSlashInIdentity", boolean(&common.AllowSlash)},
+		{"$.options.common.kickExpiredClients", boolean(&common.KickExpired)},
+		{"$.options.common.kickExpiredClientsWithWill", boolean(&common.KickWithWill)},
+		{"$.options.common.onNonToken", oneOf(&common.OnNonToken, NonTokenDefer, NonTokenDeny)},
+		{"$.options.common.allowWeakKeys", boolean(&common.AllowWeakKeys)},
+		{"$.options.common.maxTokenBytes", integer(&common.MaxTokenBytes, tokenSizes)},
+
+		{"$.options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
+		{"$.options.revocation.introspection.uri", endpoint(&introspection.URI)},
+		{"$.options.revocation.introspection.clientId", text(&introspection.ClientID)},
+		{"$.options.revocation.introspection.clientSecret", secret(&introspection.ClientSecret)}, // like modes.local
+		{"$.options.revocation.introspection.includeTokenTypeHint", boolean(&introspection.TokenTypeHint)},
+		{"$.options.revocation.introspection.includeTokenTypehint", boolean(&introspection.TokenTypeHint)},
+
+		{"$.options.tls.caFile", readable(&tls.CAFile, public)},
+		{"$.options.tls.certFile", readable(&tls.CertFile, public)},
+		{"$.options.tls.keyFile", readable(&tls.KeyFile, private)},
+		{"$.options.tls.insecureSkipVerify", boolean(&tls.InsecureSkipVerify)},
+	}, later()...)
+}
+
+// Bounds of the numbers. Each upper one says why it is there.
+var (
+	timeouts   = bounds{1, day, "milliseconds", "a day is longer than any answer is worth waiting for"}
+	blocks     = bounds{0, 10 * second, "milliseconds", "the whole broker stands still while it waits"}
+	ttls       = bounds{0, 30 * day, "milliseconds", "keys that the provider withdrew would go on serving"}
+	leeways    = bounds{0, hour, "milliseconds", "expired tokens would go on serving"}
+	tokenSizes = bounds{64, 65535, "bytes", "MQTT carries no longer password"}
+)
+
+// In milliseconds.
+const (
+	second = 1000
+	hour   = int64(time.Hour / time.Millisecond)
+	day    = 24 * hour
+)
+
+// unused maps the section of the mode that the file does not use to the warning it gets; nothing in it is read.
+func unused(root *node) map[string]string {
+	for _, m := range root.value.(object) {
+		switch {
+		case m.name == "mode" && m.value == string(ModeJWKS):
+			return map[string]string{"$.options.modes.local": `is not used in mode "jwks", and was not checked`}
+		case m.name == "mode" && m.value == string(ModeLocal):
+			return map[string]string{"$.options.modes.jwks": `is not used in mode "local", and was not checked`}
+		}
+	}
+	return nil
+}
+
+// later lists the keys that belong to the format but not yet to this version. To ignore one could let somebody in, so
+// each is an error until it moves up into keys.
+func later() []key {
+	var unsupported []key
+	for path := range strings.FieldsSeq(`
+		$.providers
+		$.options.authorization
+		$.options.enhancedAuth
+		$.options.modes.oidc
+		$.options.modes.jwks.cache.maxStaleMs
+		$.options.common.tokenSource
+		$.options.common.usernameTemplate
+		$.options.common.clientIdTemplate
+		$.options.revocation.plain
+		$.options.revocation.introspection.requestParameters
+		$.options.revocation.cache
+		$.options.revocation.check
+		$.options.revocation.maxConcurrent
+		$.options.revocation.onUnavailable
+		$.options.revocation.recheckIntervalMs
+		$.options.revocation.retryWindowMs
+	`) {
+		unsupported = append(unsupported, key{path, func(d *document, n *node) {
+			d.errorf(n, "this version does not support this key, and to ignore it could let somebody in: remove it")
+		}})
+	}
+	return unsupported
+}
+
+// laterModes are the values of `$.mode` of which the same is true.
+func laterModes() []string { return []string{"oidc", "introspection"} }

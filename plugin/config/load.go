@@ -1,0 +1,33 @@
+package config
+
+import (
+	"path/filepath"
+)
+
+// maxFileBytes bounds jwt.json and every secret file: 1 MiB.
+const maxFileBytes = 1 << 20
+
+// Load reads the jwt.json at path. It returns either a Config, perhaps with warnings, or nil and at least one error;
+// all problems of the file come at once, but a file that is no JSON has only that one.
+//
+// A relative path starts at the working directory; a relative path inside the file starts at the folder that holds
+// the file, under the name by which it was opened (links are not followed for that). Environment variables and secret
+// files that the file names are read too; a key set's file is not.
+func Load(path string) (*Config, Problems) {
+	file, err := filepath.Abs(path)
+	if err != nil {
+		return nil, Problems{{Severity: SeverityError, Text: err.Error()}}
+	}
+	data, _, err := readFile(file)
+	if err != nil {
+		return nil, Problems{{Severity: SeverityError, Text: err.Error()}}
+	}
+	d := &document{source: newSource(data), dir: filepath.Dir(file)}
+	c := d.config()
+	d.problems.sort()
+	if len(d.problems.Errors()) > 0 {
+		return nil, d.problems
+	}
+	c.File = file
+	return c, d.problems
+}

@@ -1,0 +1,208 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// anything is for a key that is meant for other readers of the file.
+func anything(*document, *node) {}
+
+// version accepts 1 and "1", which both occur in the wild.
+func version(d *document, n *node) {
+	if f, ok := n.float(); ok && f == 1 || n.value == "1" {
+		return
+	}
+	d.errorf(n, "must be 1, the only version of the format, found %s", n.found())
+}
+
+func boolean(to *bool) reader {
+	return func(d *document, n *node) {
+		switch v := n.value.(type) {
+		case bool:
+			*to = v
+		case string:
+			d.errorf(n, "must be true or false without quotes, found %s", n.found())
+		default:
+			d.errorf(n, "must be true or false, found %s", n.found())
+		}
+	}
+}
+
+func oneOf[T ~string](to *T, accepted ...T) reader {
+	words := make([]string, len(accepted))
+	for i, a := range accepted {
+		words[i] = string(a)
+	}
+	return func(d *document, n *node) {
+		s, isString := n.value.(string)
+		switch {
+		case isString && slices.Contains(words, s):
+			*to = T(s)
+		case n.path == "$.mode" && slices.Contains(laterModes(), s):
+			d.errorf(n, "this version does not support mode %q, expected %s", s, alternatives(words))
+		default:
+			d.errorf(n, "must be %s, found %s%s", alternatives(words), n.found(), didYouMean(s, words...))
+		}
+	}
+}
+
+// alternatives quotes the words: `"a", "b" or "c"`.
+func alternatives(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = strconv.Quote(w)
+	}
+	if len(q) < 2 {
+		return strings.Join(q, "")
+	}
+	return strings.Join(q[:len(q)-1], ", ") + " or " + q[len(q)-1]
+}
+
+// bounds are inclusive.
+type bounds struct {
+	min, max int64
+	unit     string
+	// why there is a maximum
+	why string
+}
+
+func (b bounds) String() string {
+	switch b.min {
+	case 0:
+		return fmt.Sprintf("number of %s, 0 or above", b.unit)
+	case 1:
+		return fmt.Sprintf("number of %s above 0", b.unit)
+	default:
+		return fmt.Sprintf("number of %s from %d to %d", b.unit, b.min, b.max)
+	}
+}
+
+// within returns the number, or reports why it is none or out of bounds. 5000.0 and 5e3 are whole numbers too.
+func within(d *document, n *node, b bounds) (int64, bool) {
+	f, isNumber := n.float()
+	switch {
+	case !isNumber:
+		d.errorf(n, "must be a %s, found %s", b, n.found())
+	case f > float64(b.max):
+		d.errorf(n, "must be at most %d %s, because %s, found %s", b.max, b.unit, b.why, n.found())
+	case f < float64(b.min):
+		d.errorf(n, "must be a %s, found %s", b, n.found())
+	case f != math.Trunc(f):
+		d.errorf(n, "must be a whole %s, found %s", b, n.found())
+	default:
+		return int64(f), true
+	}
+	return 0, false
+}
+
+// float returns a number's value, infinite where it is out of range.
+func (n *node) float() (float64, bool) {
+	number, ok := n.value.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	// The only error left for a JSON number is one of range, which comes with an infinity.
+	f, _ := number.Float64()
+	return f, true
+}
+
+func integer(to *int, b bounds) reader {
+	return func(d *document, n *node) {
+		if i, ok := within(d, n, b); ok {
+			*to = int(i)
+		}
+	}
+}
+
+func milliseconds(to *time.Duration, b bounds) reader {
+	return func(d *document, n *node) {
+		if i, ok := within(d, n, b); ok {
+			*to = time.Duration(i) * time.Millisecond
+		}
+	}
+}
+
+// item reads one string, on its own or in a list; false where it reported a problem.
+type item func(d *document, n *node) (string, bool)
+
+func text(to *string) reader {
+	return func(d *document, n *node) {
+		if s, ok := word(d, n); ok {
+			*to = s
+		}
+	}
+}
+
+// word reads a string that must not be empty.
+func word(d *document, n *node) (string, bool) {
+	s, ok := n.value.(string)
+	switch {
+	case !ok:
+		d.errorf(n, "must be a string, found %s", n.found())
+	case s == "":
+		d.errorf(n, "must not be empty: give a value or remove the key")
+	default:
+		return s, true
+	}
+	return "", false
+}
+
+// list reads a string or an array of at least one.
+func list(to *[]string, read item) reader {
+	return func(d *document, n *node) {
+		var items array
+		switch v := n.value.(type) {
+		case string:
+			items = array{n}
+		case array:
+			items = v
+		default:
+			d.errorf(n, "must be a string or an array of strings, found %s", n.found())
+			return
+		}
+		if len(items) == 0 {
+			d.errorf(n, "must not be empty: give a value or remove the key")
+		}
+		for _, i := range items {
+			s, ok := read(d, i)
+			switch {
+			case ok && slices.Contains(*to, s):
+				d.warnf(i, "is there twice, found %s again", i.found())
+			case ok:
+				*to = append(*to, s)
+			}
+		}
+	}
+}
+
+// scope reads a scope token (RFC 6749 §3.3).
+func scope(d *document, n *node) (string, bool) {
+	s, ok := word(d, n)
+	if !ok {
+		return "", false
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }) {
+		d.errorf(n, "must be one scope (printable ASCII without space, \" or \\; several stand in an array), found %s", n.found())
+		return "", false
+	}
+	return s, true
+}
+
+// mediaType reads a `typ` header, which may leave out "application/" (RFC 7515 §4.1.9).
+func mediaType(d *document, n *node) (string, bool) {
+	s, ok := word(d, n)
+	if !ok {
+		return "", false
+	}
+	const prefix = "application/"
+	if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) && !strings.Contains(s[len(prefix):], "/") {
+		s = s[len(prefix):]
+	}
+	return s, true
+}

@@ -1,0 +1,43 @@
+package verdict
+
+import "fmt"
+
+// Check is one step of a verdict: what was checked, what was expected and what was found.
+type Check struct {
+	// Name is the claim, header parameter or step: "exp", "alg", "signature", "introspection".
+	Name string
+	// OK is false for the check that decided against the token, which is the last one.
+	OK              bool
+	Expected, Found string
+}
+
+// Trace is every check of one login, in the order in which they were made. The command-line tool prints it.
+type Trace []Check
+
+// Pass records a check that the token has passed.
+func (t *Trace) Pass(name, expected, found string) {
+	*t = append(*t, Check{Name: name, OK: true, Expected: expected, Found: found})
+}
+
+// Fail records the check that decided, and returns the refusal.
+func (t *Trace) Fail(reason Reason, name, expected, found string) Verdict {
+	*t = append(*t, Check{Name: name, Expected: expected, Found: found})
+	return Refuse(reason, "%s must be %s, found %s", name, expected, found)
+}
+
+// FailWith is Fail for a check whose refusal reads better in words of its own.
+func (t *Trace) FailWith(v Verdict, name, expected, found string) Verdict {
+	*t = append(*t, Check{Name: name, Expected: expected, Found: found})
+	return v
+}
+
+// maxQuoted bounds what a client or a token can put into a log line, in bytes before quoting.
+const maxQuoted = 96
+
+// Quote returns s as it may stand in a log line: quoted, control characters escaped (no forged log lines), and cut.
+func Quote(s string) string {
+	if len(s) <= maxQuoted {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%q… (%d bytes)", s[:maxQuoted], len(s))
+}

@@ -1,0 +1,113 @@
+// Package verdict holds the answer to a login, as a value, and the closed list of reasons for a refusal.
+//
+// The log line, the tests and the command-line tool share this list; nothing else may invent a reason.
+package verdict
+
+import "fmt"
+
+// Kind says what becomes of a login.
+type Kind uint8
+
+// The zero Kind denies, so that a verdict nobody set can't let anyone in.
+const (
+	// Deny refuses the login; Verdict.Reason says why.
+	Deny Kind = iota
+	// Accept admits it.
+	Accept
+	// Defer leaves it to the next plugin or to the password file.
+	Defer
+	// Retry closes the connection without an answer: what is needed to decide is on its way, and the client's next
+	// attempt will find it.
+	Retry
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Accept:
+		return "accept"
+	case Defer:
+		return "defer"
+	case Retry:
+		return "retry"
+	default:
+		return "deny"
+	}
+}
+
+// Reason is why a login was not admitted. Its text is stable: users search their logs for it.
+type Reason string
+
+// Every reason there is.
+const (
+	// NotAToken: the password is no token, and onNonToken is "deny".
+	NotAToken Reason = "not a token"
+	// TooLong: the password has more than maxTokenBytes bytes; it was not read.
+	TooLong Reason = "too long"
+	// Encrypted: a JWE (RFC 7516), which nobody but its recipient can check.
+	Encrypted Reason = "encrypted token"
+	// Malformed: a token by its shape whose parts, header or registered claims can't be read.
+	Malformed Reason = "malformed token"
+	// WrongAlgorithm: the header's alg (RFC 7515 §4.1.1) is not one the configuration allows.
+	WrongAlgorithm Reason = "wrong algorithm"
+	// UnknownKey: no key of the set fits the token's kid and alg.
+	UnknownKey Reason = "unknown key"
+	// KeysUnavailable: there is no usable key set, as the identity provider can't be reached or answered nonsense.
+	KeysUnavailable Reason = "keys unavailable"
+	// BadSignature: no fitting key verifies the signature.
+	BadSignature Reason = "bad signature"
+	// WrongType: the header's typ is not an accepted one (RFC 8725 §3.11).
+	WrongType Reason = "wrong token type"
+	// Expired: exp has passed (RFC 7519 §4.1.4).
+	Expired Reason = "expired"
+	// NoExpiration: exp is required and missing.
+	NoExpiration Reason = "no expiration"
+	// NotYetValid: nbf or iat lies ahead (RFC 7519 §4.1.5, §4.1.6).
+	NotYetValid Reason = "not yet valid"
+	// WrongIssuer: iss is not the configured one.
+	WrongIssuer Reason = "wrong issuer"
+	// WrongAudience: aud holds none of the configured ones.
+	WrongAudience Reason = "wrong audience"
+	// MissingClaim: a required claim is missing or has another value.
+	MissingClaim Reason = "missing claim"
+	// MissingScope: a required scope was not granted.
+	MissingScope Reason = "missing scope"
+	// NoIdentity: the claim that the identity is mapped from is missing or no string.
+	NoIdentity Reason = "no identity"
+	// UnsafeIdentity: the mapped identity can't be used in topic patterns.
+	UnsafeIdentity Reason = "unsafe identity"
+	// IdentityMismatch: the client's own username or id differs from the mapped one, and may not be rewritten.
+	IdentityMismatch Reason = "identity mismatch"
+	// Revoked: the identity provider says that the token is not active (RFC 7662 §2.2).
+	Revoked Reason = "revoked"
+	// ProviderUnavailable: the identity provider did not say whether the token is active.
+	ProviderUnavailable Reason = "provider unavailable"
+	// InternalError: a fault of this plugin, or an answer of the broker that it did not expect.
+	InternalError Reason = "internal error"
+)
+
+// Verdict is the answer to one login.
+type Verdict struct {
+	Kind Kind
+	// Reason is set where Kind is Deny or Retry.
+	Reason Reason
+	// Detail says what was expected and what was found, for the log. It holds no secret and no part of a token but
+	// its claims' values.
+	Detail string
+}
+
+// Refuse returns a Deny with its reason and what was expected and found.
+func Refuse(reason Reason, format string, args ...any) Verdict {
+	return Verdict{Kind: Deny, Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+// String is the form of the log: "expired: at 2026-11-23T15:00:00Z, 5s ago".
+func (v Verdict) String() string {
+	switch {
+	case v.Kind != Deny && v.Kind != Retry:
+		return v.Kind.String()
+	case v.Detail == "":
+		return string(v.Reason)
+	default:
+		return string(v.Reason) + ": " + v.Detail
+	}
+}
