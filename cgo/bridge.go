@@ -1,0 +1,113 @@
+// Command cgo is the shared library: the border between Mosquitto and package plugin.
+//
+// Every function that C calls recovers from a panic by denying; a C string becomes a Go string here, once.
+package main
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/../include -Wall -Wextra
+#cgo LDFLAGS: -Wl,--unresolved-symbols=ignore-all
+#include <stdlib.h>
+#include "go_jwt_auth.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime/cgo"
+	"unsafe"
+
+	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/verdict"
+)
+
+func main() {}
+
+//export gja_go_init
+func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, count C.int) (handle C.uintptr_t) {
+	b := &broker{instance: c}
+	defer recovered("start", func() { handle = 0 })
+	settings := make(map[string]string)
+	for _, option := range unsafe.Slice(options, int(count)) {
+		settings[C.GoString(option.key)] = C.GoString(option.value)
+	}
+	b.setInfo(plugin.Version)
+	p, err := plugin.New(b, plugin.Options{Settings: settings})
+	if err != nil {
+		return 0
+	}
+	return C.uintptr_t(cgo.NewHandle(p))
+}
+
+//export gja_go_cleanup
+func gja_go_cleanup(handle C.uintptr_t) {
+	defer recovered("cleanup", nil)
+	of(handle).Close()
+	cgo.Handle(handle).Delete()
+}
+
+//export gja_go_basic_auth
+func gja_go_basic_auth(handle C.uintptr_t, client C.uintptr_t, id, username, password, address *C.char) (rc C.int) {
+	defer recovered("login", func() { rc = C.MOSQ_ERR_AUTH })
+	kind := of(handle).BasicAuth(plugin.Login{
+		Client:   plugin.Client(client),
+		ClientID: C.GoString(id),
+		Username: optional(username),
+		Password: optional(password),
+		Address:  C.GoString(address),
+	})
+	switch kind {
+	case verdict.Accept:
+		return C.MOSQ_ERR_SUCCESS
+	case verdict.Defer:
+		return C.MOSQ_ERR_PLUGIN_DEFER
+	case verdict.Retry:
+		// Anything but AUTH and DEFER closes the connection without a CONNACK, which clients take for a lost one.
+		return C.MOSQ_ERR_UNKNOWN
+	default:
+		return C.MOSQ_ERR_AUTH
+	}
+}
+
+//export gja_go_tick
+func gja_go_tick(handle C.uintptr_t) {
+	defer recovered("tick", nil)
+	of(handle).Tick()
+}
+
+//export gja_go_disconnect
+func gja_go_disconnect(handle C.uintptr_t, client C.uintptr_t) {
+	defer recovered("disconnect", nil)
+	of(handle).Disconnect(plugin.Client(client))
+}
+
+//export gja_go_reload
+func gja_go_reload(handle C.uintptr_t) {
+	defer recovered("reload", nil)
+	of(handle).Reload()
+}
+
+// of is the instance that C holds a handle of.
+func of(handle C.uintptr_t) *plugin.Plugin {
+	return cgo.Handle(handle).Value().(*plugin.Plugin)
+}
+
+// recovered ends a panic: it is logged, and answer sets what C is told.
+func recovered(during string, answer func()) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if answer != nil {
+		answer()
+	}
+	(&broker{}).Log(plugin.Error, fmt.Sprintf("go_jwt_auth: fault during %s, denied: %v", during, fault))
+}
+
+// optional keeps apart what is missing (NULL) and what is empty.
+func optional(s *C.char) *string {
+	if s == nil {
+		return nil
+	}
+	text := C.GoString(s)
+	return &text
+}

@@ -1,0 +1,123 @@
+package main
+
+/*
+#include <stdlib.h>
+#include "go_jwt_auth.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"go-jwt-auth/plugin"
+)
+
+// broker is plugin.Broker over the functions that Mosquitto exports.
+type broker struct {
+	instance *C.struct_gja_instance
+}
+
+// maxLogLine is what surely fits into one of Mosquitto's log lines, which are cut at 1000 bytes with their timestamp.
+const maxLogLine = 880
+
+func (b *broker) Log(level plugin.Level, line string) {
+	priority := C.int(C.MOSQ_LOG_ERR)
+	switch level {
+	case plugin.Error:
+	case plugin.Warning:
+		priority = C.MOSQ_LOG_WARNING
+	case plugin.Notice:
+		priority = C.MOSQ_LOG_NOTICE
+	case plugin.Info:
+		priority = C.MOSQ_LOG_INFO
+	case plugin.Debug:
+		priority = C.MOSQ_LOG_DEBUG
+	}
+	for len(line) > 0 {
+		part := line
+		if len(part) > maxLogLine {
+			cut := maxLogLine
+			for cut > 0 && !utf8.RuneStart(line[cut]) {
+				cut--
+			}
+			part = line[:cut]
+		}
+		line = line[len(part):]
+		withString(part, func(s *C.char) C.int {
+			C.gja_log(priority, s)
+			return 0
+		})
+	}
+}
+
+func (b *broker) SetUsername(client plugin.Client, username string) error {
+	return failure(withString(username, func(s *C.char) C.int { return C.gja_set_username(C.uintptr_t(client), s) }))
+}
+
+func (b *broker) SetClientID(client plugin.Client, id string) error {
+	return failure(withString(id, func(s *C.char) C.int { return C.gja_set_clientid(C.uintptr_t(client), s) }))
+}
+
+func (b *broker) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
+
+func (b *broker) Holds(clientID string, client plugin.Client) bool {
+	var holds bool
+	withString(clientID, func(s *C.char) C.int {
+		holds = bool(C.gja_holds(s, C.uintptr_t(client)))
+		return 0
+	})
+	return holds
+}
+
+func (b *broker) Kick(clientID string, withWill bool) error {
+	// Never without an id: Mosquitto takes NULL for "everybody".
+	rc := withString(clientID, func(s *C.char) C.int { return C.mosquitto_kick_client_by_clientid(s, C.bool(withWill)) })
+	if rc == C.MOSQ_ERR_NOT_FOUND {
+		return plugin.ErrNotConnected
+	}
+	return failure(rc)
+}
+
+func (b *broker) PersistenceLocation() string { return C.GoString(C.gja_persistence_location()) }
+
+func (b *broker) TickAt(at time.Time) {
+	ms := int64(math.MaxInt64)
+	if !at.IsZero() {
+		ms = at.UnixMilli()
+	}
+	C.gja_tick_at(b.instance, C.int64_t(ms))
+}
+
+func (b *broker) Wake() { C.gja_wake(b.instance) }
+
+func (b *broker) setInfo(version string) {
+	withString(version, func(s *C.char) C.int {
+		C.gja_set_info(b.instance, s)
+		return 0
+	})
+}
+
+// withString lends s to C for one call.
+func withString(s string, call func(*C.char) C.int) C.int {
+	c := C.CString(s)
+	defer C.free(unsafe.Pointer(c))
+	return call(c)
+}
+
+func failure(rc C.int) error {
+	switch rc {
+	case C.MOSQ_ERR_SUCCESS:
+		return nil
+	case C.MOSQ_ERR_NOT_SUPPORTED:
+		return errors.New("it does not support that")
+	case C.MOSQ_ERR_NOMEM:
+		return errors.New("it has no memory left")
+	default:
+		return fmt.Errorf("it answered with error %d", int(rc))
+	}
+}

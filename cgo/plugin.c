@@ -1,0 +1,269 @@
+/*
+ * plugin.c - the shim: it registers Mosquitto's callbacks, keeps signals away from Go's stacks, and passes events on.
+ * It decides nothing.
+ */
+#include "go_jwt_auth.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Made by cgo from the exported functions of bridge.go. */
+#include "_cgo_export.h"
+
+struct gja_instance {
+	mosquitto_plugin_id_t *identifier;
+	/* The Go side; 0 before it has started. */
+	uintptr_t handle;
+	/* When TICK has something to do, in ms since 1970, and whether it has at once. A TICK with neither costs no call
+	 * into Go: the broker makes thousands of them a second. */
+	_Atomic int64_t tick_at;
+	atomic_bool wake;
+};
+
+/*
+ * Mosquitto sets its signal handlers without SA_ONSTACK. On a thread that runs Go such a handler would run on a
+ * goroutine's small stack and crash the broker. So: Go's threads are born with these signals blocked (the constructor
+ * comes before the Go runtime's), the main thread gets them back in mosquitto_plugin_init, and as soon as Mosquitto
+ * has set its handlers they are given SA_ONSTACK.
+ */
+static sigset_t mask_at_load;
+
+/* SIGRTMIN rotates the log since 2.1. It is no constant, so the list is made when asked for. */
+static int handled_signal(int i)
+{
+	const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGRTMIN};
+
+	return i < (int)(sizeof(signals) / sizeof(signals[0])) ? signals[i] : 0;
+}
+
+/* 101 is the first priority that is not the compiler's own. */
+__attribute__((constructor(101))) static void signals_block(void)
+{
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	for(int i = 0; (sig = handled_signal(i)) != 0; i++){
+		sigaddset(&set, sig);
+	}
+	pthread_sigmask(SIG_BLOCK, &set, &mask_at_load);
+}
+
+static void signals_unblock(void)
+{
+	pthread_sigmask(SIG_SETMASK, &mask_at_load, NULL);
+}
+
+/* Called from callbacks, all of which come after Mosquitto has set its handlers. */
+static void signals_use_altstack(void)
+{
+	static bool done = false;
+	struct sigaction action;
+	int sig;
+
+	if(done){
+		return;
+	}
+	done = true;
+	for(int i = 0; (sig = handled_signal(i)) != 0; i++){
+		if(sigaction(sig, NULL, &action) == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
+				!(action.sa_flags & SA_ONSTACK)){
+			action.sa_flags |= SA_ONSTACK;
+			sigaction(sig, &action, NULL);
+		}
+	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int on_basic_auth(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_basic_auth *login = event_data;
+	struct gja_instance *instance = userdata;
+
+	(void)event;
+	signals_use_altstack();
+	/* cgo knows no const; Go copies the strings and keeps none. */
+	return gja_go_basic_auth(instance->handle, (uintptr_t)login->client, (char *)mosquitto_client_id(login->client),
+			login->username, login->password, (char *)mosquitto_client_address(login->client));
+}
+
+static int on_tick(int event, void *event_data, void *userdata)
+{
+	struct gja_instance *instance = userdata;
+
+	(void)event;
+	(void)event_data;
+	signals_use_altstack();
+	/* The flag is read before it is cleared, as a read is cheaper and it is seldom set. */
+	if((atomic_load(&instance->wake) && atomic_exchange(&instance->wake, false)) || now_ms() >= atomic_load(&instance->tick_at)){
+		gja_go_tick(instance->handle);
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+/* Also for CLIENT_OFFLINE, whose data begins alike. */
+static int on_disconnect(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_disconnect *leaving = event_data;
+	struct gja_instance *instance = userdata;
+
+	(void)event;
+	signals_use_altstack();
+	gja_go_disconnect(instance->handle, (uintptr_t)leaving->client);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_reload(int event, void *event_data, void *userdata)
+{
+	struct gja_instance *instance = userdata;
+
+	(void)event;
+	(void)event_data;
+	signals_use_altstack();
+	gja_go_reload(instance->handle);
+	/* 2.0 asks the next plugin only after DEFER; 2.1 asks all, and stops the broker on anything but success. */
+	return gja_broker_is_2_1() ? MOSQ_ERR_SUCCESS : MOSQ_ERR_PLUGIN_DEFER;
+}
+
+static const struct {
+	int event;
+	MOSQ_FUNC_generic_callback callback;
+	bool only_2_1;
+} callbacks[] = {
+		{MOSQ_EVT_BASIC_AUTH, on_basic_auth, false},
+		{MOSQ_EVT_TICK, on_tick, false},
+		{MOSQ_EVT_DISCONNECT, on_disconnect, false},
+		{MOSQ_EVT_RELOAD, on_reload, false},
+		{GJA_EVT_CLIENT_OFFLINE, on_disconnect, true},
+};
+
+#define CALLBACKS (sizeof(callbacks) / sizeof(callbacks[0]))
+
+static void instance_free(struct gja_instance *instance)
+{
+	for(size_t i = 0; i < CALLBACKS; i++){
+		if(!callbacks[i].only_2_1 || gja_broker_is_2_1()){
+			mosquitto_callback_unregister(instance->identifier, callbacks[i].event, callbacks[i].callback, NULL);
+		}
+	}
+	if(instance->handle != 0){
+		gja_go_cleanup(instance->handle);
+	}
+	free(instance);
+}
+
+int mosquitto_plugin_version(int supported_version_count, const int *supported_versions)
+{
+	for(int i = 0; i < supported_version_count; i++){
+		if(supported_versions[i] == 5){
+			return 5;
+		}
+	}
+	return -1;
+}
+
+int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, struct mosquitto_opt *options, int option_count)
+{
+	struct gja_instance *instance;
+	int rc;
+
+	signals_unblock();
+	instance = calloc(1, sizeof(struct gja_instance));
+	if(instance == NULL){
+		return MOSQ_ERR_NOMEM;
+	}
+	instance->identifier = identifier;
+	atomic_init(&instance->tick_at, INT64_MAX);
+	atomic_init(&instance->wake, false);
+
+	instance->handle = gja_go_init(instance, options, option_count);
+	if(instance->handle == 0){
+		/* Go has said why. */
+		instance_free(instance);
+		return MOSQ_ERR_INVAL;
+	}
+	for(size_t i = 0; i < CALLBACKS; i++){
+		if(callbacks[i].only_2_1 && !gja_broker_is_2_1()){
+			continue;
+		}
+		rc = mosquitto_callback_register(identifier, callbacks[i].event, callbacks[i].callback, NULL, instance);
+		if(rc == MOSQ_ERR_ALREADY_EXISTS){
+			gja_log(MOSQ_LOG_ERR, "go_jwt_auth: the plugin is loaded twice for the same listeners: one `plugin` line is enough, "
+								  "and with per_listener_settings true each listener can have one");
+		}
+		if(rc != MOSQ_ERR_SUCCESS){
+			instance_free(instance);
+			return rc;
+		}
+	}
+	*userdata = instance;
+	return MOSQ_ERR_SUCCESS;
+}
+
+int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int option_count)
+{
+	(void)options;
+	(void)option_count;
+	/* NULL where init failed: 2.0 cleans up all the same. */
+	if(userdata != NULL){
+		instance_free(userdata);
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+void gja_tick_at(struct gja_instance *instance, int64_t ms)
+{
+	atomic_store(&instance->tick_at, ms);
+}
+
+void gja_wake(struct gja_instance *instance)
+{
+	atomic_store(&instance->wake, true);
+}
+
+void gja_log(int level, const char *line)
+{
+	mosquitto_log_printf(level, "%s", line);
+}
+
+bool gja_broker_is_2_1(void)
+{
+	return mosquitto_set_clientid != NULL;
+}
+
+void gja_set_info(struct gja_instance *instance, const char *version)
+{
+	if(mosquitto_plugin_set_info != NULL){
+		mosquitto_plugin_set_info(instance->identifier, "go_jwt_auth", version);
+	}
+}
+
+int gja_set_username(uintptr_t client, const char *username)
+{
+	return mosquitto_set_username((struct mosquitto *)client, username);
+}
+
+int gja_set_clientid(uintptr_t client, const char *clientid)
+{
+	return mosquitto_set_clientid != NULL ? mosquitto_set_clientid((struct mosquitto *)client, clientid) : MOSQ_ERR_NOT_SUPPORTED;
+}
+
+bool gja_holds(const char *clientid, uintptr_t client)
+{
+	return mosquitto_client == NULL || (uintptr_t)mosquitto_client(clientid) == client;
+}
+
+const char *gja_persistence_location(void)
+{
+	return mosquitto_persistence_location != NULL ? mosquitto_persistence_location() : NULL;
+}

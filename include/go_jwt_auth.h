@@ -1,0 +1,63 @@
+/*
+ * go_jwt_auth.h - the border between Mosquitto, the C shim and the Go side.
+ *
+ * Everything that crosses is declared here: what the shim offers to Go, and those parts of the Mosquitto 2.1 plugin
+ * interface that older headers lack. What Go offers to the shim is in cgo/bridge.go, by the names gja_go_*.
+ *
+ * One binary serves Mosquitto 2.0.11 to 2.1: functions that only 2.1 exports are weak, and NULL on 2.0.
+ */
+#ifndef GO_JWT_AUTH_H
+#define GO_JWT_AUTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(__has_include) && __has_include(<mosquitto/broker_plugin.h>)
+/* 2.1 and newer */
+#include <mosquitto.h>
+#else
+#include <mosquitto.h>
+#include <mosquitto_broker.h>
+#include <mosquitto_plugin.h>
+#endif
+
+/* mosquitto/broker.h of 2.1: the event that takes DISCONNECT's place where the broker keeps the client's session. */
+#define GJA_EVT_CLIENT_OFFLINE 28
+
+/* 2.1 only */
+extern int mosquitto_set_clientid(struct mosquitto *client, const char *clientid) __attribute__((weak));
+extern struct mosquitto *mosquitto_client(const char *clientid) __attribute__((weak));
+extern const char *mosquitto_persistence_location(void) __attribute__((weak));
+extern int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const char *plugin_name, const char *plugin_version)
+		__attribute__((weak));
+
+/* One loaded instance: one `plugin` line in mosquitto.conf. */
+struct gja_instance;
+
+/* Asks for a Tick at a time in ms since 1970 (INT64_MAX: none). From the broker's thread. */
+void gja_tick_at(struct gja_instance *instance, int64_t ms);
+
+/* Asks for a Tick as soon as may be. From any thread. */
+void gja_wake(struct gja_instance *instance);
+
+/* Writes one line to the broker's log; level is one of MOSQ_LOG_*. */
+void gja_log(int level, const char *line);
+
+/* Tells whether the broker is 2.1 or newer. */
+bool gja_broker_is_2_1(void);
+
+/* Names the plugin to the broker, where that asks for it (2.1). */
+void gja_set_info(struct gja_instance *instance, const char *version);
+
+/*
+ * The broker's functions on a client, which Go knows by its address alone. What only 2.1 has answers
+ * MOSQ_ERR_NOT_SUPPORTED on 2.0; gja_holds is true there, as 2.0 can't tell whose a client id is.
+ */
+int gja_set_username(uintptr_t client, const char *username);
+int gja_set_clientid(uintptr_t client, const char *clientid);
+bool gja_holds(const char *clientid, uintptr_t client);
+
+/* Where the broker keeps its files; NULL on 2.0. */
+const char *gja_persistence_location(void);
+
+#endif

@@ -1,0 +1,127 @@
+// Package identity decides under which username and client id a token's bearer is known to the broker.
+//
+// Access lists and dynamic-security see what comes out of here, so that nothing unfit for a topic pattern may.
+package identity
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/token"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// maxBytes is the longest UTF-8 string that MQTT can carry (MQTT 5 §1.5.4).
+const maxBytes = 65535
+
+// Client is who the client says it is.
+type Client struct {
+	ID string
+	// Username is nil where the CONNECT has none.
+	Username *string
+	// FixedID is true where the broker can't change a client id (Mosquitto 2.0): a mismatch is then refused.
+	FixedID bool
+}
+
+// Identity is what the broker is to change; nil leaves the client's own.
+type Identity struct {
+	Username, ClientID *string
+}
+
+// Mapper maps claims to identities by one configuration.
+type Mapper struct{ common config.Common }
+
+// New returns a Mapper for the rules of common.
+func New(common config.Common) Mapper { return Mapper{common: common} }
+
+// Map returns the identity that claims give the client. The verdict is Accept or Deny.
+func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (Identity, verdict.Verdict) {
+	var mapped Identity
+	if m.common.MatchUsername {
+		name, refused := m.read(claims, m.common.UsernameClaim, trace)
+		if refused != nil {
+			return Identity{}, *refused
+		}
+		if client.Username == nil || *client.Username != name {
+			if m.common.OnMismatch == config.MismatchDeny {
+				return Identity{}, mismatch("username", name, client.Username, "$.options.common.onSubjectMismatch is \"deny\"", trace)
+			}
+			mapped.Username = &name
+		}
+		trace.Pass("username", "from "+m.common.UsernameClaim, verdict.Quote(name))
+	}
+	if m.common.MatchClientID {
+		id, refused := m.read(claims, m.common.ClientIDClaim, trace)
+		if refused != nil {
+			return Identity{}, *refused
+		}
+		if client.ID != id {
+			switch {
+			case m.common.OnMismatch == config.MismatchDeny:
+				return Identity{}, mismatch("client id", id, &client.ID, "$.options.common.onSubjectMismatch is \"deny\"", trace)
+			case client.FixedID:
+				return Identity{}, mismatch("client id", id, &client.ID, "this Mosquitto can't change a client id, 2.1 can", trace)
+			}
+			mapped.ClientID = &id
+		}
+		trace.Pass("client id", "from "+m.common.ClientIDClaim, verdict.Quote(id))
+	}
+	return mapped, verdict.Verdict{Kind: verdict.Accept}
+}
+
+func mismatch(what, expected string, found *string, why string, trace *verdict.Trace) verdict.Verdict {
+	shown := "none"
+	if found != nil {
+		shown = verdict.Quote(*found)
+	}
+	return trace.FailWith(verdict.Refuse(verdict.IdentityMismatch, "the %s must be %s, found %s (%s)", what, verdict.Quote(expected), shown, why),
+		what, verdict.Quote(expected), shown)
+}
+
+// read takes the identity out of a claim and refuses what would be dangerous as one.
+func (m Mapper) read(claims token.Claims, path string, trace *verdict.Trace) (string, *verdict.Verdict) {
+	value, found := claims.Lookup(path)
+	name, isString := value.(string)
+	if !found || !isString {
+		shown := "none"
+		if found {
+			shown = fmt.Sprintf("a value of another type (%T)", value)
+		}
+		refused := trace.Fail(verdict.NoIdentity, path, "a string", shown)
+		return "", &refused
+	}
+	if fault := m.fault(name); fault != "" {
+		refused := trace.FailWith(verdict.Refuse(verdict.UnsafeIdentity, "%s is %s, which %s", path, verdict.Quote(name), fault),
+			path, "fit for topic patterns", verdict.Quote(name))
+		return "", &refused
+	}
+	return name, nil
+}
+
+// fault says what makes a name unusable: with a wildcard in it, %u and %c in an access list would match other clients'
+// topics (CVE-2017-7650); with a '/', other levels.
+func (m Mapper) fault(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > maxBytes:
+		return fmt.Sprintf("has more than %d bytes", maxBytes)
+	case !utf8.ValidString(name):
+		return "is no valid UTF-8"
+	case strings.ContainsAny(name, "+#"):
+		return "holds a topic wildcard"
+	case strings.ContainsFunc(name, unfit):
+		return "holds a control character"
+	case !m.common.AllowSlash && strings.Contains(name, "/"):
+		return "holds '/' ($.options.common.allowSlashInIdentity admits it)"
+	}
+	return ""
+}
+
+// unfit characters are the control characters and the non-characters, which MQTT lets a broker refuse (MQTT 5 §1.5.4).
+func unfit(r rune) bool {
+	return unicode.IsControl(r) || (r >= 0xFDD0 && r <= 0xFDEF) || r&0xFFFE == 0xFFFE
+}

@@ -1,0 +1,118 @@
+package keyset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"go-jwt-auth/plugin/endpoint"
+)
+
+// lookEvery is how often at most the file's time and size are looked at.
+const lookEvery = time.Second
+
+// file is a JWKS file, read again when it changes.
+type file struct {
+	path   string
+	accept acceptance
+	Options
+
+	mu     sync.Mutex // guards all below
+	looked time.Time
+	seen   stamp
+	set    Set
+	err    error
+}
+
+// stamp is what tells one state of a file from the next.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+func newFile(path string, accept acceptance, o Options) *file {
+	return &file{path: path, accept: accept, Options: o}
+}
+
+func (f *file) Find(_ context.Context, kid, alg string) ([]any, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := f.Now(); now.Sub(f.looked) >= lookEvery || now.Before(f.looked) {
+		f.looked = now
+		f.refresh()
+	}
+	if f.set.Len() == 0 {
+		return nil, &UnavailableError{Cause: f.err}
+	}
+	if found := f.set.find(kid, alg); len(found) > 0 {
+		return found, nil
+	}
+	return nil, ErrUnknownKey
+}
+
+func (f *file) Load(context.Context) (Set, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looked = f.Now()
+	f.refresh()
+	if f.set.Len() == 0 {
+		return Set{}, &UnavailableError{Cause: f.err}
+	}
+	return f.set, nil
+}
+
+// refresh reads the file where it has changed. A file that has become unreadable or holds no usable key leaves the last
+// good set in place, and says so once: a half-written file must not lock everybody out. Until it can be used it is tried
+// again even where it looks the same, since its mode may have changed.
+func (f *file) refresh() {
+	info, err := os.Stat(f.path)
+	var now stamp
+	if err == nil {
+		now = stamp{modified: info.ModTime(), size: info.Size()}
+	}
+	unchanged := now == f.seen
+	if unchanged && err == nil && f.err == nil {
+		return
+	}
+	f.seen = now
+	var set Set
+	if err == nil {
+		set, err = f.read(info.Size())
+	}
+	if !unchanged || err == nil {
+		for _, reason := range set.Skipped {
+			f.Report(true, f.path+": "+reason)
+		}
+	}
+	first := f.set.Len() == 0
+	switch {
+	case err != nil && !first && !unchanged:
+		f.Report(true, fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err))
+	case err == nil && !first:
+		f.Report(false, describeChange(f.path, set))
+	}
+	if f.err = err; err == nil {
+		f.set = set
+	}
+}
+
+func (f *file) read(size int64) (Set, error) {
+	if size > endpoint.MaxBody {
+		return Set{}, fmt.Errorf("it is larger than %d bytes", endpoint.MaxBody)
+	}
+	raw, err := os.ReadFile(f.path)
+	if err != nil {
+		return Set{}, err
+	}
+	if len(raw) == 0 {
+		return Set{}, errors.New("it is empty")
+	}
+	return parseSet(raw, f.accept)
+}
+
+func (f *file) String() string { return f.path }
+
+func (f *file) Close() {}

@@ -1,0 +1,259 @@
+package keyset
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pquerna/cachecontrol/cacheobject"
+	"golang.org/x/time/rate"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/endpoint"
+)
+
+// Bounds on what tokens can make this plugin ask of the provider.
+const (
+	// Unknown kids cause at most unknownBurst fetches in a row and then one every unknownEvery, however many come.
+	unknownBurst = 3
+	unknownEvery = 5 * time.Second
+	// After a failed fetch the next one waits this long.
+	failureRest = time.Second
+)
+
+// remote is a JWKS URL.
+type remote struct {
+	cfg    config.JWKS
+	accept acceptance
+	Options
+
+	ctx   context.Context
+	close context.CancelFunc
+
+	mu      sync.Mutex // guards all below
+	fetch   *fetch     // under way; nil: none
+	set     Set
+	digest  [sha256.Size]byte
+	arrived time.Time
+	expires time.Time
+	// credits are logins that were put off and whose fetch has come in since. So many may be served from the set even
+	// where caching is off: they are the retries of those who asked for it.
+	credits int
+	unknown *rate.Limiter
+	failed  time.Time
+	err     error
+}
+
+// fetch is one request for the set, which all who need it wait for together. (x/sync/singleflight can't say whether one
+// is under way, and only then may an unknown kid join without counting against the limit.)
+type fetch struct {
+	done chan struct{} // closed when err is set
+	err  error
+	late int // those who could not wait for its end
+}
+
+func newRemote(cfg config.JWKS, accept acceptance, o Options) *remote {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &remote{
+		cfg: cfg, accept: accept, Options: o, ctx: ctx, close: cancel,
+		unknown: rate.NewLimiter(rate.Every(unknownEvery), unknownBurst),
+	}
+}
+
+// Find looks into the current set, and asks for a fresh one where that has run out or does not know the key.
+func (r *remote) Find(ctx context.Context, kid, alg string) ([]any, error) {
+	found, f, err := r.look(kid, alg)
+	if f == nil {
+		return found, err
+	}
+	if err := r.await(ctx, f); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if found := r.set.find(kid, alg); len(found) > 0 {
+		return found, nil
+	}
+	return nil, ErrUnknownKey
+}
+
+// look answers from memory, or returns the fetch that has to be waited for.
+func (r *remote) look(kid, alg string) ([]any, *fetch, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.Now()
+	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
+	r.credits = max(r.credits-1, 0)
+	if r.set.Len() == 0 || !(now.Before(r.expires) || retry) {
+		if resting := now.Sub(r.failed); r.err != nil && resting >= 0 && resting < failureRest {
+			return nil, nil, &UnavailableError{Cause: r.err}
+		}
+		return nil, r.join(), nil
+	}
+	if found := r.set.find(kid, alg); len(found) > 0 {
+		return found, nil, nil
+	}
+	if r.fetch == nil && !r.unknown.AllowN(now, 1) {
+		return nil, nil, fmt.Errorf("%w, and so many unknown keys were asked for that the set is read again only every %s",
+			ErrUnknownKey, unknownEvery)
+	}
+	return nil, r.join(), nil
+}
+
+// Load reads the set now.
+func (r *remote) Load(ctx context.Context) (Set, error) {
+	r.mu.Lock()
+	f := r.join()
+	r.mu.Unlock()
+	if err := r.await(ctx, f); err != nil {
+		return Set{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.set, nil
+}
+
+// join returns the fetch under way, or starts one. It goes on when nobody waits for it any more. r.mu is held.
+func (r *remote) join() *fetch {
+	if r.fetch == nil {
+		f := &fetch{done: make(chan struct{})}
+		r.fetch = f
+		go func() {
+			answer, set, err := r.read()
+			r.finish(f, answer, set, err)
+		}()
+	}
+	return r.fetch
+}
+
+// await waits for f until ctx ends.
+func (r *remote) await(ctx context.Context, f *fetch) error {
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fetch != f {
+		return f.err // it came in just now
+	}
+	f.late++
+	return ErrPending
+}
+
+func (r *remote) read() (answer *endpoint.Answer, set Set, err error) {
+	defer func() {
+		// This runs on a goroutine of its own, where a panic would take the broker down.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("fault while reading the set: %v", p)
+		}
+	}()
+	if answer, err = r.Client.Get(r.ctx, r.cfg.URI, r.cfg.Timeout); err != nil {
+		return nil, Set{}, err
+	}
+	if set, err = parseSet(answer.Body, r.accept); err != nil {
+		return nil, Set{}, fmt.Errorf("GET %s: %w", r, err)
+	}
+	return answer, set, nil
+}
+
+// finish puts what f brought in place of the old set as a whole: a key that is gone stops working.
+func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer close(f.done)
+	r.fetch = nil
+	now := r.Now()
+	if err != nil {
+		r.failed, r.err = now, err
+		f.err = &UnavailableError{Cause: err}
+		return
+	}
+	if digest := sha256.Sum256(answer.Body); digest != r.digest {
+		for _, reason := range set.Skipped {
+			r.Report(true, r.String()+": "+reason)
+		}
+		if r.set.Len() > 0 {
+			r.Report(false, describeChange(r.String(), set))
+		}
+		r.digest = digest
+	}
+	if now.Sub(r.arrived) >= r.cfg.Timeout {
+		r.credits = 0 // nobody came back for them
+	}
+	r.credits += f.late
+	r.set, r.err = set, nil
+	r.arrived, r.expires = now, now.Add(r.lifetime(answer))
+}
+
+// lifetime is how long the set in answer may serve. Zero: for the login that asked for it alone.
+func (r *remote) lifetime(answer *endpoint.Answer) time.Duration {
+	if !r.cfg.Cache.Enabled {
+		return 0
+	}
+	if r.cfg.Cache.RespectCacheHeaders {
+		if lifetime, said := headerLifetime(answer.Header, r.Now()); said {
+			return lifetime
+		}
+	}
+	return r.cfg.Cache.TTL
+}
+
+// headerLifetime is the freshness lifetime that the answer's Cache-Control, Expires and Age give it (RFC 9111 §4.2);
+// said is false where they say nothing. What can't be understood counts as stale, as §4.2 and §5.3 want it.
+func headerLifetime(h http.Header, now time.Time) (lifetime time.Duration, said bool) {
+	control, err := cacheobject.ParseResponseCacheControl(strings.Join(h.Values("Cache-Control"), ","))
+	switch {
+	case err != nil || control.NoStore || control.NoCachePresent:
+		return 0, true
+	case control.MaxAge >= 0:
+		lifetime = time.Duration(control.MaxAge) * time.Second
+	case h.Get("Expires") != "":
+		expires, err := http.ParseTime(h.Get("Expires"))
+		if err != nil {
+			return 0, true
+		}
+		date, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			date = now
+		}
+		lifetime = expires.Sub(date)
+	default:
+		return 0, false
+	}
+	if age, err := strconv.ParseUint(strings.TrimSpace(h.Get("Age")), 10, 31); err == nil {
+		lifetime -= time.Duration(age) * time.Second
+	}
+	return max(lifetime, 0), true
+}
+
+func describeChange(origin string, set Set) string {
+	return fmt.Sprintf("the keys at %s have changed: now %d (%s)", origin, set.Len(), DescribeIDs(set))
+}
+
+// DescribeIDs lists the key ids of a set for the log, the first few where there are many.
+func DescribeIDs(set Set) string {
+	const shown = 8
+	ids := set.IDs()
+	more := ""
+	if len(ids) > shown {
+		ids, more = ids[:shown], fmt.Sprintf(" and %d more", len(ids)-shown)
+	}
+	for i, id := range ids {
+		ids[i] = fmt.Sprintf("%.64q", id)
+	}
+	if len(ids) == 0 {
+		return "without kid"
+	}
+	return "kid " + strings.Join(ids, ", ") + more
+}
+
+func (r *remote) String() string { return endpoint.Shown(r.cfg.URI) }
+
+func (r *remote) Close() { r.close() }

@@ -1,0 +1,483 @@
+package plugin
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/verdict"
+)
+
+const secret = "a secret of forty bytes, long enough it is"
+
+// fakeBroker stands below the border: it records what the plugin asks of Mosquitto, and calls back as that does.
+type fakeBroker struct {
+	t      *testing.T
+	plugin *Plugin
+
+	names, ids map[Client]string
+	// connected is who the broker knows by a client id.
+	connected map[string]Client
+	kicked    []string
+	log       []string
+	tickAt    time.Time
+
+	v20    bool
+	refuse error // of SetUsername and SetClientID
+
+	woken chan struct{} // holds one wake, from any goroutine
+}
+
+func (b *fakeBroker) Log(level Level, line string) {
+	b.log = append(b.log, fmt.Sprintf("%s %s", [...]string{"error", "warning", "notice", "info", "debug"}[level], line))
+}
+
+func (b *fakeBroker) SetUsername(c Client, name string) error {
+	if b.refuse == nil {
+		b.names[c] = name
+	}
+	return b.refuse
+}
+
+func (b *fakeBroker) SetClientID(c Client, id string) error {
+	if b.refuse == nil {
+		b.ids[c] = id
+	}
+	return b.refuse
+}
+
+func (b *fakeBroker) CanSetClientID() bool { return !b.v20 }
+
+func (b *fakeBroker) Holds(id string, c Client) bool { return b.v20 || b.connected[id] == c }
+
+// Kick calls Disconnect from inside, as Mosquitto does.
+func (b *fakeBroker) Kick(id string, withWill bool) error {
+	c, found := b.connected[id]
+	if !found {
+		return ErrNotConnected
+	}
+	delete(b.connected, id)
+	b.kicked = append(b.kicked, fmt.Sprintf("%s will=%t", id, withWill))
+	b.plugin.Disconnect(c)
+	return nil
+}
+
+func (b *fakeBroker) PersistenceLocation() string { return "" }
+func (b *fakeBroker) TickAt(at time.Time)         { b.tickAt = at }
+
+func (b *fakeBroker) Wake() {
+	select {
+	case b.woken <- struct{}{}:
+	default:
+	}
+}
+
+// awaitLog ticks whenever it is woken, until a line matches.
+func (b *fakeBroker) awaitLog(pattern string) {
+	b.t.Helper()
+	expr := regexp.MustCompile(pattern)
+	deadline := time.After(30 * time.Second)
+	for !slices.ContainsFunc(b.log, expr.MatchString) {
+		select {
+		case <-b.woken:
+			b.plugin.Tick()
+		case <-deadline:
+			b.t.Fatalf("no log line matches %s in:\n%s", pattern, strings.Join(b.log, "\n"))
+		}
+	}
+}
+
+// house is a plugin with its broker, its clock and its file.
+type house struct {
+	*Plugin
+	broker *fakeBroker
+	clock  time.Time
+	file   string
+}
+
+func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *house {
+	t.Helper()
+	h := &house{clock: time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC), file: filepath.Join(t.TempDir(), "jwt.json")}
+	h.broker = &fakeBroker{
+		t: t, names: map[Client]string{}, ids: map[Client]string{}, connected: map[string]Client{}, woken: make(chan struct{}, 1),
+	}
+	for _, a := range adjust {
+		a(h.broker)
+	}
+	h.write(t, jwtJSON)
+	p, err := New(h.broker, Options{Settings: map[string]string{"config_file": h.file}, Now: func() time.Time { return h.clock }})
+	if err != nil {
+		t.Fatalf("start: %s", err)
+	}
+	t.Cleanup(p.Close)
+	h.Plugin, h.broker.plugin = p, p
+	p.Tick()
+	return h
+}
+
+func (h *house) write(t *testing.T, jwtJSON string) {
+	t.Helper()
+	if err := os.WriteFile(h.file, []byte(jwtJSON), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// local is a jwt.json of mode local with the given options.common.
+func local(common string) string {
+	return fmt.Sprintf(`{"algorithm":"HS256","mode":"local","options":{"modes":{"local":%q},"common":{%s}}}`, secret, common)
+}
+
+// token is signed by the secret; lifetime counts from the house's clock.
+func (h *house) token(subject string, lifetime time.Duration) *string {
+	encode := base64.RawURLEncoding.EncodeToString
+	claims, err := json.Marshal(map[string]any{"sub": subject, "exp": h.clock.Add(lifetime).Unix(), "jti": subject + "'s"})
+	if err != nil {
+		panic(err)
+	}
+	text := encode([]byte(`{"alg":"HS256"}`)) + "." + encode(claims)
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	text += "." + encode(mac.Sum(nil))
+	return &text
+}
+
+// login is a CONNECT; on success the broker knows the client by its id, and a client of the same id is taken over.
+func (h *house) login(c Client, id string, username, password *string) verdict.Kind {
+	kind := h.BasicAuth(Login{Client: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"})
+	if kind == verdict.Accept {
+		if mapped, renamed := h.broker.ids[c]; renamed {
+			id = mapped
+		}
+		old, taken := h.broker.connected[id]
+		h.broker.connected[id] = c
+		if taken && old != c {
+			h.Disconnect(old)
+		}
+	}
+	return kind
+}
+
+func (h *house) pass(d time.Duration) {
+	h.clock = h.clock.Add(d)
+	if !h.broker.tickAt.IsZero() && !h.clock.Before(h.broker.tickAt) {
+		h.Tick()
+	}
+}
+
+func text(s string) *string { return &s }
+
+func TestLogin(t *testing.T) {
+	const rewrite = `"matchUsernameToSubject":true`
+	for _, c := range []struct {
+		rule     string
+		common   string
+		password func(*house) *string
+		want     verdict.Kind
+		log      string
+	}{
+		{"a good token is accepted", rewrite, func(h *house) *string { return h.token("alice", time.Minute) }, verdict.Accept,
+			`debug go_jwt_auth: client "c" \[192.0.2.7\] accepted as "alice" \(token jti "alice's"\)`},
+		{"an expired token is refused with the reason", rewrite, func(h *house) *string { return h.token("alice", -time.Minute) }, verdict.Deny,
+			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 1m0s ago \(token sha256:`},
+		{"a password of another kind is left to others", rewrite, func(*house) *string { return text("12345") }, verdict.Defer, `debug .* left to the next plugin`},
+		{"no password is left to others", rewrite, func(*house) *string { return nil }, verdict.Defer, `debug .* left to the next plugin`},
+		{"onNonToken deny refuses them", `"onNonToken":"deny"`, func(*house) *string { return nil }, verdict.Deny, `notice .* refused: not a token`},
+		{"an unsafe subject is refused", rewrite, func(h *house) *string { return h.token("a/#", time.Minute) }, verdict.Deny, `notice .* refused: unsafe identity`},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := open(t, local(c.common))
+			if got := h.login(1, "c", text("x"), c.password(h)); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			h.broker.awaitLog(c.log)
+			if h.sessions.Len() != map[bool]int{true: 1}[c.want == verdict.Accept] {
+				t.Errorf("%d sessions", h.sessions.Len())
+			}
+		})
+	}
+}
+
+func TestIdentityIsGivenBeforeTheSession(t *testing.T) {
+	h := open(t, local(`"matchUsernameToSubject":true,"matchClientIdToSubject":true`))
+	if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Accept {
+		t.Fatalf("got %s", got)
+	}
+	if h.broker.names[1] != "alice" || h.broker.ids[1] != "alice" {
+		t.Errorf("username %q, client id %q", h.broker.names[1], h.broker.ids[1])
+	}
+	h.pass(time.Minute)
+	if want := []string{"alice will=true"}; !slices.Equal(h.broker.kicked, want) {
+		t.Errorf("kicked %q, want %q", h.broker.kicked, want)
+	}
+}
+
+func TestABrokerThatRefusesTheIdentityDenies(t *testing.T) {
+	h := open(t, local(`"matchUsernameToSubject":true`), func(b *fakeBroker) { b.refuse = errors.New("no memory") })
+	if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Deny {
+		t.Errorf("got %s", got)
+	}
+	if h.sessions.Len() != 0 {
+		t.Error("a session was recorded")
+	}
+	h.broker.awaitLog(`refused: internal error: the broker did not take the username "alice"`)
+}
+
+func TestMosquitto20DeniesAClientIDMismatch(t *testing.T) {
+	h := open(t, local(`"matchUsernameToSubject":true,"matchClientIdToSubject":true`), func(b *fakeBroker) { b.v20 = true })
+	h.broker.awaitLog(`warning .*matchClientIdToSubject is true, but this Mosquitto can't change a client id`)
+	if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Deny {
+		t.Errorf("other id: got %s", got)
+	}
+	if got := h.login(2, "alice", nil, h.token("alice", time.Minute)); got != verdict.Accept {
+		t.Errorf("same id: got %s", got)
+	}
+}
+
+func TestExpiredClientsAreKicked(t *testing.T) {
+	for _, c := range []struct {
+		rule, common string
+		after        time.Duration
+		want         []string
+	}{
+		{"not before exp", ``, 59 * time.Second, nil},
+		{"at exp, with the will", ``, time.Minute, []string{"c will=true"}},
+		{"without the will where so configured", `"kickExpiredClientsWithWill":false`, time.Minute, []string{"c will=false"}},
+		{"after the leeway", `"leewayMs":5000`, time.Minute + 4999*time.Millisecond, nil},
+		{"at the end of the leeway", `"leewayMs":5000`, time.Minute + 5*time.Second, []string{"c will=true"}},
+		{"never where kicks are off", `"kickExpiredClients":false`, time.Hour, nil},
+		{"never where expiry is not checked", `"validateExpiration":false`, time.Hour, nil},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := open(t, local(c.common))
+			if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Accept {
+				t.Fatalf("got %s", got)
+			}
+			h.pass(c.after)
+			if !slices.Equal(h.broker.kicked, c.want) {
+				t.Errorf("kicked %q, want %q", h.broker.kicked, c.want)
+			}
+			if len(c.want) > 0 && (h.sessions.Len() != 0 || !h.broker.tickAt.IsZero()) {
+				t.Errorf("%d sessions are left, next tick %s", h.sessions.Len(), h.broker.tickAt)
+			}
+		})
+	}
+}
+
+func TestTakeoverByAFreshTokenIsNotKickedByTheOldOne(t *testing.T) {
+	for _, v20 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("v20=%t", v20), func(t *testing.T) {
+			h := open(t, local(``), func(b *fakeBroker) { b.v20 = v20 })
+			h.login(1, "c", nil, h.token("alice", time.Minute))
+			h.login(2, "c", nil, h.token("alice", time.Hour))
+			h.pass(2 * time.Minute)
+			if len(h.broker.kicked) != 0 {
+				t.Errorf("kicked %q", h.broker.kicked)
+			}
+			h.pass(time.Hour)
+			if len(h.broker.kicked) != 1 {
+				t.Errorf("kicked %q at the fresh token's end", h.broker.kicked)
+			}
+		})
+	}
+}
+
+func TestAKickNeverHitsAnotherConnection(t *testing.T) {
+	h := open(t, local(``))
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	// Another plugin has let somebody else in by that id, and no Disconnect came.
+	h.broker.connected["c"] = 99
+	h.pass(time.Minute)
+	if len(h.broker.kicked) != 0 {
+		t.Errorf("kicked %q", h.broker.kicked)
+	}
+}
+
+func TestAFailedLoginLeavesTheSessionAlone(t *testing.T) {
+	h := open(t, local(``))
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	if got := h.login(2, "c", nil, h.token("alice", -time.Minute)); got != verdict.Deny {
+		t.Fatalf("got %s", got)
+	}
+	h.Disconnect(2) // the broker reports failed logins, too
+	if h.sessions.Len() != 1 {
+		t.Errorf("%d sessions", h.sessions.Len())
+	}
+	h.pass(time.Minute)
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q", h.broker.kicked)
+	}
+}
+
+func TestReloadAsksNobodyAgain(t *testing.T) {
+	h := open(t, local(`"matchUsernameToSubject":true`))
+	password := h.token("alice", time.Minute)
+	h.login(1, "c", text("x"), password)
+	again := func(c Client, id, username string, password *string) verdict.Kind {
+		return h.BasicAuth(Login{Client: c, ClientID: id, Username: &username, Password: password})
+	}
+	// The file now has another secret: judged by it, the client would lose its connection.
+	h.write(t, strings.ReplaceAll(local(``), secret, strings.ToUpper(secret)))
+	h.clock = h.clock.Add(time.Hour) // and the token has expired: that is the kick's affair
+	h.Reload()
+	for _, c := range []struct {
+		rule string
+		got  verdict.Kind
+		want verdict.Kind
+	}{
+		{"another id on the same connection", again(1, "d", "alice", password), verdict.Deny},
+		{"another username", again(1, "c", "x", password), verdict.Deny},
+		{"another token", again(1, "c", "alice", h.token("alice", -time.Minute)), verdict.Deny},
+		{"another connection", again(2, "c", "alice", password), verdict.Deny},
+		{"the client itself", again(1, "c", "alice", password), verdict.Accept},
+		{"the client itself, twice in one sweep", again(1, "c", "alice", password), verdict.Deny},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: got %s, want %s", c.rule, c.got, c.want)
+		}
+	}
+	h.broker.awaitLog(`reloaded .*jwt.json`)
+	if got := again(1, "c", "alice", password); got != verdict.Deny {
+		t.Errorf("after the sweep: got %s", got)
+	}
+}
+
+func TestReloadVouchesForDepartedClientsInTheSweepAlone(t *testing.T) {
+	h := open(t, local(``))
+	password := h.token("alice", time.Minute)
+	h.login(1, "c", nil, password)
+	h.Disconnect(1)
+	h.clock = h.clock.Add(time.Hour)
+	ask := func() verdict.Kind { return h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}) }
+	if got := ask(); got != verdict.Deny {
+		t.Errorf("before: got %s", got)
+	}
+	h.Reload()
+	if got := ask(); got != verdict.Accept {
+		t.Errorf("in the sweep: got %s", got)
+	}
+	h.Tick()
+	if got := ask(); got != verdict.Deny {
+		t.Errorf("after: got %s", got)
+	}
+}
+
+func TestReload(t *testing.T) {
+	t.Run("a good file takes effect for new connections", func(t *testing.T) {
+		h := open(t, local(`"matchUsernameToSubject":true`))
+		h.write(t, local(`"matchUsernameToSubject":true,"issuer":"https://id.example"`))
+		h.Reload()
+		h.broker.awaitLog(`info .*reloaded .*issuer https://id.example`)
+		if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Deny {
+			t.Errorf("got %s", got)
+		}
+		h.broker.awaitLog(`refused: wrong issuer: iss must be "https://id.example", found none`)
+	})
+	t.Run("a bad file is reported with every problem and the old stays", func(t *testing.T) {
+		h := open(t, local(``))
+		h.write(t, `{"algorithm":"RS999","mode":"local","options":{"common":{"issuer":5}}}`)
+		h.Reload()
+		h.broker.awaitLog(`error .*was not reloaded`)
+		h.broker.awaitLog(`error .*\$\.algorithm`)
+		h.broker.awaitLog(`error .*\$\.options\.common\.issuer`)
+		if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Accept {
+			t.Errorf("got %s", got)
+		}
+	})
+	t.Run("a missing file is reported and the old stays", func(t *testing.T) {
+		h := open(t, local(``))
+		if err := os.Remove(h.file); err != nil {
+			t.Fatal(err)
+		}
+		h.Reload()
+		h.broker.awaitLog(`error .*was not reloaded`)
+		if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Accept {
+			t.Errorf("got %s", got)
+		}
+	})
+	t.Run("of several reloads the last one counts", func(t *testing.T) {
+		h := open(t, local(``))
+		for _, issuer := range []string{"one", "two", "three"} {
+			h.write(t, local(fmt.Sprintf(`"issuer":%q`, issuer)))
+			h.Reload()
+		}
+		h.broker.awaitLog(`reloaded .*issuer three`)
+		if got := h.chain.Config().Common.Issuer; got != "three" {
+			t.Errorf("issuer %s", got)
+		}
+	})
+}
+
+func TestABadFileDoesNotStart(t *testing.T) {
+	broker := &fakeBroker{t: t, woken: make(chan struct{}, 1)}
+	file := filepath.Join(t.TempDir(), "jwt.json")
+	if err := os.WriteFile(file, []byte(`{"mode":"jwks"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(broker, Options{Settings: map[string]string{"config_file": file}}); err == nil {
+		t.Fatal("it started")
+	}
+	for _, want := range []string{`$.algorithm`, `$.options.modes.jwks`} {
+		if !slices.ContainsFunc(broker.log, func(line string) bool {
+			return strings.HasPrefix(line, "error go_jwt_auth: "+file) && strings.Contains(line, want)
+		}) {
+			t.Errorf("no error names %s and the file:\n%s", want, strings.Join(broker.log, "\n"))
+		}
+	}
+}
+
+func TestAnUnknownSettingIsNamed(t *testing.T) {
+	h := open(t, local(``))
+	p, err := New(h.broker, Options{Settings: map[string]string{"config_file": h.file, "confg_file": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	h.broker.awaitLog(`warning .*plugin_opt_confg_file is not known; there are plugin_opt_config_file`)
+}
+
+func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
+	h := open(t, local(``))
+	h.ticks = tickWatch{now: h.now}
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	h.clock = h.clock.Add(500 * time.Millisecond)
+	h.login(2, "d", nil, h.token("bob", time.Hour))
+	if slices.ContainsFunc(h.broker.log, func(line string) bool { return strings.Contains(line, "no regular call") }) {
+		t.Error("warned before it could know")
+	}
+	h.clock = h.clock.Add(time.Minute)
+	h.login(3, "e", nil, h.token("carol", time.Hour))
+	h.broker.awaitLog(`warning .*this broker gives plugins no regular call`)
+	if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) {
+		t.Errorf("kicked %q, want %q", h.broker.kicked, want)
+	}
+}
+
+func TestWhatAFileMeansIsSaidAtStart(t *testing.T) {
+	for _, c := range []struct{ common, log string }{
+		{``, `warning .*matchUsernameToSubject is false: whoever has a valid token may connect with any username`},
+		{`"validateExpiration":false`, `warning .*validateExpiration is false: expired tokens are accepted, and nobody is disconnected`},
+		{`"allowWeakKeys":true`, `warning .*allowWeakKeys is true`},
+		{``, `info .*version .* started with .*jwt.json: mode local, algorithm HS256, any issuer`},
+		{``, `info .*1 key from jwt.json`},
+		{`"matchUserToSubject":true`, `warning .*matchUserToSubject.*matchUsernameToSubject`},
+	} {
+		h := open(t, local(c.common))
+		h.broker.awaitLog(c.log)
+	}
+}
+
+func TestAPanicInTheBackgroundIsLogged(t *testing.T) {
+	h := open(t, local(``))
+	h.background(func() func() { panic("boom") })
+	h.broker.awaitLog(`error .*fault in the background: boom`)
+}

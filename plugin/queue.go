@@ -1,0 +1,66 @@
+package plugin
+
+import (
+	"sync"
+	"time"
+)
+
+// queue takes work from goroutines to the broker's thread.
+type queue struct {
+	wake func()
+
+	mu    sync.Mutex // guards items; never held across a call into the broker
+	items []func()
+}
+
+// post leaves do for the next drain and asks for it. From any goroutine.
+func (q *queue) post(do func()) {
+	q.mu.Lock()
+	q.items = append(q.items, do)
+	q.mu.Unlock()
+	q.wake()
+}
+
+// drain does what was left, in order.
+func (q *queue) drain() {
+	q.mu.Lock()
+	items := q.items
+	q.items = nil
+	q.mu.Unlock()
+	for _, do := range items {
+		do()
+	}
+}
+
+// tickWatch notices a broker that never ticks. The first Tick is asked for at start, so that it comes within the first
+// loop of a broker that does.
+type tickWatch struct {
+	now    func() time.Time
+	ticked bool
+	warned bool
+	// waiting is the first callback that came before any Tick.
+	waiting time.Time
+}
+
+// tickless is how long callbacks may come without any Tick before the broker counts as one that never ticks. A broker
+// that does ticks about every 100 ms.
+const tickless = time.Second
+
+func (w *tickWatch) seen() { w.ticked = true }
+
+// missing tells whether this broker seems to give no Tick; first is true once.
+func (w *tickWatch) missing() (missing, first bool) {
+	if w.ticked {
+		return false, false
+	}
+	now := w.now()
+	if w.waiting.IsZero() {
+		w.waiting = now
+	}
+	if now.Sub(w.waiting) < tickless {
+		return false, false
+	}
+	first = !w.warned
+	w.warned = true
+	return true, first
+}

@@ -1,0 +1,277 @@
+// Package token decides whether a password is a token, and whether the token is good: its shape, algorithm, signature
+// and claims (RFC 7519, RFC 8725). What it says of the client is package identity's affair, whether it was revoked that
+// of package revocation.
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/keyset"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// Header is the part of a JOSE header (RFC 7515 §4.1, RFC 7516 §4.1) that this package looks at.
+type Header struct {
+	Algorithm, KeyID, Type string
+	// Critical is true where the header has crit.
+	Critical bool
+}
+
+// Shape is what a password looks like.
+type Shape uint8
+
+const (
+	// Other: no token.
+	Other Shape = iota
+	// Signed: three base64url parts, the first a JSON object with "alg" (RFC 7515 §3.1).
+	Signed
+	// Encrypted: five parts, the first a JSON object with "enc" (RFC 7516 §3.1).
+	Encrypted
+)
+
+// Look tells the shape of a password and, for a token, its header. The header is not trusted: it only says what the
+// token claims about itself.
+func Look(password string) (Shape, Header) {
+	dots := strings.Count(password, ".")
+	if dots != 2 && dots != 4 {
+		return Other, Header{}
+	}
+	first, rest, _ := strings.Cut(password, ".")
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(first)
+	if err != nil {
+		return Other, Header{}
+	}
+	for part := range strings.SplitSeq(rest, ".") {
+		if strings.Trim(part, base64URL) != "" {
+			return Other, Header{}
+		}
+	}
+	var members map[string]any
+	if json.Unmarshal(raw, &members) != nil {
+		return Other, Header{}
+	}
+	switch {
+	case dots == 2 && members["alg"] != nil:
+		return Signed, newHeader(members)
+	case dots == 4 && members["enc"] != nil:
+		return Encrypted, newHeader(members)
+	}
+	return Other, Header{}
+}
+
+// newHeader reads the members by their exact names; one of another type than a string counts as empty, which no
+// configuration allows.
+func newHeader(members map[string]any) Header {
+	text := func(name string) string {
+		s, _ := members[name].(string)
+		return s
+	}
+	_, critical := members["crit"]
+	return Header{Algorithm: text("alg"), KeyID: text("kid"), Type: text("typ"), Critical: critical}
+}
+
+const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// Name is how the log calls a token without giving it away: the first bytes of its SHA-256.
+func Name(password string) string {
+	sum := sha256.Sum256([]byte(password))
+	return "sha256:" + hex.EncodeToString(sum[:6])
+}
+
+// Verifier checks tokens by one configuration. Safe for concurrent use.
+type Verifier struct {
+	algorithms []string
+	common     config.Common
+	keys       keyset.Source
+	now        func() time.Time
+	parser     *jwt.Parser
+}
+
+// New returns a Verifier of tokens that keys has the keys for.
+func New(cfg *config.Config, keys keyset.Source, now func() time.Time) *Verifier {
+	return &Verifier{
+		algorithms: cfg.Algorithms, common: cfg.Common, keys: keys, now: now,
+		// Claims are checked apart, after the signature, so that each refusal has its own reason.
+		parser: jwt.NewParser(jwt.WithValidMethods(cfg.Algorithms), jwt.WithoutClaimsValidation(),
+			jwt.WithJSONNumber(), jwt.WithStrictDecoding()),
+	}
+}
+
+// Verify checks a password that Look found to be a signed token: cheap checks first, then the signature, then the
+// claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims are valid with Accept alone.
+func (v *Verifier) Verify(ctx context.Context, password string, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
+	if refused := v.checkHeader(header, trace); refused != nil {
+		return Claims{}, *refused
+	}
+	keys, refused := v.findKeys(ctx, header, trace)
+	if refused != nil {
+		return Claims{}, *refused
+	}
+	claims := jwt.MapClaims{}
+	_, err := v.parser.ParseWithClaims(password, claims, func(*jwt.Token) (any, error) { return keys, nil })
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return Claims{}, trace.FailWith(verdict.Refuse(verdict.Malformed, "its parts can't be decoded"), "encoding", "base64url and JSON", "neither")
+	case err != nil:
+		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "no key with kid %s verifies it by %s",
+			nameKid(header.KeyID), header.Algorithm), "signature", "valid", "invalid")
+	}
+	trace.Pass("signature", "valid", "valid")
+	if refused := v.checkClaims(Claims{all: claims}, trace); refused != nil {
+		return Claims{}, *refused
+	}
+	return Claims{all: claims}, verdict.Verdict{Kind: verdict.Accept}
+}
+
+// checkHeader holds the header against the configuration: it is the configuration that chooses the algorithm
+// (RFC 8725 §3.1).
+func (v *Verifier) checkHeader(h Header, trace *verdict.Trace) *verdict.Verdict {
+	expected := strings.Join(v.algorithms, ", ")
+	if !slices.Contains(v.algorithms, h.Algorithm) {
+		return refusal(trace.Fail(verdict.WrongAlgorithm, "alg", expected, verdict.Quote(h.Algorithm)))
+	}
+	trace.Pass("alg", expected, h.Algorithm)
+	// RFC 7515 §4.1.11: extensions that are not understood make the token invalid, and none is understood here.
+	if h.Critical {
+		return refusal(trace.Fail(verdict.Malformed, "crit", "absent", "critical extensions"))
+	}
+	if len(v.common.TokenType) > 0 {
+		expected := strings.Join(v.common.TokenType, ", ")
+		// RFC 7515 §4.1.9: compared without case and without "application/".
+		found := strings.TrimPrefix(strings.ToLower(h.Type), "application/")
+		if !slices.ContainsFunc(v.common.TokenType, func(t string) bool { return strings.EqualFold(t, found) }) {
+			return refusal(trace.Fail(verdict.WrongType, "typ", expected, verdict.Quote(h.Type)))
+		}
+		trace.Pass("typ", expected, h.Type)
+	}
+	return nil
+}
+
+func (v *Verifier) findKeys(ctx context.Context, h Header, trace *verdict.Trace) (jwt.VerificationKeySet, *verdict.Verdict) {
+	found, err := v.keys.Find(ctx, h.KeyID, h.Algorithm)
+	expected, kid := "a key of "+v.keys.String(), nameKid(h.KeyID)
+	switch {
+	case err == nil:
+		trace.Pass("kid", expected, kid)
+	case errors.Is(err, keyset.ErrUnknownKey):
+		return jwt.VerificationKeySet{}, refusal(trace.FailWith(
+			verdict.Refuse(verdict.UnknownKey, "kid %s at %s: %s", kid, v.keys, err), "kid", expected, kid))
+	case errors.Is(err, keyset.ErrPending):
+		pending := trace.FailWith(verdict.Refuse(verdict.KeysUnavailable, "%s: %s", v.keys, err), "kid", expected, kid)
+		pending.Kind = verdict.Retry
+		return jwt.VerificationKeySet{}, &pending
+	default:
+		return jwt.VerificationKeySet{}, refusal(trace.FailWith(
+			verdict.Refuse(verdict.KeysUnavailable, "%s", err), "kid", expected, "no set"))
+	}
+	set := jwt.VerificationKeySet{Keys: make([]jwt.VerificationKey, len(found))}
+	for i, key := range found {
+		set.Keys[i] = key
+	}
+	return set, nil
+}
+
+// checkClaims checks the registered claims (RFC 7519 §4.1) and what the configuration asks for besides. Times come last:
+// an expired token that is wrong otherwise is called what it is (CVE-2024-51744).
+func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict {
+	if v.common.Issuer != "" {
+		expected, found := verdict.Quote(v.common.Issuer), c.show("iss")
+		if iss, err := c.all.GetIssuer(); err != nil || iss != v.common.Issuer {
+			return refusal(trace.Fail(verdict.WrongIssuer, "iss", expected, found))
+		}
+		trace.Pass("iss", expected, found)
+	}
+	if len(v.common.Audience) > 0 {
+		expected, found := "one of "+verdict.Quote(strings.Join(v.common.Audience, ", ")), c.show("aud")
+		aud, err := c.all.GetAudience()
+		if err != nil || !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(v.common.Audience, a) }) {
+			return refusal(trace.Fail(verdict.WrongAudience, "aud", expected, found))
+		}
+		trace.Pass("aud", expected, found)
+	}
+	for _, required := range v.common.RequiredClaims {
+		claim, present := c.Lookup(required.Path)
+		expected, found := "one of "+describe(required.Values, true), describe(claim, present)
+		if !present || !holds(claim, required.Values) {
+			return refusal(trace.Fail(verdict.MissingClaim, required.Path, expected, found))
+		}
+		trace.Pass(required.Path, expected, found)
+	}
+	granted := c.scopes()
+	for _, scope := range v.common.RequiredScopes {
+		expected, found := verdict.Quote(scope), verdict.Quote(strings.Join(granted, " "))
+		if !slices.Contains(granted, scope) {
+			return refusal(trace.Fail(verdict.MissingScope, "scope", expected, found))
+		}
+		trace.Pass("scope", expected, found)
+	}
+	return v.checkTimes(c, trace)
+}
+
+// checkTimes holds nbf, iat and exp (RFC 7519 §4.1.4 to §4.1.6) against the clock, with the configured leeway.
+func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
+	now := v.now()
+	for _, name := range []string{"nbf", "iat"} {
+		at, present, err := c.instant(name)
+		switch {
+		case err != nil:
+			return refusal(trace.Fail(verdict.Malformed, name, "a NumericDate (RFC 7519 §2)", c.show(name)))
+		case present && now.Before(at.Add(-v.common.Leeway)):
+			return refusal(trace.FailWith(verdict.Refuse(verdict.NotYetValid,
+				"%s is %s, %s ahead of the broker's clock ($.options.common.leewayMs grants a skew)", name, moment(at), ago(at.Sub(now))),
+				name, "not after now", moment(at)))
+		case present:
+			trace.Pass(name, "not after now", moment(at))
+		}
+	}
+	exp, present, err := c.instant("exp")
+	switch {
+	case err != nil:
+		return refusal(trace.Fail(verdict.Malformed, "exp", "a NumericDate (RFC 7519 §2)", c.show("exp")))
+	case !present && v.common.RequireExpiration:
+		return refusal(trace.Fail(verdict.NoExpiration, "exp", "present", "none"))
+	case !present:
+		trace.Pass("exp", "optional", "none")
+	case !v.common.ValidateExpiration:
+		trace.Pass("exp", "not checked ($.options.common.validateExpiration)", moment(exp))
+	case !now.Before(exp.Add(v.common.Leeway)):
+		return refusal(trace.FailWith(verdict.Refuse(verdict.Expired, "exp is %s, %s ago", moment(exp), ago(now.Sub(exp))),
+			"exp", "after now", moment(exp)))
+	default:
+		trace.Pass("exp", "after now", moment(exp))
+	}
+	return nil
+}
+
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func ago(d time.Duration) string { return d.Round(time.Second).String() }
+
+func nameKid(kid string) string {
+	if kid == "" {
+		return "none"
+	}
+	return verdict.Quote(kid)
+}
+
+func refusal(v verdict.Verdict) *verdict.Verdict { return &v }
+
+// ID names a verified token for the log: by its jti (RFC 7519 §4.1.7), or by the first bytes of its SHA-256.
+func (c Claims) ID(password string) string {
+	if id, ok := c.all["jti"].(string); ok && id != "" {
+		return fmt.Sprintf("jti %s", verdict.Quote(id))
+	}
+	return Name(password)
+}
