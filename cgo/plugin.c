@@ -15,6 +15,7 @@
 
 struct gja_instance {
 	mosquitto_plugin_id_t *identifier;
+	pthread_t main_thread;
 	/* The Go side; 0 before it has started. */
 	uintptr_t handle;
 	/* When TICK has something to do, in ms since 1970, and whether it has at once. A TICK with neither costs no call
@@ -91,6 +92,10 @@ static int on_basic_auth(int event, void *event_data, void *userdata)
 	struct gja_instance *instance = userdata;
 
 	(void)event;
+	/* The HTTP API of 2.1 asks from a thread of its own, for a client that is none: not for a token to open. */
+	if(!pthread_equal(pthread_self(), instance->main_thread)){
+		return MOSQ_ERR_PLUGIN_DEFER;
+	}
 	signals_use_altstack();
 	/* cgo knows no const; Go copies the strings and keeps none. */
 	return gja_go_basic_auth(instance->handle, (uintptr_t)login->client, (char *)mosquitto_client_id(login->client),
@@ -183,6 +188,7 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
 		return MOSQ_ERR_NOMEM;
 	}
 	instance->identifier = identifier;
+	instance->main_thread = pthread_self();
 	atomic_init(&instance->tick_at, INT64_MAX);
 	atomic_init(&instance->wake, false);
 
