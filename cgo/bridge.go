@@ -46,7 +46,7 @@ func gja_go_cleanup(handle C.uintptr_t) {
 }
 
 //export gja_go_basic_auth
-func gja_go_basic_auth(handle C.uintptr_t, client C.uintptr_t, id, username, password, address *C.char) (rc C.int) {
+func gja_go_basic_auth(handle, client C.uintptr_t, id, username, password, address *C.char) (rc C.int) {
 	defer recovered("login", func() { rc = C.MOSQ_ERR_AUTH })
 	kind := of(handle).BasicAuth(plugin.Login{
 		Client:   plugin.Client(client),
@@ -75,7 +75,7 @@ func gja_go_tick(handle C.uintptr_t) {
 }
 
 //export gja_go_disconnect
-func gja_go_disconnect(handle C.uintptr_t, client C.uintptr_t) {
+func gja_go_disconnect(handle, client C.uintptr_t) {
 	defer recovered("disconnect", nil)
 	of(handle).Disconnect(plugin.Client(client))
 }
@@ -88,7 +88,7 @@ func gja_go_reload(handle C.uintptr_t) {
 
 // of is the instance that C holds a handle of.
 func of(handle C.uintptr_t) *plugin.Plugin {
-	return cgo.Handle(handle).Value().(*plugin.Plugin)
+	return cgo.Handle(handle).Value().(*plugin.Plugin) //nolint:errcheck,forcetypeassert // a panic is the answer to anything else
 }
 
 // recovered ends a panic: it is logged, and answer sets what C is told.

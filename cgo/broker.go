@@ -38,7 +38,7 @@ func (b *broker) Log(level plugin.Level, line string) {
 	case plugin.Debug:
 		priority = C.MOSQ_LOG_DEBUG
 	}
-	for len(line) > 0 {
+	for line != "" {
 		part := line
 		if len(part) > maxLogLine {
 			cut := maxLogLine

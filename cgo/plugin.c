@@ -204,8 +204,9 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
 		}
 		rc = mosquitto_callback_register(identifier, callbacks[i].event, callbacks[i].callback, NULL, instance);
 		if(rc == MOSQ_ERR_ALREADY_EXISTS){
-			gja_log(MOSQ_LOG_ERR, "go_jwt_auth: the plugin is loaded twice for the same listeners: one `plugin` line is enough, "
-								  "and with per_listener_settings true each listener can have one");
+			gja_log(MOSQ_LOG_ERR,
+					"go_jwt_auth: the plugin is loaded twice for the same listeners: one `plugin` line is enough, "
+					"and with per_listener_settings true each listener can have one");
 		}
 		if(rc != MOSQ_ERR_SUCCESS){
 			instance_free(instance);

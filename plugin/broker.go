@@ -2,10 +2,9 @@ package plugin
 
 import (
 	"errors"
+	"time"
 
 	"go-jwt-auth/plugin/session"
-
-	"time"
 )
 
 // Level is the importance of a log line, as Mosquitto's log_type knows it.

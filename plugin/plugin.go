@@ -21,7 +21,7 @@ import (
 )
 
 // Version is the release, set by the build.
-var Version = "0.1.0"
+var Version = "0.1.0" //nolint:gochecknoglobals // the linker can set nothing else
 
 // Options of one `plugin` line in mosquitto.conf, and of the tests.
 type Options struct {
@@ -52,7 +52,9 @@ type Plugin struct {
 	sessions *session.Book
 	// reloads numbers the reloads: only the result of the last one counts.
 	reloads int
-	ticks   tickWatch
+	// sweepEnds is when the broker has surely asked for everybody after the last one, Tick or no Tick.
+	sweepEnds time.Time
+	ticks     tickWatch
 }
 
 // Login is a BASIC_AUTH event.
@@ -116,7 +118,10 @@ func (p *Plugin) Close() {
 
 // BasicAuth judges a login and, where it is accepted, gives the client its identity and records its session.
 func (p *Plugin) BasicAuth(login Login) verdict.Kind {
-	if login.Password != nil && p.sessions.Vouch(login.Client, credentials(login)) {
+	if p.now().After(p.sweepEnds) {
+		p.sessions.CloseSweep()
+	}
+	if p.sessions.Vouch(login.Client, credentials(login)) {
 		p.log(Debug, "client %s [%s] stays: the broker asked again after a reload", verdict.Quote(login.ClientID), login.Address)
 		return verdict.Accept
 	}
@@ -158,7 +163,7 @@ func (p *Plugin) admit(login Login, result chain.Result) verdict.Verdict {
 }
 
 func credentials(login Login) session.Credentials {
-	return session.Credentials{ClientID: login.ClientID, Username: login.Username, Password: *login.Password}
+	return session.Credentials{ClientID: login.ClientID, Username: login.Username, Password: login.Password}
 }
 
 func (p *Plugin) logVerdict(login Login, result chain.Result) {
@@ -213,7 +218,7 @@ func (p *Plugin) kickExpired() {
 		if !p.broker.Holds(due.ClientID, due.Client) {
 			continue
 		}
-		who := fmt.Sprintf("client %s", verdict.Quote(due.ClientID))
+		who := "client " + verdict.Quote(due.ClientID)
 		err := p.broker.Kick(due.ClientID, withWill)
 		switch {
 		case errors.Is(err, ErrNotConnected):

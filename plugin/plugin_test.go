@@ -185,10 +185,14 @@ func TestLogin(t *testing.T) {
 		want     verdict.Kind
 		log      string
 	}{
-		{"a good token is accepted", rewrite, func(h *house) *string { return h.token("alice", time.Minute) }, verdict.Accept,
-			`debug go_jwt_auth: client "c" \[192.0.2.7\] accepted as "alice" \(token jti "alice's"\)`},
-		{"an expired token is refused with the reason", rewrite, func(h *house) *string { return h.token("alice", -time.Minute) }, verdict.Deny,
-			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 1m0s ago \(token sha256:`},
+		{
+			"a good token is accepted", rewrite, func(h *house) *string { return h.token("alice", time.Minute) }, verdict.Accept,
+			`debug go_jwt_auth: client "c" \[192.0.2.7\] accepted as "alice" \(token jti "alice's"\)`,
+		},
+		{
+			"an expired token is refused with the reason", rewrite, func(h *house) *string { return h.token("alice", -time.Minute) }, verdict.Deny,
+			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 1m0s ago \(token sha256:`,
+		},
 		{"a password of another kind is left to others", rewrite, func(*house) *string { return text("12345") }, verdict.Defer, `debug .* left to the next plugin`},
 		{"no password is left to others", rewrite, func(*house) *string { return nil }, verdict.Defer, `debug .* left to the next plugin`},
 		{"onNonToken deny refuses them", `"onNonToken":"deny"`, func(*house) *string { return nil }, verdict.Deny, `notice .* refused: not a token`},
@@ -348,6 +352,19 @@ func TestReloadAsksNobodyAgain(t *testing.T) {
 	h.broker.awaitLog(`reloaded .*jwt.json`)
 	if got := again(1, "c", "alice", password); got != verdict.Deny {
 		t.Errorf("after the sweep: got %s", got)
+	}
+}
+
+// A broker that never ticks must not leave the door open to whoever comes back with what it once had.
+func TestASweepEndsWithoutATick(t *testing.T) {
+	h := open(t, local(``))
+	password := h.token("alice", time.Minute)
+	h.login(1, "c", nil, password)
+	h.Disconnect(1)
+	h.Reload()
+	h.clock = h.clock.Add(sweepTime + time.Minute)
+	if got := h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}); got != verdict.Deny {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
@@ -75,10 +76,14 @@ func (p *Plugin) adopt(c candidate, how string, good bool) {
 	}
 }
 
+// sweepTime is more than enough for the broker to ask for everybody once: 100,000 clients take it less than a second.
+const sweepTime = 5 * time.Second
+
 // Reload reads jwt.json again. A good file takes effect for new connections, a bad one is reported and the old stays.
 // The endpoints are reached in the background. Right after this the broker asks for every client again.
 func (p *Plugin) Reload() {
 	p.sessions.OpenSweep()
+	p.sweepEnds = p.now().Add(sweepTime)
 	p.reloads++
 	number := p.reloads
 	p.background(func() func() {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/keyset"
 )
@@ -22,12 +21,16 @@ type Finding struct {
 // Probe reaches every endpoint and reads the keys, as $.options.lazyConnect false asks for. It returns what it saw, and
 // an error for each thing without which nobody could log in.
 func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
+	endpoints, err := c.endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var findings []Finding
 	var faults []error
-	for _, e := range c.endpoints() {
+	for _, e := range endpoints {
 		answer, err := c.client.Head(ctx, e.uri, e.timeout)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: the identity provider can't be reached: %w. %s", e.path, err, c.wayOut(e.uri)))
+			faults = append(faults, c.unreachable(e.path, err, e.uri))
 			continue
 		}
 		// Many endpoints don't know HEAD; 404 and 5xx may still be a wrong address.
@@ -38,17 +41,12 @@ func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
 		}
 		findings = append(findings, finding)
 	}
-	if len(faults) > 0 {
+	if len(faults) > 0 || c.keys == nil {
 		return findings, errors.Join(faults...)
 	}
 	set, err := c.keys.Load(ctx)
 	if err != nil {
-		path := "$.options.modes.jwks.filePath"
-		if c.cfg.JWKS.URI != "" {
-			path = "$.options.modes.jwks.uri"
-			err = fmt.Errorf("%w. %s", err, c.wayOut(c.cfg.JWKS.URI))
-		}
-		return findings, fmt.Errorf("%s: %w", path, err)
+		return findings, c.unusableKeys(err)
 	}
 	keys := "keys"
 	if set.Len() == 1 {
@@ -63,15 +61,48 @@ type probed struct {
 	timeout         time.Duration
 }
 
-func (c *Chain) endpoints() []probed {
+// endpoints lists what is to be reached. In mode oidc the discovery document says it.
+func (c *Chain) endpoints(ctx context.Context) ([]probed, error) {
+	const issuer = "$.options.modes.oidc.issuer"
 	var all []probed
-	if c.cfg.Mode == config.ModeJWKS && c.cfg.JWKS.URI != "" {
-		all = append(all, probed{"JWKS endpoint", c.cfg.JWKS.URI, "$.options.modes.jwks.uri", c.cfg.JWKS.Timeout})
+	jwks := probed{"JWKS endpoint", c.cfg.JWKS.URI, "$.options.modes.jwks.uri", c.cfg.JWKS.Timeout}
+	if c.provider != nil {
+		doc, err := c.provider.Document(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the identity provider's discovery document can't be used: %w", issuer, err)
+		}
+		jwks.uri, jwks.path = doc.JWKSURI, issuer
 	}
-	if c.revocation != nil {
-		all = append(all, probed{"introspection endpoint", c.revocation.URI(), "$.options.revocation.introspection.uri", c.cfg.Revocation.Timeout})
+	if jwks.uri != "" {
+		all = append(all, jwks)
 	}
-	return all
+	if c.checker != nil {
+		uri, err := c.checker.URI(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", issuer, err)
+		}
+		asked := probed{"introspection endpoint", uri, "$.options.revocation.introspection.uri", c.cfg.Revocation.Timeout}
+		if c.cfg.Revocation.Plain != nil {
+			asked.what, asked.path = "revocation endpoint", "$.options.revocation.plain.uri"
+		}
+		all = append(all, asked)
+	}
+	return all, nil
+}
+
+func (c *Chain) unreachable(path string, err error, uri string) error {
+	return fmt.Errorf("%s: the identity provider can't be reached: %w. %s", path, err, c.wayOut(uri))
+}
+
+func (c *Chain) unusableKeys(err error) error {
+	switch {
+	case c.cfg.JWKS.FilePath != "":
+		return fmt.Errorf("$.options.modes.jwks.filePath: %w", err)
+	case c.provider != nil:
+		return fmt.Errorf("$.options.modes.oidc.issuer: %w", err)
+	default:
+		return fmt.Errorf("$.options.modes.jwks.uri: %w. %s", err, c.wayOut(c.cfg.JWKS.URI))
+	}
 }
 
 // wayOut says where the right address is to be found.

@@ -1,12 +1,8 @@
 package config
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -14,19 +10,28 @@ const (
 	anyAlgorithm = `must be "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512" or "EdDSA"`
 	unsupported  = "this version does not support this key, and to ignore it could let somebody in: remove it"
 	exampleURL   = `must be an address such as "https://idp.example.com/realms/main/…"`
+	modeMissing  = `$.mode: must be there: "jwks" (a key set), "oidc" (the key set that the issuer names), "local" (one key or secret) or "introspection" (opaque tokens)`
+
+	request       = "$.options.revocation.plain.requestParameters.plain"
+	introspection = "$.options.revocation.introspection.requestParameters.plain"
+	inStrings     = "it does not look into strings"
+
+	nowhere = `: must hold #:jwt_value:# in "path", "headers" or "payload": the endpoint could not know which token is meant`
 )
 
-// Every broken file, and all that is to be said about it: `DIR` stands for its folder.
-func TestBrokenFile(t *testing.T) {
-	t.Setenv("GO_JWT_AUTH_EMPTY", "")
-	cases := []struct {
-		rule, file string
-		want       []string
-	}{
+// brokenFile is a file that gives no Config, and all that is to be said about it: `DIR` stands for its folder.
+type brokenFile struct {
+	rule, file string
+	want       []string
+}
+
+// brokenFiles are those that the JSON Schema refuses as well.
+func brokenFiles() []brokenFile {
+	return []brokenFile{
 		// JSON
 		{"empty file", "", []string{"must hold a JSON object, found an empty file"}},
 		{"blank file", " \n ", []string{"must hold a JSON object, found an empty file"}},
-		{"cut off", `{"version": 1`, []string{"is not valid JSON: the file ends before the object does (is a }, a ] or a quote missing?)"}},
+		{"cut off", `{"version": 1`, []string{"is not valid JSON: it ends before the object does (is a }, a ] or a quote missing?)"}},
 		{"comma at the end of an object", `{"version": 1,}`, []string{"is not valid JSON: found a comma before '}', expected none after the last entry"}},
 		{"comma at the end of an array", `{"algorithm": ["RS256",]}`, []string{"is not valid JSON: found a comma before ']', expected none after the last entry"}},
 		{"missing comma in an object", `{"a": 1 "b": 2}`, []string{`is not valid JSON: found '"', expected a comma between two entries`}},
@@ -42,14 +47,8 @@ func TestBrokenFile(t *testing.T) {
 		{"a string", `"x"`, []string{`$: must be a JSON object, found "x"`}},
 		{"null", `null`, []string{"$: must be a JSON object, found null"}},
 		{"nesting bomb", `{"a": ` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`, []string{"can't be read: it is nested more than 64 levels deep"}},
-		{"bytes that are no UTF-8", "{\"a\": \"\xff\"}", []string{"must be UTF-8, found the byte 0xff"}},
 		{"UTF-16 with mark", "\xff\xfe{\x00}\x00", []string{"must be UTF-8, found UTF-16: save the file as UTF-8"}},
 		{"UTF-16 without mark", "{\x00}\x00", []string{"must be UTF-8, found UTF-16: save the file as UTF-8"}},
-		{"half a surrogate pair", with("options.common.issuer", `"\ud800"`), []string{"$.options.common.issuer: must be text, found the replacement character U+FFFD or half of a surrogate pair in it"}},
-		{
-			"key twice", `{"algorithm": "RS256", "mode": "local", "algorithm": "ES256", "options": {"modes": {"local": "key"}}}`,
-			[]string{"$.algorithm: must stand once, found again (first in line 1)"},
-		},
 		{
 			"unknown key twice", with("options.x", `{"a b": 1, "a b": 1}`),
 			[]string{"$.options.x: is no known key and has no effect", `$.options.x["a b"]: must stand once, found again (first in line 1)`},
@@ -58,7 +57,7 @@ func TestBrokenFile(t *testing.T) {
 		// Top
 		{"nothing at all", `{}`, []string{
 			`$.algorithm: must be there: name the algorithm that signs your tokens, e.g. "RS256"`,
-			`$.mode: must be there: "jwks" (a key set) or "local" (one key or secret)`,
+			modeMissing,
 		}},
 		{"version 2", with("version", `2`), []string{"$.version: must be 1, the only version of the format, found 2"}},
 		{"version 1.0 as a string", with("version", `"1.0"`), []string{`$.version: must be 1, the only version of the format, found "1.0"`}},
@@ -76,15 +75,10 @@ func TestBrokenFile(t *testing.T) {
 			"shared secret from an address", with("algorithm", `"HS256"`),
 			[]string{`$.algorithm: must not need a shared secret where the keys come from an address, found "HS256": name the provider's own (e.g. "RS256"), or keep the secret in options.modes.local or options.modes.jwks.filePath`},
 		},
-		{"mode missing", with("mode", ""), []string{`$.mode: must be there: "jwks" (a key set) or "local" (one key or secret)`}},
-		{"mode unknown", with("mode", `"ldap"`), []string{`$.mode: must be "jwks" or "local", found "ldap"`}},
-		{"mode in capitals", with("mode", `"JWKS"`), []string{`$.mode: must be "jwks" or "local", found "JWKS"; did you mean "jwks"?`}},
-		{"mode a boolean", with("mode", `true`), []string{`$.mode: must be "jwks" or "local", found true`}},
-		{"mode oidc", with("mode", `"oidc"`, uri, "", "options.modes.oidc.issuer", `"https://idp.test"`), []string{
-			`$.mode: this version does not support mode "oidc", expected "jwks" or "local"`,
-			"$.options.modes.oidc: " + unsupported,
-		}},
-		{"mode introspection", with("mode", `"introspection"`), []string{`$.mode: this version does not support mode "introspection", expected "jwks" or "local"`}},
+		{"mode missing", with("mode", ""), []string{modeMissing}},
+		{"mode unknown", with("mode", `"ldap"`), []string{`$.mode: must be "jwks", "local", "oidc" or "introspection", found "ldap"`}},
+		{"mode in capitals", with("mode", `"JWKS"`), []string{`$.mode: must be "jwks", "local", "oidc" or "introspection", found "JWKS"; did you mean "jwks"?`}},
+		{"mode a boolean", with("mode", `true`), []string{`$.mode: must be "jwks", "local", "oidc" or "introspection", found true`}},
 		{"options a list", `{"algorithm": "RS256", "mode": "jwks", "options": []}`, []string{"$.options: must be an object, found an array"}},
 		{"lazyConnect in quotes", with("options.lazyConnect", `"true"`), []string{`$.options.lazyConnect: must be true or false without quotes, found "true"`}},
 		{"lazyConnect a number", with("options.lazyConnect", `1`), []string{"$.options.lazyConnect: must be true or false, found 1"}},
@@ -104,6 +98,44 @@ func TestBrokenFile(t *testing.T) {
 		{"cache a boolean", with("options.modes.jwks.cache", `true`), []string{"$.options.modes.jwks.cache: must be an object, found true"}},
 		{"ttlMs negative", with("options.modes.jwks.cache.ttlMs", `-1`), []string{"$.options.modes.jwks.cache.ttlMs: must be a number of milliseconds, 0 or above, found -1"}},
 		{"ttlMs too long", with("options.modes.jwks.cache.ttlMs", `2592000001`), []string{"$.options.modes.jwks.cache.ttlMs: must be at most 2592000000 milliseconds, because keys that the provider withdrew would go on serving, found 2592000001"}},
+
+		// Mode oidc
+		{"oidc without issuer", oidc("options.modes.oidc.issuer", ""), []string{`$.options.modes.oidc.issuer: must be there in mode "oidc": the issuer, exactly as tokens have it in "iss"`}},
+		{"oidc missing", oidc("options", ""), []string{`$.options.modes.oidc.issuer: must be there in mode "oidc": the issuer, exactly as tokens have it in "iss"`}},
+		{"oidc a string", oidc("options.modes.oidc", `"https://idp.test"`), []string{`$.options.modes.oidc: must be an object, found "https://idp.test"`}},
+		{"oidc's issuer relative", oidc("options.modes.oidc.issuer", `"idp.test"`), []string{"$.options.modes.oidc.issuer: " + exampleURL + ", found no http:// or https:// in front"}},
+		{"oidc's issuer with a query", oidc("options.modes.oidc.issuer", `"https://idp.test/?realm=a"`), []string{`$.options.modes.oidc.issuer: must not hold a query, found "?": an issuer has none`}},
+		{"oidc's issuer with an empty query", oidc("options.modes.oidc.issuer", `"https://idp.test?"`), []string{`$.options.modes.oidc.issuer: must not hold a query, found "?": an issuer has none`}},
+		{"oidc's issuer with a fragment", oidc("options.modes.oidc.issuer", `"https://idp.test/#a"`), []string{`$.options.modes.oidc.issuer: must not hold a fragment, found "#": a server never sees it`}},
+		{
+			"oidc's issuer the address of the document", oidc("options.modes.oidc.issuer", `"https://idp.test/.well-known/openid-configuration"`),
+			[]string{`$.options.modes.oidc.issuer: must be the issuer itself, found the address of its discovery document: remove "/.well-known/openid-configuration"`},
+		},
+		{"oidc with a key set's address", oidc(uri, `"https://idp.test/jwks"`), []string{`$.options.modes.jwks.uri: must not stand in mode "oidc": the issuer's discovery document names the key set`}},
+		{"oidc with a key set's file", oidc("options.modes.jwks.filePath", `"keys.json"`), []string{`$.options.modes.jwks.filePath: must not stand in mode "oidc": the issuer's discovery document names the key set`}},
+		{
+			"shared secret with oidc", oidc("algorithm", `["HS512"]`),
+			[]string{`$.algorithm: must not need a shared secret where the keys come from an address, found "HS512": name the provider's own (e.g. "RS256"), or keep the secret in options.modes.local or options.modes.jwks.filePath`},
+		},
+		{"oidc without algorithm", oidc("algorithm", ""), []string{`$.algorithm: must be there: name the algorithm that signs your tokens, e.g. "RS256"`}},
+		{"oidc's cache is checked", oidc("options.modes.jwks.cache.ttlMs", `-1`), []string{"$.options.modes.jwks.cache.ttlMs: must be a number of milliseconds, 0 or above, found -1"}},
+
+		// Mode introspection
+		{"introspection without endpoint", opaque("options.revocation", ""), []string{`$.options.revocation.introspection: must be there in mode "introspection": it judges the tokens`}},
+		{"introspection without introspection", opaque("options.revocation", `{}`), []string{`$.options.revocation.introspection: must be there in mode "introspection": it judges the tokens`}},
+		{"introspection without uri in its mode", opaque(introspect, `{}`), []string{"$.options.revocation.introspection.uri: must be there: the address of the RFC 7662 endpoint"}},
+		{
+			"introspection by a plain endpoint", opaque(introspect, "", plainly+".uri", `"https://idp.test/check"`),
+			[]string{`$.options.revocation.introspection: must be there in mode "introspection": it judges the tokens`},
+		},
+		{
+			"introspection with a plain endpoint", opaque(plainly+".uri", `"https://idp.test/check"`),
+			[]string{`$.options.revocation.plain: must not stand in mode "introspection": such an endpoint does not say whose token it is`},
+		},
+		{"algorithm none in mode introspection", opaque("algorithm", `"none"`), []string{
+			`$.algorithm: must not be "none": tokens without a signature are never accepted (RFC 8725 §3.2)`,
+			`$.algorithm: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
+		}},
 
 		// Addresses
 		{"uri a number", with(uri, `8080`), []string{"$.options.modes.jwks.uri: must be a string, found 8080"}},
@@ -125,6 +157,10 @@ func TestBrokenFile(t *testing.T) {
 		{"uri with broken credentials", with(uri, `"https://me:hunter/2@idp.test"`), []string{"$.options.modes.jwks.uri: " + exampleURL + ": found characters where an address has none"}},
 		{"uri with a fragment", with(uri, `"https://idp.test/certs#1"`), []string{`$.options.modes.jwks.uri: must not hold a fragment, found "#": a server never sees it`}},
 		{"uri with an empty fragment", with(uri, `"https://idp.test/certs#"`), []string{`$.options.modes.jwks.uri: must not hold a fragment, found "#": a server never sees it`}},
+		{
+			"uri with the token's place", with(uri, `"https://idp.test/#:jwt_value:#"`),
+			[]string{"$.options.modes.jwks.uri: must not hold #:jwt_value:#, since it is the same for every token: a path with the token belongs into requestParameters"},
+		},
 		{
 			"the tutorial's placeholder", with(uri, `"http://<YOUR-KEYCLOAK-OR-IAM>/certs"`),
 			[]string{`$.options.modes.jwks.uri: still holds the placeholder "<YOUR-KEYCLOAK-OR-IAM>": put the host name or path of your identity provider there`},
@@ -155,17 +191,7 @@ func TestBrokenFile(t *testing.T) {
 		}},
 		{"plain a number is not shown", local("options.modes.local", `{"plain": 123456}`), []string{"$.options.modes.local.plain: must be a string, found a number"}},
 		{"plain empty", local("options.modes.local", `{"plain": ""}`), []string{"$.options.modes.local.plain: must not be empty"}},
-		{"variable not set", local("options.modes.local", `{"env": "GO_JWT_AUTH_UNSET"}`), []string{"$.options.modes.local.env: must name an environment variable of the broker, but GO_JWT_AUTH_UNSET is not set"}},
-		{"variable empty", local("options.modes.local", `{"env": "GO_JWT_AUTH_EMPTY"}`), []string{"$.options.modes.local.env: must name an environment variable that holds a value, but GO_JWT_AUTH_EMPTY is empty"}},
-		{"variable that may be the secret", local("options.modes.local", `{"env": "Xk39sdf8dfJK"}`), []string{"$.options.modes.local.env: must name an environment variable of the broker, but the one named here is not set"}},
 		{"variable without name", local("options.modes.local", `{"env": ""}`), []string{"$.options.modes.local.env: must be the name of an environment variable, found a string"}},
-		{"secret file empty", local("options.modes.local", `{"filePath": "newline"}`), []string{"$.options.modes.local.filePath: the file DIR/newline is empty, expected the secret in it"}},
-		{
-			"secret file a folder", local("options.modes.local", `{"filePath": "folder"}`),
-			[]string{"$.options.modes.local.filePath: DIR/folder is a directory, expected a file (container engines make one where the source of a bind mount is missing)"},
-		},
-		{"secret file a pipe", local("options.modes.local", `{"filePath": "pipe"}`), []string{"$.options.modes.local.filePath: DIR/pipe is a pipe, socket or device, expected a file"}},
-		{"secret file too large", local("options.modes.local", `{"filePath": "large"}`), []string{"$.options.modes.local.filePath: DIR/large is larger than 1048576 bytes (1 MiB), expected a far smaller file"}},
 		{"secret file's name a number", local("options.modes.local", `{"filePath": 5}`), []string{"$.options.modes.local.filePath: must be a string, found 5"}},
 		{"secret file's name with a zero", local("options.modes.local", `{"filePath": "a\u0000b"}`), []string{`$.options.modes.local.filePath: must be the name of a file without control characters, found "a\x00b"`}},
 
@@ -196,9 +222,27 @@ func TestBrokenFile(t *testing.T) {
 		{"onNonToken unknown", with("options.common.onNonToken", `"Deny"`), []string{`$.options.common.onNonToken: must be "defer" or "deny", found "Deny"; did you mean "deny"?`}},
 		{"maxTokenBytes too few", with("options.common.maxTokenBytes", `0`), []string{"$.options.common.maxTokenBytes: must be a number of bytes from 64 to 65535, found 0"}},
 		{"maxTokenBytes too many", with("options.common.maxTokenBytes", `65536`), []string{"$.options.common.maxTokenBytes: must be at most 65535 bytes, because MQTT carries no longer password, found 65536"}},
+		{"tokenSource unknown", with(tokenFrom, `"header"`), []string{`$.options.common.tokenSource: must be "password" or "username", found "header"`}},
+		{"tokenSource in capitals", with(tokenFrom, `["Password"]`), []string{`$.options.common.tokenSource[0]: must be "password" or "username", found "Password"; did you mean "password"?`}},
+		{"tokenSource of none", with(tokenFrom, `[]`), []string{"$.options.common.tokenSource: must not be empty: give a value or remove the key"}},
+		{"tokenSource a boolean", with(tokenFrom, `true`), []string{"$.options.common.tokenSource: must be a string or an array of strings, found true"}},
+		{"tokenSource of a number", with(tokenFrom, `[1]`), []string{`$.options.common.tokenSource[0]: must be "password" or "username", found 1`}},
+		{"tokenSource twice", with(tokenFrom, `["password", "password"]`), []string{`$.options.common.tokenSource[1]: must stand once, found "password" again`}},
+		{
+			"tokenSource username, which stays", with(tokenFrom, `"username"`),
+			[]string{`$.options.common.tokenSource: must not hold "username" unless matchUsernameToSubject is true: the token would stay the client's username, which the broker logs`},
+		},
+		{
+			"tokenSource both, and the username stays", with(tokenFrom, `["password", "username"]`, "options.common.matchUsernameToSubject", `false`),
+			[]string{`$.options.common.tokenSource: must not hold "username" unless matchUsernameToSubject is true: the token would stay the client's username, which the broker logs`},
+		},
+		{
+			"tokenSource username, which can't match", with(tokenFrom, `["username", "password"]`, "options.common.matchUsernameToSubject", `true`, "options.common.onSubjectMismatch", `"deny"`),
+			[]string{`$.options.common.onSubjectMismatch: must not be "deny" where tokenSource holds "username": a username that is a token never matches the subject`},
+		},
 
 		// Revocation
-		{"revocation of nothing", with("options.revocation", `{}`), []string{"$.options.revocation.introspection: must be there: revocation needs the endpoint to ask"}},
+		{"revocation of nothing", with("options.revocation", `{}`), []string{`$.options.revocation: must hold "introspection" or "plain": the endpoint to ask`}},
 		{"revocation null", with("options.revocation", `null`), []string{"$.options.revocation: must be an object, found null"}},
 		{"introspection a string", with(introspect, `"https://idp.test"`), []string{`$.options.revocation.introspection: must be an object, found "https://idp.test"`}},
 		{"introspection without uri", revoking(introspect+".uri", "", introspect+".clientId", `"a"`), []string{"$.options.revocation.introspection.uri: must be there: the address of the RFC 7662 endpoint"}},
@@ -212,9 +256,103 @@ func TestBrokenFile(t *testing.T) {
 			[]string{"$.options.revocation.introspection.includeTokenTypehint: must not contradict includeTokenTypeHint, found false and true: remove one"},
 		},
 		{"revocation's timeout in quotes", revoking("options.revocation.timeoutMs", `"5000"`), []string{`$.options.revocation.timeoutMs: must be a number of milliseconds above 0, found "5000"`}},
+		{"plain beside introspection", revoking(plainly+".uri", `"https://idp.test/check"`), []string{`$.options.revocation.plain: must not stand beside "introspection": one endpoint is asked`}},
+		{"plain null", with(plainly, `null`), []string{"$.options.revocation.plain: must be an object, found null"}},
+		{"plain without uri", with(plainly, `{}`), []string{"$.options.revocation.plain.uri: must be there: the address of the endpoint to ask"}},
+		{"plain's uri relative", with(plainly+".uri", `"/check"`), []string{"$.options.revocation.plain.uri: " + exampleURL + ", found no http:// or https:// in front"}},
+		{
+			"plain's uri with the token's place", with(plainly+".uri", `"https://idp.test/check/#:jwt_value:#"`),
+			[]string{"$.options.revocation.plain.uri: must not hold #:jwt_value:#, since it is the same for every token: a path with the token belongs into requestParameters"},
+		},
+		{"bodyEncoding unknown", asking(plainly+".bodyEncoding", `"json"`), []string{`$.options.revocation.plain.bodyEncoding: must be "application/x-www-form-urlencoded" or "application/json", found "json"`}},
+		{"jsonPath alone", asking(plainly+".response.jsonPath", `"a"`), []string{"$.options.revocation.plain.response.successValue: must be there beside jsonPath: the value that means that a token is active"}},
+		{"successValue alone", asking(plainly+".response.successValue", `true`), []string{"$.options.revocation.plain.response.jsonPath: must be there beside successValue: where in the answer the value stands"}},
+		{"jsonPath as in other tools", answering(`"$.a"`, `1`), []string{`$.options.revocation.plain.response.jsonPath: must be names joined by dots, such as "validation.isSuccess", found "$.a"`}},
+		{"jsonPath into an array", answering(`"a[0]"`, `1`), []string{`$.options.revocation.plain.response.jsonPath: must be names joined by dots, such as "validation.isSuccess", found "a[0]"`}},
+		{"jsonPath with a gap", answering(`"a..b"`, `1`), []string{`$.options.revocation.plain.response.jsonPath: must be names joined by dots, such as "validation.isSuccess", found "a..b"`}},
+		{"jsonPath with a dot at its end", answering(`"a."`, `1`), []string{`$.options.revocation.plain.response.jsonPath: must be names joined by dots, such as "validation.isSuccess", found "a."`}},
+		{"jsonPath empty", answering(`""`, `1`), []string{"$.options.revocation.plain.response.jsonPath: must not be empty: give a value or remove the key"}},
+		{"jsonPath a list", answering(`["a"]`, `1`), []string{"$.options.revocation.plain.response.jsonPath: must be a string, found an array"}},
+		{"successValue null", answering(`"a"`, `null`), []string{"$.options.revocation.plain.response.successValue: must be a string, a number or a boolean, found null"}},
+		{"successValue a list", answering(`"a"`, `[true]`), []string{"$.options.revocation.plain.response.successValue: must be a string, a number or a boolean, found an array"}},
+		{"successHttpCodes a number", asking(codes, `200`), []string{"$.options.revocation.plain.response.successHttpCodes: must be an array of HTTP statuses such as [200, 204], found 200"}},
+		{"successHttpCodes of none", asking(codes, `[]`), []string{"$.options.revocation.plain.response.successHttpCodes: must hold at least one status: no token could pass"}},
+		{"successHttpCodes out of range", asking(codes, `[99, 200, 600]`), []string{
+			"$.options.revocation.plain.response.successHttpCodes[0]: must be an HTTP status from 100 to 599, found 99",
+			"$.options.revocation.plain.response.successHttpCodes[2]: must be an HTTP status from 100 to 599, found 600",
+		}},
+		{"successHttpCodes in quotes", asking(codes, `["200"]`), []string{`$.options.revocation.plain.response.successHttpCodes[0]: must be an HTTP status from 100 to 599, found "200"`}},
+		{"successHttpCodes of a fraction", asking(codes, `[200.5]`), []string{"$.options.revocation.plain.response.successHttpCodes[0]: must be an HTTP status from 100 to 599, found 200.5"}},
+
+		// Requests
+		{"requestParameters a string", asking(parameters, `"{}"`), []string{`$.options.revocation.plain.requestParameters: must be an object with "plain", "env" or "filePath", found a string`}},
+		{"requestParameters of nothing", asking(parameters, `{}`), []string{`$.options.revocation.plain.requestParameters: must hold exactly one of "plain", "env" and "filePath", found 0 of them`}},
+		{"requestParameters of two", asking(parameters, `{"plain": {}, "filePath": "request.json"}`), []string{`$.options.revocation.plain.requestParameters: must hold exactly one of "plain", "env" and "filePath", found 2 of them`}},
+		{"requestParameters without plain", asking(parameters, `{"method": "GET", "Path": "/"}`), []string{
+			`$.options.revocation.plain.requestParameters: must hold exactly one of "plain", "env" and "filePath", found 0 of them`,
+			"$.options.revocation.plain.requestParameters.method: is no known key and has no effect; did you mean $.options.revocation.plain.requestParameters.plain.method?",
+			"$.options.revocation.plain.requestParameters.Path: is no known key and has no effect",
+		}},
+		{"request a list is not shown", requesting(`["hunter2"]`), []string{request + ": must be an object, or one as JSON in a string, found an array"}},
+		{"request null", requesting(`null`), []string{request + ": must be an object, or one as JSON in a string, found null"}},
+		{"request of an empty text", requesting(`""`), []string{request + ": must hold a request as JSON, found nothing in this text"}},
+		{"method in lower case", requesting(`{"method": "post"}`), []string{request + `.method: must be "GET", "POST", "PUT", "PATCH" or "DELETE", found "post"; did you mean "POST"?`}},
+		{"method unknown", requesting(`{"method": "QUERY"}`), []string{request + `.method: must be "GET", "POST", "PUT", "PATCH" or "DELETE", found "QUERY"`}},
+		{"method a number", requesting(`{"method": 1}`), []string{request + `.method: must be "GET", "POST", "PUT", "PATCH" or "DELETE", found 1`}},
+		{"path without slash", requesting(`{"path": "check"}`), []string{request + `.path: must be a path that begins with "/", such as "/tokens/check?verbose=1"`}},
+		{"path empty", requesting(`{"path": ""}`), []string{request + `.path: must be a path that begins with "/", such as "/tokens/check?verbose=1"`}},
+		{"path a whole address", requesting(`{"path": "https://idp.test/check"}`), []string{request + `.path: must be a path that begins with "/", such as "/tokens/check?verbose=1"`}},
+		{"path with a host", requesting(`{"path": "//other.test/check"}`), []string{request + `.path: must be a path that begins with one "/", such as "/tokens/check?verbose=1": after two a host name would stand`}},
+		{"path with a fragment", requesting(`{"path": "/check#a"}`), []string{request + `.path: must not hold a fragment, found "#": a server never sees it (the token's place is #:jwt_value:#)`}},
+		{"path with a misspelt place", requesting(`{"path": "/check/#jwt_value#"}`), []string{request + `.path: must not hold a fragment, found "#": a server never sees it (the token's place is #:jwt_value:#)`}},
+		{"path with another tool's place", requesting(`{"path": "/check/${token}"}`), []string{request + `.path: still holds the placeholder "${token}": the token's place is #:jwt_value:#`}},
+		{"path with a space", requesting(`{"path": "/check all"}`), []string{request + ".path: must be percent-encoded, found white space, a control character or letters beyond ASCII (a space is %20)"}},
+		{"path with a newline", requesting(`{"path": "/check\r\nHost: other.test"}`), []string{request + ".path: must be percent-encoded, found white space, a control character or letters beyond ASCII (a space is %20)"}},
+		{"path with an umlaut", requesting(`{"path": "/prüfen"}`), []string{request + ".path: must be percent-encoded, found white space, a control character or letters beyond ASCII (a space is %20)"}},
+		{"path with half an escape", requesting(`{"path": "/check%4/a"}`), []string{request + `.path: must be percent-encoded, found "%" without two hexadecimal digits (a percent sign is %25)`}},
+		{"path with an escape of the token", requesting(`{"path": "/check/%#:jwt_value:#"}`), []string{request + `.path: must be percent-encoded, found "%" without two hexadecimal digits (a percent sign is %25)`}},
+		{"path a list", requesting(`{"path": ["check"]}`), []string{request + ".path: must be a string, found an array"}},
+		{"headers a list", requesting(`{"headers": ["Accept: hunter2"]}`), []string{request + `.headers: must be an object such as {"Authorization": "Bearer #:jwt_value:#"}, found an array`}},
+		{"header without name", requesting(`{"headers": {"": "hunter2"}}`), []string{request + ".headers[\"\"]: must be named as HTTP headers are (letters, digits and !#$%&'*+-.^_`|~), found \"\""}},
+		{"header with a colon", requesting(`{"headers": {"Accept:": "hunter2"}}`), []string{request + ".headers[\"Accept:\"]: must be named as HTTP headers are (letters, digits and !#$%&'*+-.^_`|~), found \"Accept:\""}},
+		{"header with the token in its name", requesting(`{"headers": {"X-#:jwt_value:#": 1}}`), []string{request + ".headers[\"X-#:jwt_value:#\"]: must be named as HTTP headers are (letters, digits and !#$%&'*+-.^_`|~), found \"X-#:jwt_value:#\""}},
+		{"header with a line break is not shown", requesting(`{"headers": {"A": "hunter2\r\nX: y"}}`), []string{request + ".headers.A: must be one line without control characters"}},
+		{"header with a zero", requesting(`{"headers": {"A": "hunter2\u0000"}}`), []string{request + ".headers.A: must be one line without control characters"}},
+		{"header a boolean", requesting(`{"headers": {"A": true}}`), []string{request + ".headers.A: must be a string or a number, found a boolean"}},
+		{"header a list", requesting(`{"headers": {"A": ["hunter2"]}}`), []string{request + ".headers.A: must be a string or a number, found an array"}},
+		{"headers of the connection", requesting(`{"headers": {"host": "other.test", "Content-length": 0, "Transfer-Encoding": "chunked", "CONNECTION": "close", "te": "trailers"}}`), []string{
+			request + ".headers.host: must not be set: this header is HTTP's own affair",
+			request + `.headers["Content-length"]: must not be set: this header is HTTP's own affair`,
+			request + `.headers["Transfer-Encoding"]: must not be set: this header is HTTP's own affair`,
+			request + ".headers.CONNECTION: must not be set: this header is HTTP's own affair",
+			request + ".headers.te: must not be set: this header is HTTP's own affair",
+		}},
+		{"GET with a payload", requesting(`{"method": "GET", "payload": {"token": "#:jwt_value:#"}}`), []string{request + `.payload: must not stand in a GET request, which has no body: put the token into "path" or "headers"`}},
+		{"GET without the token", requesting(`{"method": "GET"}`), []string{request + nowhere}},
+		{"DELETE without the token", requesting(`{"method": "DELETE", "path": "/tokens", "headers": {"A": "jwt_value"}}`), []string{request + nowhere}},
+		{"payload without the token", requesting(`{"payload": {"token": "jwt_value", "a": 1}}`), []string{request + nowhere}},
+		{"payload without the token, deep", asking(plainly+".bodyEncoding", `"application/json"`, parameters+".plain", `{"payload": [{"a": ["#:jwt-value:#", null]}]}`), []string{request + nowhere}},
+		{"payload of an empty text", requesting(`{"payload": ""}`), []string{request + nowhere}},
+		{"form of a list", requesting(`{"payload": ["#:jwt_value:#"]}`), []string{request + `.payload: must be an object or a string where bodyEncoding is "application/x-www-form-urlencoded", found an array`}},
+		{"form of a number", requesting(`{"path": "/#:jwt_value:#", "payload": 5}`), []string{request + `.payload: must be an object or a string where bodyEncoding is "application/x-www-form-urlencoded", found a number`}},
+		{"form with nested members", requesting(`{"payload": {"token": "#:jwt_value:#", "a": {}, "b": null}}`), []string{
+			request + ".payload.a: must be a string, a number or a boolean, as members of a form are, found an object",
+			request + ".payload.b: must be a string, a number or a boolean, as members of a form are, found null",
+		}},
+		{"introspection by GET", introspecting(`{"method": "GET"}`), []string{introspection + `.method: must not be "GET": the token would stand in an address, and RFC 7662 §2.1 has a form`}},
+		{"introspection by a text", introspecting(`{"payload": "token=#:jwt_value:#"}`), []string{introspection + `.payload: must be an object of form members such as {"realm": "test"}, found a string`}},
+		{"introspection by a list", introspecting(`{"payload": []}`), []string{introspection + `.payload: must be an object of form members such as {"realm": "test"}, found an array`}},
+		{"introspection with nested members", introspecting(`{"payload": {"a": ["b"]}}`), []string{introspection + ".payload.a: must be a string, a number or a boolean, as members of a form are, found an array"}},
+		{"introspection of a list of tokens", introspecting(`{"payload": {"token": ["#:jwt_value:#"]}}`), []string{introspection + ".payload.token: must be a string, a number or a boolean, as members of a form are, found an array"}},
+		{"introspection of another token", introspecting(`{"payload": {"token": "hunter2"}}`), []string{introspection + ".payload.token: must hold #:jwt_value:#: the endpoint would be asked about another token"}},
+		{"all of a request at once", introspecting(`{"method": "get", "path": "a", "headers": {"Host": 1}, "payload": {}, "body": {}}`), []string{
+			introspection + `.method: must be "GET", "POST", "PUT", "PATCH" or "DELETE", found "get"; did you mean "GET"?`,
+			introspection + `.path: must be a path that begins with "/", such as "/tokens/check?verbose=1"`,
+			introspection + ".headers.Host: must not be set: this header is HTTP's own affair",
+			introspection + ".body: is no known key and has no effect",
+		}},
 
 		// TLS
-		{"caFile a folder", with("options.tls.caFile", `"folder"`), []string{"$.options.tls.caFile: DIR/folder is a directory, expected a file (container engines make one where the source of a bind mount is missing)"}},
 		{"certFile alone", with("options.tls.certFile", `"secret"`), []string{"$.options.tls.keyFile: must be there beside certFile"}},
 		{"keyFile alone", with("options.tls.keyFile", `"secret"`), []string{"$.options.tls.certFile: must be there beside keyFile"}},
 		{"insecureSkipVerify in quotes", with("options.tls.insecureSkipVerify", `"false"`), []string{`$.options.tls.insecureSkipVerify: must be true or false without quotes, found "false"`}},
@@ -224,11 +362,8 @@ func TestBrokenFile(t *testing.T) {
 		{"authorization", with("options.authorization", `{}`), []string{"$.options.authorization: " + unsupported}},
 		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unsupported}},
 		{"maxStaleMs", with("options.modes.jwks.cache.maxStaleMs", `1`), []string{"$.options.modes.jwks.cache.maxStaleMs: " + unsupported}},
-		{"tokenSource", with("options.common.tokenSource", `"username"`), []string{"$.options.common.tokenSource: " + unsupported}},
 		{"usernameTemplate", with("options.common.usernameTemplate", `"{sub}"`), []string{"$.options.common.usernameTemplate: " + unsupported}},
 		{"clientIdTemplate", with("options.common.clientIdTemplate", `"{sub}"`), []string{"$.options.common.clientIdTemplate: " + unsupported}},
-		{"revocation.plain", with("options.revocation.plain.uri", `"https://idp.test"`), []string{"$.options.revocation.plain: " + unsupported}},
-		{"requestParameters", revoking(introspect+".requestParameters", `{}`), []string{"$.options.revocation.introspection.requestParameters: " + unsupported}},
 		{"revocation.cache", revoking("options.revocation.cache.ttlMs", `1`), []string{"$.options.revocation.cache: " + unsupported}},
 		{"revocation.check", revoking("options.revocation.check", `"onRetry"`), []string{"$.options.revocation.check: " + unsupported}},
 		{"revocation.maxConcurrent", revoking("options.revocation.maxConcurrent", `1`), []string{"$.options.revocation.maxConcurrent: " + unsupported}},
@@ -251,17 +386,68 @@ func TestBrokenFile(t *testing.T) {
 		},
 		{"values are shown shortened", with("version", `"`+strings.Repeat("x", 100)+`"`), []string{`$.version: must be 1, the only version of the format, found "` + strings.Repeat("x", 60) + `"…`}},
 	}
-	dir := t.TempDir()
-	write(t, dir, "secret", "hunter2")
-	write(t, dir, "newline", "\r\n")
-	write(t, dir, "large", strings.Repeat("x", maxFileBytes+1))
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
-		t.Fatal(err)
+}
+
+// brokenBeyondSchema are those that no JSON Schema can tell, by the reason.
+func brokenBeyondSchema() map[string][]brokenFile {
+	return map[string][]brokenFile{
+		"it sees values, not their text": {
+			{"bytes that are no UTF-8", strings.Replace(with("options.common.issuer", `"a"`), `"a"`, "\"\xff\"", 1), []string{"must be UTF-8, found the byte 0xff"}},
+			{"half a surrogate pair", with("options.common.issuer", `"\ud800"`), []string{"$.options.common.issuer: must be text, found the replacement character U+FFFD or half of a surrogate pair in it"}},
+			{
+				"key twice", `{"algorithm": "RS256", "mode": "local", "algorithm": "ES256", "options": {"modes": {"local": "key"}}}`,
+				[]string{"$.algorithm: must stand once, found again (first in line 1)"},
+			},
+		},
+		"it does not know the environment": {
+			{"variable not set", local("options.modes.local", `{"env": "GO_JWT_AUTH_UNSET"}`), []string{"$.options.modes.local.env: must name an environment variable of the broker, but GO_JWT_AUTH_UNSET is not set"}},
+			{"variable empty", local("options.modes.local", `{"env": "GO_JWT_AUTH_EMPTY"}`), []string{"$.options.modes.local.env: must name an environment variable that holds a value, but GO_JWT_AUTH_EMPTY is empty"}},
+			{"variable that may be the secret", local("options.modes.local", `{"env": "Xk39sdf8dfJK"}`), []string{"$.options.modes.local.env: must name an environment variable of the broker, but the one named here is not set"}},
+			{"request's variable not set", asking(parameters, `{"env": "GO_JWT_AUTH_UNSET"}`), []string{"$.options.revocation.plain.requestParameters.env: must name an environment variable of the broker, but GO_JWT_AUTH_UNSET is not set"}},
+			{"request's variable no JSON", asking(parameters, `{"env": "GO_JWT_AUTH_TEXT"}`), []string{"$.options.revocation.plain.requestParameters.env: in line 1, column 1 of GO_JWT_AUTH_TEXT: is not valid JSON: invalid character 'h' looking for beginning of value"}},
+			{
+				"request's variable with a wrong request", asking(parameters, `{"env": "GO_JWT_AUTH_BROKEN"}`),
+				[]string{"$.options.revocation.plain.requestParameters.env: in line 1, column 1 of GO_JWT_AUTH_BROKEN: $: must be an object such as {\"method\": \"POST\", \"payload\": {\"token\": \"#:jwt_value:#\"}}, found an array"},
+			},
+		},
+		"it does not know other files": {
+			{"secret file empty", local("options.modes.local", `{"filePath": "newline"}`), []string{"$.options.modes.local.filePath: the file DIR/newline is empty, expected the value in it"}},
+			{
+				"secret file a folder", local("options.modes.local", `{"filePath": "folder"}`),
+				[]string{"$.options.modes.local.filePath: DIR/folder is a directory, expected a file (container engines make one where the source of a bind mount is missing)"},
+			},
+			{"secret file a pipe", local("options.modes.local", `{"filePath": "pipe"}`), []string{"$.options.modes.local.filePath: DIR/pipe is a pipe, socket or device, expected a file"}},
+			{"secret file too large", local("options.modes.local", `{"filePath": "large"}`), []string{"$.options.modes.local.filePath: DIR/large is larger than 1048576 bytes (1 MiB), expected a far smaller file"}},
+			{"caFile a folder", with("options.tls.caFile", `"folder"`), []string{"$.options.tls.caFile: DIR/folder is a directory, expected a file (container engines make one where the source of a bind mount is missing)"}},
+			{"request's file empty", asking(parameters, `{"filePath": "newline"}`), []string{"$.options.revocation.plain.requestParameters.filePath: the file DIR/newline is empty, expected the value in it"}},
+			{"request's file with wrong members", asking(parameters, `{"filePath": "broken.json"}`), []string{
+				"$.options.revocation.plain.requestParameters.filePath: in line 2, column 13 of DIR/broken.json: $.method: must be \"GET\", \"POST\", \"PUT\", \"PATCH\" or \"DELETE\", found \"get\"; did you mean \"GET\"?",
+				"$.options.revocation.plain.requestParameters.filePath: in line 3, column 3 of DIR/broken.json: $.payloads: is no known key and has no effect; did you mean \"payload\"?",
+			}},
+			{"introspection's file without the token", revoking(introspect+".requestParameters", `{"filePath": "other.json"}`), []string{
+				"$.options.revocation.introspection.requestParameters.filePath: in line 1, column 23 of DIR/other.json: $.payload.token: must hold #:jwt_value:#: the endpoint would be asked about another token",
+			}},
+		},
+		inStrings: {
+			{"request's text no JSON", requesting(`"{payload: 1}"`), []string{request + ": in line 1, column 2 of this text: is not valid JSON: invalid character 'p' looking for beginning of object key string"}},
+			{"request's text cut off", requesting(`"{\n  \"payload\":"`), []string{request + ": in line 2, column 13 of this text: is not valid JSON: it ends before the object does (is a }, a ] or a quote missing?)"}},
+			{"request's text a string", requesting(`"\"hunter2\""`), []string{request + ": in line 1, column 1 of this text: $: must be an object such as {\"method\": \"POST\", \"payload\": {\"token\": \"#:jwt_value:#\"}}, found a string"}},
+			{"request's text with a member twice", requesting(`"{\"path\": \"/\", \"path\": \"/\"}"`), []string{request + ": in line 1, column 15 of this text: $.path: must stand once, found again (first in line 1)"}},
+			{"request's text without the token", requesting(`"{\"method\": \"GET\"}"`), []string{request + ": in line 1, column 1 of this text: $" + nowhere}},
+		},
+		"it does not compare two values": {
+			{
+				"issuer other than oidc's", oidc("options.common.issuer", `"https://idp.test/"`),
+				[]string{`$.options.common.issuer: must be options.modes.oidc.issuer to the letter, found "https://idp.test/" and "https://idp.test": remove it, since it follows from that`},
+			},
+			{"header twice, in other letters", requesting(`{"headers": {"X-A": "hunter2", "x-a": "hunter3"}}`), []string{request + `.headers["x-a"]: must stand once, found again in other letters`}},
+		},
 	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range cases {
+}
+
+func TestBrokenFile(t *testing.T) {
+	dir := workshop(t)
+	check := func(c brokenFile) {
 		t.Run(c.rule, func(t *testing.T) {
 			config, problems := load(t, dir, c.file)
 			if config != nil {
@@ -275,6 +461,14 @@ func TestBrokenFile(t *testing.T) {
 			}
 		})
 	}
+	for _, c := range brokenFiles() {
+		check(c)
+	}
+	for _, cases := range brokenBeyondSchema() {
+		for _, c := range cases {
+			check(c)
+		}
+	}
 }
 
 func texts(problems Problems, dir string) []string {
@@ -283,93 +477,4 @@ func texts(problems Problems, dir string) []string {
 		texts = append(texts, strings.ReplaceAll(p.String(), dir, "DIR"))
 	}
 	return texts
-}
-
-// What is odd, but keeps nobody from starting.
-func TestWarning(t *testing.T) {
-	cases := []struct {
-		rule, file string
-		want       []string
-	}{
-		{"unknown key", with("options.common.zzz", `1`), []string{"$.options.common.zzz: is no known key and has no effect"}},
-		{"unknown section", with("zzz.a", `1`), []string{"$.zzz: is no known key and has no effect"}},
-		{"similar key", with("options.common.isuer", `"a"`), []string{`$.options.common.isuer: is no known key and has no effect; did you mean "issuer"?`}},
-		{"key in other letters", with("options.LazyConnect", `true`), []string{`$.options.LazyConnect: is no known key and has no effect; did you mean "lazyConnect"?`}},
-		{"similar section", with("options.revokation.timeoutMs", `1`), []string{`$.options.revokation: is no known key and has no effect; did you mean "revocation"?`}},
-		{"key in the wrong section", with("options.issuer", `"a"`), []string{"$.options.issuer: is no known key and has no effect; did you mean $.options.common.issuer?"}},
-		{"key in the wrong section, with two right ones", revoking("options.revocation.uri", `"a"`), []string{"$.options.revocation.uri: is no known key and has no effect; did you mean $.options.revocation.introspection.uri?"}},
-		{"key that needs quotes", with("options./etc", `1`), []string{`$.options["/etc"]: is no known key and has no effect`}},
-		{"key with a newline", `{"a\nb": 1, ` + with()[1:], []string{`$["a\nb"]: is no known key and has no effect`}},
-		{"key without end", `{"` + strings.Repeat("x", 99_999) + `": 1, ` + with()[1:], []string{`$["` + strings.Repeat("x", 60) + `"…]: is no known key and has no effect`}},
-		{"unknown origin of a secret", local("options.modes.local", `{"plain": "a", "vault": 1}`), []string{"$.options.modes.local.vault: is no known key and has no effect"}},
-		{"local in mode jwks", with("options.modes.local", `{"env": "GO_JWT_AUTH_UNSET"}`), []string{`$.options.modes.local: is not used in mode "jwks", and was not checked`}},
-		{"jwks in mode local", local("options.modes.jwks.uri", `"nonsense"`), []string{`$.options.modes.jwks: is not used in mode "local", and was not checked`}},
-		{"algorithm twice", with("algorithm", `["RS256", "RS256"]`), []string{`$.algorithm[1]: is there twice, found "RS256" again`}},
-		{"usernameClaim without match", with("options.common.usernameClaim", `"email"`), []string{"$.options.common.usernameClaim: has no effect unless matchUsernameToSubject is true"}},
-		{"clientIdClaim without match", with("options.common.clientIdClaim", `"email"`), []string{"$.options.common.clientIdClaim: has no effect unless matchClientIdToSubject is true"}},
-		{"insecureSkipVerify", with("options.tls.insecureSkipVerify", `true`), []string{"$.options.tls.insecureSkipVerify: lets anybody on the way pose as the identity provider: use caFile for a private authority instead"}},
-		{"shared secret readable by others", local("algorithm", `"HS256"`, "options.modes.local", `{"filePath": "0644"}`), []string{"$.options.modes.local.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
-		{"public key readable by others", local("options.modes.local", `{"filePath": "0644"}`), nil},
-		{"public key others may change", local("options.modes.local", `{"filePath": "0666"}`), []string{"$.options.modes.local.filePath: the file DIR/0666 may be changed by every user of this machine (mode 0666): chmod o-w DIR/0666"}},
-		{"clientSecret readable by others", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "0644"}`), []string{"$.options.revocation.introspection.clientSecret.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
-		{"clientSecret readable by the group", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "0640"}`), nil},
-		{"private key readable by others", with("options.tls.certFile", `"0644"`, "options.tls.keyFile", `"0644"`), []string{"$.options.tls.keyFile: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
-		{"byte order mark", "\uFEFF" + with(), nil},
-		{"Windows' line ends", strings.ReplaceAll(with(), ",", ",\r\n"), nil},
-	}
-	dir := t.TempDir()
-	for _, mode := range []os.FileMode{0o640, 0o644, 0o666} {
-		chmod(t, write(t, dir, fmt.Sprintf("%04o", mode), "hunter2"), mode)
-	}
-	for _, c := range cases {
-		t.Run(c.rule, func(t *testing.T) {
-			config, problems := load(t, dir, c.file)
-			if config == nil {
-				t.Error("gave no Config")
-			}
-			if got := texts(problems, dir); !slices.Equal(got, c.want) {
-				t.Errorf("%s\ngot  %q\nwant %q", c.file, got, c.want)
-			}
-			if len(problems.Errors()) > 0 {
-				t.Error("counts as an error")
-			}
-		})
-	}
-}
-
-// Lines and columns count from 1, columns in characters, and point at the value, or at the key where that is at fault.
-func TestPosition(t *testing.T) {
-	cases := []struct {
-		rule, file   string
-		line, column int
-	}{
-		{"comma too many", "{\n  \"a\": 1,\n}", 3, 1},
-		{"comma missing", "{\n  \"a\": 1\n  \"b\": 2}", 3, 3},
-		{"wrong first byte", "hello", 1, 1},
-		{"cut off", "{\n  \"a\":", 2, 7},
-		{"more after the end", "{}\n  x", 2, 3},
-		{"empty", "", 1, 1},
-		{"byte that is no UTF-8", "{\n\"ä\xff\"}", 2, 3},
-		{"UTF-16", "\xff\xfe{\x00", 1, 1},
-		{"byte order mark is no column", "\uFEFFx", 1, 1},
-		{"no object", "\n []", 2, 2},
-		{"key twice", "{\"a\": 1,\n \"a\": 2}", 2, 2},
-		{"value after other letters", "{\"äöü\": 0, \"version\" :\t2}", 1, 24},
-		{"item of a list", "{\"algorithm\": [\"RS256\",\r\n \"x\"]}", 2, 2},
-		{"missing key", "\n{\"mode\": \"local\", \"options\": {\"modes\": {\"local\": \"x\"}}}", 2, 1},
-		{"missing key of a section", "{\"algorithm\": \"RS256\", \"mode\": \"jwks\", \"options\": {\n\"modes\":\n{}}}", 3, 1},
-	}
-	for _, c := range cases {
-		t.Run(c.rule, func(t *testing.T) {
-			_, problems := load(t, t.TempDir(), c.file)
-			errs := problems.Errors()
-			if len(errs) == 0 {
-				t.Fatal("no error")
-			}
-			// What is missing from the whole file comes first, and is not meant.
-			if got := errs[len(errs)-1]; got.Line != c.line || got.Column != c.column {
-				t.Errorf("got %d:%d, want %d:%d: %v", got.Line, got.Column, c.line, c.column, got)
-			}
-		})
-	}
 }

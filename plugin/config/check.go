@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 )
 
 // check holds the rules that bind several keys together, and fills in what depends on them.
@@ -15,20 +16,24 @@ func (d *document) check(c *Config) {
 }
 
 func (d *document) checkAlgorithms(c *Config) {
-	if !d.has("$.algorithm") {
+	n := d.nodes["$.algorithm"]
+	switch {
+	case c.Mode == ModeIntrospection:
+		c.Algorithms = nil
+		return
+	case n == nil:
 		d.missing("$.algorithm", `must be there: name the algorithm that signs your tokens, e.g. "RS256"`)
 	}
 	secretAt := slices.IndexFunc(c.Algorithms, symmetric)
 	if secretAt < 0 {
 		return
 	}
-	n := d.nodes["$.algorithm"]
 	if pairAt := slices.IndexFunc(c.Algorithms, func(a string) bool { return !symmetric(a) }); pairAt >= 0 {
 		d.errorf(n, "must not mix algorithms of a shared secret (HS…) with those of a key pair, found %q and %q",
 			c.Algorithms[secretAt], c.Algorithms[pairAt])
 	}
 	// What stands at an address is public. A file of shared secrets (RFC 7518 §6.4) is not.
-	if c.Mode == ModeJWKS && d.has("$.options.modes.jwks.uri") {
+	if c.Mode == ModeOIDC || c.Mode == ModeJWKS && d.has("$.options.modes.jwks.uri") {
 		d.errorf(n, `must not need a shared secret where the keys come from an address, found %q: name the provider's own (e.g. "RS256"), or keep the secret in options.modes.local or options.modes.jwks.filePath`,
 			c.Algorithms[secretAt])
 	}
@@ -37,7 +42,7 @@ func (d *document) checkAlgorithms(c *Config) {
 func (d *document) checkMode(c *Config) {
 	const local, jwks = "$.options.modes.local", "$.options.modes.jwks"
 	if !d.has("$.mode") {
-		d.missing("$.mode", `must be there: "jwks" (a key set) or "local" (one key or secret)`)
+		d.missing("$.mode", `must be there: "jwks" (a key set), "oidc" (the key set that the issuer names), "local" (one key or secret) or "introspection" (opaque tokens)`)
 	}
 	switch c.Mode {
 	case ModeLocal:
@@ -52,6 +57,37 @@ func (d *document) checkMode(c *Config) {
 			d.errorf(d.nodes[jwks+".filePath"], `must not stand beside "uri": the key set comes from one of them`)
 		case !uri && !file:
 			d.missing(jwks, `must hold "uri" or "filePath" in mode "jwks"`)
+		}
+	case ModeOIDC:
+		d.checkOIDC(c)
+	case ModeIntrospection:
+		d.checkOpaque()
+		c.JWKS = JWKS{}
+	}
+}
+
+func (d *document) checkOIDC(c *Config) {
+	const issuer = "$.options.modes.oidc.issuer"
+	if !d.has(issuer) {
+		d.missing(issuer, `must be there in mode "oidc": the issuer, exactly as tokens have it in "iss"`)
+	}
+	for _, source := range []string{"$.options.modes.jwks.uri", "$.options.modes.jwks.filePath"} {
+		if n := d.nodes[source]; n != nil {
+			d.errorf(n, `must not stand in mode "oidc": the issuer's discovery document names the key set`)
+		}
+	}
+	if expected := c.Common.Issuer; expected != "" && c.OIDC.Issuer != "" && expected != c.OIDC.Issuer {
+		d.errorf(d.nodes["$.options.common.issuer"], "must be options.modes.oidc.issuer to the letter, found %s and %s: remove it, since it follows from that",
+			quoted(expected), quoted(c.OIDC.Issuer))
+	}
+	c.Common.Issuer = c.OIDC.Issuer
+}
+
+// checkOpaque warns of what is about signatures, where none is checked.
+func (d *document) checkOpaque() {
+	for _, key := range []string{"$.algorithm", "$.options.common.tokenType", "$.options.common.allowWeakKeys"} {
+		if n := d.nodes[key]; n != nil {
+			d.warnf(n, `has no effect in mode "introspection": opaque tokens have neither header nor signature to check`)
 		}
 	}
 }
@@ -75,23 +111,45 @@ func (d *document) checkIdentity(c *Config) {
 			d.warnf(n, "has no effect unless %s is true", rule.partner)
 		}
 	}
+	if !slices.Contains(c.Common.TokenSource, TokenInUsername) {
+		return
+	}
+	if !c.Common.MatchUsername {
+		d.errorf(d.nodes["$.options.common.tokenSource"], `must not hold "username" unless matchUsernameToSubject is true: the token would stay the client's username, which the broker logs`)
+	}
+	if c.Common.OnMismatch == MismatchDeny {
+		d.errorf(d.nodes["$.options.common.onSubjectMismatch"], `must not be "deny" where tokenSource holds "username": a username that is a token never matches the subject`)
+	}
 }
 
 func (d *document) checkRevocation(c *Config) {
-	const revocation = "$.options.revocation"
-	const introspection = revocation + ".introspection"
+	const revocation, introspection, plain = "$.options.revocation", "$.options.revocation.introspection", "$.options.revocation.plain"
+	switch opaque := c.Mode == ModeIntrospection; {
+	case opaque && !d.has(introspection):
+		d.missing(introspection, `must be there in mode "introspection": it judges the tokens`)
+	case opaque && d.has(plain):
+		d.errorf(d.nodes[plain], `must not stand in mode "introspection": such an endpoint does not say whose token it is`)
+	case d.has(introspection) && d.has(plain):
+		d.errorf(d.nodes[plain], `must not stand beside "introspection": one endpoint is asked`)
+	case d.has(revocation) && !d.has(introspection) && !d.has(plain):
+		d.missing(revocation, `must hold "introspection" or "plain": the endpoint to ask`)
+	}
+	if d.has(introspection) {
+		d.checkIntrospection(c)
+	}
+	if d.has(plain) {
+		d.checkPlain()
+	} else {
+		c.Revocation.Plain = nil
+	}
 	if !d.has(revocation) {
 		c.Revocation = nil
-		return
 	}
-	if d.has(revocation + ".plain") {
-		return // an error already
-	}
-	if !d.has(introspection) {
-		d.missing(introspection, "must be there: revocation needs the endpoint to ask")
-		return
-	}
-	if !d.has(introspection + ".uri") {
+}
+
+func (d *document) checkIntrospection(c *Config) {
+	const introspection = "$.options.revocation.introspection"
+	if !d.has(introspection+".uri") && c.Mode != ModeOIDC {
 		d.missing(introspection+".uri", "must be there: the address of the RFC 7662 endpoint")
 	}
 	if d.has(introspection+".clientSecret") && !d.has(introspection+".clientId") {
@@ -100,6 +158,25 @@ func (d *document) checkRevocation(c *Config) {
 	one, other := d.nodes[introspection+".includeTokenTypeHint"], d.nodes[introspection+".includeTokenTypehint"]
 	if one != nil && other != nil && one.found() != other.found() {
 		d.errorf(other, "must not contradict includeTokenTypeHint, found %s and %s: remove one", other.found(), one.found())
+	}
+	authorized := slices.ContainsFunc(c.Revocation.Introspection.Request.Headers, func(h Header) bool {
+		return strings.EqualFold(h.Name, "Authorization")
+	})
+	if n := d.nodes[introspection+".clientId"]; n != nil && authorized {
+		d.warnf(n, `has no effect beside an "Authorization" header in requestParameters, which goes in its place`)
+	}
+}
+
+func (d *document) checkPlain() {
+	const plain, path, value = "$.options.revocation.plain", "$.options.revocation.plain.response.jsonPath", "$.options.revocation.plain.response.successValue"
+	if !d.has(plain + ".uri") {
+		d.missing(plain+".uri", "must be there: the address of the endpoint to ask")
+	}
+	switch {
+	case d.has(path) && !d.has(value):
+		d.missing(value, "must be there beside jsonPath: the value that means that a token is active")
+	case d.has(value) && !d.has(path):
+		d.missing(path, "must be there beside successValue: where in the answer the value stands")
 	}
 }
 

@@ -1,9 +1,5 @@
 package config
 
-import (
-	"encoding/json"
-)
-
 // requiredClaims reads an object of claim → value, or claim → array of values. The names are the tokens' own, so none
 // is unknown.
 func requiredClaims(to *[]RequiredClaim) reader {
@@ -32,12 +28,9 @@ func claimValues(d *document, n *node) []any {
 	}
 	var values []any
 	for _, i := range items {
-		switch i.value.(type) {
-		case string, json.Number, bool:
-			values = append(values, i.value)
-		default:
-			d.errorf(i, "must be a string, a number or a boolean, found %s", i.found())
-		}
+		var value any
+		scalar(&value)(d, i)
+		values = append(values, value)
 	}
 	return values
 }

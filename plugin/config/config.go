@@ -15,6 +15,10 @@ type Mode string
 const (
 	ModeJWKS  Mode = "jwks"
 	ModeLocal Mode = "local"
+	// ModeOIDC reads the addresses of the keys and of introspection from the issuer's discovery document.
+	ModeOIDC Mode = "oidc"
+	// ModeIntrospection is for opaque tokens: no signature is checked, the introspection answer is the truth.
+	ModeIntrospection Mode = "introspection"
 )
 
 // Config is a valid jwt.json, with every default filled in.
@@ -22,13 +26,15 @@ type Config struct {
 	// File is the absolute path of the file that was read.
 	File string
 	// Algorithms are the signature algorithms (RFC 7518 §3.1, RFC 8037) a token may use, at least one, all
-	// symmetric (HS…) or all asymmetric.
+	// symmetric (HS…) or all asymmetric. In mode introspection there are none.
 	Algorithms []string
 	Mode       Mode
 	// LazyConnect skips the probe of the endpoints at start-up.
 	LazyConnect bool
-	// JWKS is set in mode jwks, and zero in any other.
+	// JWKS is set in mode jwks, and in mode oidc, where it has neither URI nor FilePath; zero in any other.
 	JWKS JWKS
+	// OIDC is set in mode oidc, and zero in any other.
+	OIDC OIDC
 	// Local is set in mode local: an HMAC secret or a public key in PEM. Never log it.
 	Local Secret
 	// Common holds the checks and identity rules of every mode.
@@ -48,6 +54,7 @@ func defaults() *Config {
 			Cache:    JWKSCache{TTL: time.Minute},
 		},
 		Common: Common{
+			TokenSource:        []TokenSource{TokenInPassword},
 			ValidateExpiration: true,
 			OnMismatch:         MismatchRewrite,
 			UsernameClaim:      "sub",
@@ -57,11 +64,17 @@ func defaults() *Config {
 			OnNonToken:         NonTokenDefer,
 			MaxTokenBytes:      16384,
 		},
-		Revocation: &Revocation{Timeout: 10 * time.Second},
+		Revocation: &Revocation{
+			Timeout: 10 * time.Second,
+			Plain: &Plain{
+				BodyEncoding: BodyForm,
+				Response:     Response{SuccessCodes: []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226}},
+			},
+		},
 	}
 }
 
-// JWKS is `$.options.modes.jwks`: exactly one of URI and FilePath is set.
+// JWKS is `$.options.modes.jwks`: in mode jwks exactly one of URI and FilePath is set.
 type JWKS struct {
 	URI      string
 	FilePath string // absolute
@@ -70,6 +83,13 @@ type JWKS struct {
 	// MaxBlock is the longest that a broker callback waits for a fresh set, 0 to 10 s; default 250 ms.
 	MaxBlock time.Duration
 	Cache    JWKSCache
+}
+
+// OIDC is `$.options.modes.oidc`.
+type OIDC struct {
+	// Issuer is the base of /.well-known/openid-configuration (OpenID Connect Discovery §4), and the value that `iss`
+	// must have: Common.Issuer is set to it.
+	Issuer string
 }
 
 // JWKSCache is `$.options.modes.jwks.cache`.
@@ -101,8 +121,21 @@ const (
 	NonTokenDeny  NonToken = "deny"
 )
 
+// TokenSource is a field of CONNECT that may hold the token (`$.options.common.tokenSource`).
+type TokenSource string
+
+// What `$.options.common.tokenSource` accepts.
+const (
+	TokenInPassword TokenSource = "password"
+	TokenInUsername TokenSource = "username"
+)
+
 // Common is `$.options.common`.
 type Common struct {
+	// TokenSource are the fields in which a token is looked for, in this order. Default: the password alone. Where the
+	// username is among them, MatchUsername is true: a token must not stay in place as the username, which the broker
+	// logs.
+	TokenSource []TokenSource
 	// Issuer is the required `iss` (RFC 7519 §4.1.1), compared exactly; empty checks nothing.
 	Issuer string
 	// Audience: the token's `aud` must hold one of them; empty checks nothing.
@@ -152,17 +185,51 @@ type RequiredClaim struct {
 // Revocation is `$.options.revocation`.
 type Revocation struct {
 	// Timeout of one request, 1 ms to 24 h; default 10 s.
-	Timeout       time.Duration
+	Timeout time.Duration
+	// Introspection is used where Plain is nil.
 	Introspection Introspection
+	Plain         *Plain
+}
+
+// Plain is `$.options.revocation.plain`: an endpoint of another kind than RFC 7662.
+type Plain struct {
+	URI     string
+	Request Request
+	// BodyEncoding of the payload. Default: form.
+	BodyEncoding BodyEncoding
+	Response     Response
+}
+
+// BodyEncoding is the media type of a request's body (`$.options.revocation.plain.bodyEncoding`).
+type BodyEncoding string
+
+// What `$.options.revocation.plain.bodyEncoding` accepts.
+const (
+	BodyForm BodyEncoding = "application/x-www-form-urlencoded"
+	BodyJSON BodyEncoding = "application/json"
+)
+
+// Response is `$.options.revocation.plain.response`: what an answer must be to mean "active".
+type Response struct {
+	// SuccessCodes are the HTTP statuses; any other means "not active", whatever the body says. Default 200 to 208, 226.
+	SuccessCodes []int
+	// JSONPath is the dotted path of the value in the JSON answer that must be SuccessValue; empty: the body is not
+	// looked at.
+	JSONPath string
+	// SuccessValue is a string, a bool or a json.Number.
+	SuccessValue any
 }
 
 // Introspection is `$.options.revocation.introspection` (RFC 7662).
 type Introspection struct {
+	// URI is empty in mode oidc where the discovery document is to name it.
 	URI          string
 	ClientID     string
 	ClientSecret Secret
 	// TokenTypeHint adds token_type_hint=access_token (RFC 7662 §2.1).
 	TokenTypeHint bool
+	// Request replaces parts of the RFC 7662 request; members of an object as Payload are added to the form.
+	Request Request
 }
 
 // TLS is `$.options.tls`. Paths are absolute; empty means the system's roots and no client certificate.

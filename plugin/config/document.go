@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -11,8 +12,12 @@ import (
 // document is one file while it is being read.
 type document struct {
 	source
+	// name is the file's; empty where the document is a text inside or beside it.
+	name string
 	// dir is where relative paths in the file start.
 	dir string
+	// mode holds the file's permission bits.
+	mode fs.FileMode
 	// nodes holds the values of known keys, and the sections on the way to them, by path.
 	nodes    map[string]*node
 	problems Problems
@@ -43,7 +48,8 @@ func (d *document) config() *Config {
 
 // index remembers the values of known keys below n, and reports the unknown ones.
 func (d *document) index(n *node, format []key, unused map[string]string) {
-	for _, m := range n.value.(object) {
+	members, _ := n.value.(object)
+	for _, m := range members {
 		_, inObject := m.value.(object)
 		switch {
 		case unused[m.path] != "":
@@ -58,7 +64,7 @@ func (d *document) index(n *node, format []key, unused map[string]string) {
 				d.errorf(m.node, "must be an object, found %s", m.found())
 			}
 		default:
-			d.warnAt(m.offset, m.path, "is no known key and has no effect%s", suggest(n.path, m.name, format))
+			d.unknown(m, suggest(n.path, m.name, format))
 		}
 	}
 }
@@ -68,14 +74,14 @@ func (d *document) has(path string) bool { return d.nodes[path] != nil }
 
 // missing reports what should stand at path, at the section that should hold it. A section that is no object has been
 // reported already and could hold nothing.
-func (d *document) missing(path, format string, args ...any) {
+func (d *document) missing(path, text string) {
 	section := path
 	for d.nodes[section] == nil {
 		section = parent(section)
 	}
 	n := d.nodes[section]
 	if _, ok := n.value.(object); ok {
-		d.errorAt(n.offset, path, format, args...)
+		d.errorAt(n.offset, path, "%s", text)
 	}
 }
 
@@ -85,6 +91,12 @@ func (d *document) errorf(n *node, format string, args ...any) {
 
 func (d *document) warnf(n *node, format string, args ...any) {
 	d.warnAt(n.offset, n.path, format, args...)
+}
+
+// unknown reports a key that the format does not have; hint ends the message.
+func (d *document) unknown(m member, hint string) {
+	d.warnAt(m.offset, m.path, "is no known key and has no effect%s", hint)
+	d.problems[len(d.problems)-1].UnknownKey = true
 }
 
 func (d *document) errorAt(offset int, path, format string, args ...any) {
@@ -97,7 +109,9 @@ func (d *document) warnAt(offset int, path, format string, args ...any) {
 
 func (d *document) report(s Severity, offset int, path, format string, args ...any) {
 	line, column := d.position(offset)
-	d.problems = append(d.problems, Problem{path, line, column, s, fmt.Sprintf(format, args...)})
+	d.problems = append(d.problems, Problem{
+		Path: path, Line: line, Column: column, Severity: s, Text: fmt.Sprintf(format, args...),
+	})
 }
 
 // suggest names the key that an unknown one was probably meant to be: a similar one in the same section, else the
@@ -115,7 +129,7 @@ func suggest(section, name string, format []key) string {
 	}
 	var place string
 	for _, k := range format {
-		if strings.EqualFold(base(k.path), name) && (place == "" || shared(k.path, section) > shared(place, section)) {
+		if strings.EqualFold(base(k.path), name) && (place == "" || nearer(k.path, place, section)) {
 			place = k.path
 		}
 	}
@@ -147,6 +161,15 @@ func nearest(word string, known []string) string {
 		}
 	}
 	return best
+}
+
+// nearer says whether path is more probably meant than other by somebody who wrote into section: it has more in common
+// with that, or lies less deep.
+func nearer(path, other, section string) bool {
+	if one, two := shared(path, section), shared(other, section); one != two {
+		return one > two
+	}
+	return strings.Count(path, ".") < strings.Count(other, ".")
 }
 
 // shared counts the bytes with which both begin.

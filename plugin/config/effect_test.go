@@ -23,6 +23,7 @@ func TestDefaults(t *testing.T) {
 			Cache:    JWKSCache{TTL: time.Minute},
 		},
 		Common: Common{
+			TokenSource:        []TokenSource{TokenInPassword},
 			ValidateExpiration: true,
 			RequireExpiration:  true,
 			OnMismatch:         MismatchRewrite,
@@ -46,35 +47,57 @@ func TestDefaults(t *testing.T) {
 	if got := mustLoad(t, dir, local()); got.Local.Reveal() != "key" || got.JWKS != (JWKS{}) {
 		t.Errorf("local: got %+v", got)
 	}
+	if got := mustLoad(t, dir, oidc()); got.JWKS.URI != "" || got.JWKS.Timeout != want.JWKS.Timeout || got.Common.Issuer != "https://idp.test" {
+		t.Errorf("oidc: got %+v", got)
+	}
+	if got := mustLoad(t, dir, oidc(introspect, `{}`)).Revocation; got == nil || got.Plain != nil || got.Introspection.URI != "" {
+		t.Errorf("oidc with an introspection that discovery names: got %+v", got)
+	}
+	if got := mustLoad(t, dir, opaque()); got.JWKS != (JWKS{}) || got.Algorithms != nil || got.Revocation.Plain != nil {
+		t.Errorf("introspection: got %+v", got)
+	}
+	if got := mustLoad(t, dir, asking()).Revocation; !reflect.DeepEqual(*got, Revocation{
+		Timeout: 10 * time.Second,
+		Plain: &Plain{
+			URI:          "https://idp.test/check",
+			BodyEncoding: BodyForm,
+			Response:     Response{SuccessCodes: []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226}},
+		},
+	}) {
+		t.Errorf("plain: got %+v", got)
+	}
 }
 
-// Every key changes what it is to change: the field differs from what the same file without the key gives.
-func TestKeyHasEffect(t *testing.T) {
-	t.Setenv("GO_JWT_AUTH_SECRET", "from the environment\n")
-	dir := t.TempDir()
-	write(t, dir, "secret", "from the file\n\n")
-	write(t, dir, "secret.crlf", "from the file\r\n")
-	write(t, dir, "file.pem", "PEM")
+// effect is a key and the field that it changes.
+type effect struct {
+	key, value string
+	// beside it in the file
+	with []string
+	got  func(*Config) any
+	want any
+}
 
-	type field func(*Config) any
+func effects(dir string) []effect {
+	const issuerKey = "options.modes.oidc.issuer"
 	secretOf := func(c *Config) any { return c.Revocation.Introspection.ClientSecret.Reveal() }
 	localOf := func(c *Config) any { return c.Local.Reveal() }
 	hint := func(c *Config) any { return c.Revocation.Introspection.TokenTypeHint }
+	plainRequestOf := func(c *Config) any { return c.Revocation.Plain.Request }
+	successOf := func(c *Config) any { return c.Revocation.Plain.Response.SuccessValue }
 	client := []string{introspect + ".uri", `"https://idp.test/i"`, introspect + ".clientId", `"a"`}
+	plainClient := []string{plainly + ".uri", `"https://idp.test/c"`}
 	fromFile := []string{uri, ""}
 	inLocal := []string{"mode", `"local"`, "options.modes.jwks", ""}
-	cases := []struct {
-		key, value string
-		// beside it in the file
-		with []string
-		got  field
-		want any
-	}{
+	inOIDC := []string{"mode", `"oidc"`, uri, ""}
+	matched := []string{"options.common.matchUsernameToSubject", `true`}
+	return []effect{
 		{"algorithm", `"EdDSA"`, nil, func(c *Config) any { return c.Algorithms }, []string{"EdDSA"}},
 		{"algorithm", `["ES256", "PS512"]`, nil, func(c *Config) any { return c.Algorithms }, []string{"ES256", "PS512"}},
 		{"algorithm", `["HS256", "HS512"]`, append(inLocal, "options.modes.local", `"a"`), func(c *Config) any { return c.Algorithms }, []string{"HS256", "HS512"}},
 		{"algorithm", `"HS384"`, append(fromFile, "options.modes.jwks.filePath", `"k"`), func(c *Config) any { return c.Algorithms }, []string{"HS384"}},
 		{"mode", `"local"`, []string{"options.modes.jwks", "", "options.modes.local", `"a"`}, func(c *Config) any { return c.Mode }, ModeLocal},
+		{"mode", `"oidc"`, []string{"options.modes.jwks", "", issuerKey, `"https://idp.test"`}, func(c *Config) any { return c.Mode }, ModeOIDC},
+		{"mode", `"introspection"`, []string{"algorithm", "", "options.modes", "", introspect + ".uri", `"https://idp.test/i"`}, func(c *Config) any { return c.Mode }, ModeIntrospection},
 		{"options.lazyConnect", `true`, nil, func(c *Config) any { return c.LazyConnect }, true},
 
 		{uri, `"http://[::1]:8080/k?a=b"`, nil, func(c *Config) any { return c.JWKS.URI }, "http://[::1]:8080/k?a=b"},
@@ -94,7 +117,16 @@ func TestKeyHasEffect(t *testing.T) {
 		{"options.modes.local", `{"filePath": "secret"}`, inLocal, localOf, "from the file\n"},
 		{"options.modes.local", `{"filePath": "secret.crlf"}`, inLocal, localOf, "from the file"},
 
+		{issuerKey, `"https://idp.test/"`, inOIDC, func(c *Config) any { return c.OIDC.Issuer }, "https://idp.test/"},
+		{issuerKey, `"http://localhost:8080/realms/a"`, inOIDC, func(c *Config) any { return c.Common.Issuer }, "http://localhost:8080/realms/a"},
+		{issuerKey, `"https://idp.test"`, append([]string{"options.common.issuer", `"https://idp.test"`}, inOIDC...), func(c *Config) any { return c.OIDC.Issuer }, "https://idp.test"},
+		{"options.modes.jwks.timeoutMs", `7`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c *Config) any { return c.JWKS.Timeout }, 7 * time.Millisecond},
+		{"options.modes.jwks.cache.enabled", `true`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c *Config) any { return c.JWKS.Cache.Enabled }, true},
+
 		{"options.common.issuer", `"https://idp.test/"`, nil, func(c *Config) any { return c.Common.Issuer }, "https://idp.test/"},
+		{tokenFrom, `"username"`, matched, func(c *Config) any { return c.Common.TokenSource }, []TokenSource{TokenInUsername}},
+		{tokenFrom, `["password", "username"]`, matched, func(c *Config) any { return c.Common.TokenSource }, []TokenSource{TokenInPassword, TokenInUsername}},
+		{tokenFrom, `["username", "password"]`, matched, func(c *Config) any { return c.Common.TokenSource }, []TokenSource{TokenInUsername, TokenInPassword}},
 		{"options.common.audience", `"a"`, nil, func(c *Config) any { return c.Common.Audience }, []string{"a"}},
 		{"options.common.audience", `["a", "b"]`, nil, func(c *Config) any { return c.Common.Audience }, []string{"a", "b"}},
 		{
@@ -135,25 +167,76 @@ func TestKeyHasEffect(t *testing.T) {
 		{introspect + ".includeTokenTypeHint", `true`, client, hint, true},
 		{introspect + ".includeTokenTypehint", `true`, client, hint, true},
 
+		{
+			introspect + ".requestParameters", `{"plain": {"method": "PUT", "path": "/i?a=%20", "headers": {"X-A": "b", "X-N": 1.50}, "payload": {"realm": "a", "n": 1, "b": true}}}`, client,
+			func(c *Config) any { return c.Revocation.Introspection.Request },
+			Request{
+				Method: "PUT", Path: "/i?a=%20", Headers: []Header{{"X-A", "b"}, {"X-N", "1.50"}},
+				Payload: map[string]any{"realm": "a", "n": json.Number("1"), "b": true},
+			},
+		},
+		{
+			introspect + ".requestParameters", `{"plain": {"payload": {"token": "#:jwt_value:#"}}}`, client,
+			func(c *Config) any { return c.Revocation.Introspection.Request.Payload },
+			map[string]any{"token": "#:jwt_value:#"},
+		},
+		{introspect + ".requestParameters", `{"env": "GO_JWT_AUTH_REQUEST"}`, client, func(c *Config) any { return c.Revocation.Introspection.Request }, Request{Method: "PUT"}},
+
+		{"options.revocation.timeoutMs", `5000`, plainClient, func(c *Config) any { return c.Revocation.Timeout }, 5 * time.Second},
+		{plainly + ".uri", `"https://idp.test/c?a=b"`, nil, func(c *Config) any { return c.Revocation.Plain.URI }, "https://idp.test/c?a=b"},
+		{plainly + ".bodyEncoding", `"application/json"`, plainClient, func(c *Config) any { return c.Revocation.Plain.BodyEncoding }, BodyJSON},
+		{parameters, `{"plain": {"method": "GET", "path": "/#:jwt_value:#/?a=#:jwt_value:#"}}`, plainClient, plainRequestOf, Request{Method: "GET", Path: "/#:jwt_value:#/?a=#:jwt_value:#"}},
+		{parameters, `{"plain": {"method": "DELETE", "headers": {"Authorization": "Bearer #:jwt_value:#"}}}`, plainClient, plainRequestOf, Request{Method: "DELETE", Headers: []Header{{"Authorization", "Bearer #:jwt_value:#"}}}},
+		{parameters, `{"plain": {"method": "GET", "path": "/#:jwt_value:#", "payload": null}}`, plainClient, plainRequestOf, Request{Method: "GET", Path: "/#:jwt_value:#"}},
+		{parameters, `{"plain": {"method": "PATCH"}}`, plainClient, plainRequestOf, Request{Method: "PATCH"}},
+		{parameters, `{"plain": {"headers": {"A": "", "B": "ä\t"}}}`, plainClient, plainRequestOf, Request{Headers: []Header{{"A", ""}, {"B", "ä\t"}}}},
+		{parameters, `{"plain": {"payload": "a=b&token=#:jwt_value:#"}}`, plainClient, plainRequestOf, Request{Payload: "a=b&token=#:jwt_value:#"}},
+		{parameters, `{"plain": {"path": "/#:jwt_value:#", "payload": ""}}`, plainClient, plainRequestOf, Request{Path: "/#:jwt_value:#", Payload: ""}},
+		{parameters, `{"plain": {"payload": {"#:jwt_value:#": 1}}}`, plainClient, plainRequestOf, Request{Payload: map[string]any{"#:jwt_value:#": json.Number("1")}}},
+		{
+			parameters, `{"plain": {"payload": [{"a": [null, "#:jwt_value:#"]}, 1e2]}}`, append(plainClient, plainly+".bodyEncoding", `"application/json"`),
+			plainRequestOf,
+			Request{Payload: []any{map[string]any{"a": []any{nil, "#:jwt_value:#"}}, json.Number("1e2")}},
+		},
+		{parameters, `{"plain": {"payload": "#:jwt_value:#"}}`, append(plainClient, plainly+".bodyEncoding", `"application/json"`), plainRequestOf, Request{Payload: "#:jwt_value:#"}},
+		{parameters, `{"plain": "{\"path\": \"/#:jwt_value:#\"}"}`, plainClient, plainRequestOf, Request{Path: "/#:jwt_value:#"}},
+		{parameters, `{"env": "GO_JWT_AUTH_REQUEST"}`, plainClient, plainRequestOf, Request{Method: "PUT"}},
+		{parameters, `{"filePath": "request.json"}`, plainClient, plainRequestOf, Request{Path: "/#:jwt_value:#"}},
+		{plainly + ".response.jsonPath", `"validation.isSuccess"`, append(plainClient, plainly+".response.successValue", `true`), func(c *Config) any { return c.Revocation.Plain.Response.JSONPath }, "validation.isSuccess"},
+		{plainly + ".response.successValue", `true`, append(plainClient, plainly+".response.jsonPath", `"a"`), successOf, true},
+		{plainly + ".response.successValue", `""`, append(plainClient, plainly+".response.jsonPath", `"a"`), successOf, ""},
+		{plainly + ".response.successValue", `1.0`, append(plainClient, plainly+".response.jsonPath", `"a"`), successOf, json.Number("1.0")},
+		{codes, `[200.0, 404]`, plainClient, func(c *Config) any { return c.Revocation.Plain.Response.SuccessCodes }, []int{200, 404}},
+
 		{"options.tls.caFile", `"file.pem"`, nil, func(c *Config) any { return c.TLS.CAFile }, filepath.Join(dir, "file.pem")},
 		{"options.tls.certFile", `"file.pem"`, []string{"options.tls.keyFile", `"secret"`}, func(c *Config) any { return c.TLS.CertFile }, filepath.Join(dir, "file.pem")},
 		{"options.tls.keyFile", `"secret"`, []string{"options.tls.certFile", `"file.pem"`}, func(c *Config) any { return c.TLS.KeyFile }, filepath.Join(dir, "secret")},
 		{"options.tls.insecureSkipVerify", `true`, nil, func(c *Config) any { return c.TLS.InsecureSkipVerify }, true},
 	}
+}
+
+// file is a whole jwt.json with the key.
+func (e effect) file() string { return with(append([]string{e.key, e.value}, e.with...)...) }
+
+// without is the same one without the key.
+func (e effect) without() string { return with(append([]string{e.key, ""}, e.with...)...) }
+
+// Every key changes what it is to change: the field differs from what the same file without the key gives.
+func TestKeyHasEffect(t *testing.T) {
+	dir := workshop(t)
 	covered := map[string]bool{"$.$schema": true, "$.version": true} // TestVersionAndSchema
-	for _, c := range cases {
-		covered["$."+c.key] = true
-		t.Run(c.key+" "+c.value, func(t *testing.T) {
-			file := with(append([]string{c.key, c.value}, c.with...)...)
-			config, problems := load(t, dir, file)
+	for _, e := range effects(dir) {
+		covered["$."+e.key] = true
+		t.Run(e.key+" "+e.value, func(t *testing.T) {
+			config, problems := load(t, dir, e.file())
 			if config == nil {
-				t.Fatalf("%s\n%v", file, problems)
+				t.Fatalf("%s\n%v", e.file(), problems)
 			}
-			if got := c.got(config); !reflect.DeepEqual(got, c.want) {
-				t.Errorf("%s\ngot  %#v\nwant %#v", file, got, c.want)
+			if got := e.got(config); !reflect.DeepEqual(got, e.want) {
+				t.Errorf("%s\ngot  %#v\nwant %#v", e.file(), got, e.want)
 			}
-			without, problems := load(t, dir, with(append([]string{c.key, ""}, c.with...)...))
-			if without != nil && (without.Revocation == nil) == (config.Revocation == nil) && reflect.DeepEqual(c.got(without), c.want) {
+			without, problems := load(t, dir, e.without())
+			if without != nil && sameSections(without, config) && reflect.DeepEqual(e.got(without), e.want) {
 				t.Errorf("the same without the key: %v", problems)
 			}
 		})
@@ -168,12 +251,24 @@ func TestKeyHasEffect(t *testing.T) {
 	}
 }
 
+// sameSections says whether what e.got looks into is there in both.
+func sameSections(a, b *Config) bool {
+	if a.Revocation == nil || b.Revocation == nil {
+		return a.Revocation == b.Revocation
+	}
+	return (a.Revocation.Plain == nil) == (b.Revocation.Plain == nil)
+}
+
 func TestVersionAndSchema(t *testing.T) {
-	for _, file := range []string{
+	for _, file := range versions() {
+		mustLoad(t, t.TempDir(), file)
+	}
+}
+
+func versions() []string {
+	return []string{
 		with("version", `1`), with("version", `"1"`), with("version", `1.0`),
 		with("$schema", `"https://example.com/jwt.schema.json"`), with("$schema", `{}`),
-	} {
-		mustLoad(t, t.TempDir(), file)
 	}
 }
 
@@ -189,7 +284,11 @@ func TestTokenTypeHintInBothSpellings(t *testing.T) {
 // The example that users of the commercial plugin follow.
 func TestTutorial(t *testing.T) {
 	t.Run("as published", func(t *testing.T) {
-		c, problems := Load("testdata/tutorial.json")
+		text, err := os.ReadFile("testdata/tutorial.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, problems := load(t, t.TempDir(), string(text))
 		want := []string{
 			`tutorial.json:9:24: error: $.options.modes.jwks.uri: still holds the placeholder "<YOUR-KEYCLOAK-OR-IAM>": put the host name or path of your identity provider there`,
 			`tutorial.json:27:24: error: $.options.revocation.introspection.uri: still holds the placeholder "<YOUR-KEYCLOAK-OR-IAM>": put the host name or path of your identity provider there`,
@@ -216,6 +315,7 @@ func TestTutorial(t *testing.T) {
 				Cache:    JWKSCache{Enabled: true, TTL: 30 * time.Second},
 			},
 			Common: Common{
+				TokenSource:        []TokenSource{TokenInPassword},
 				ValidateExpiration: true,
 				RequireExpiration:  true,
 				MatchUsername:      true,

@@ -27,10 +27,30 @@ func endpoint(to *string) reader {
 	}
 }
 
+// issuer reads the base of a discovery document (OpenID Connect Discovery §3): an address with neither query nor fragment.
+// A slash at its end is part of it, since iss is compared exactly.
+func issuer(to *string) reader {
+	return func(d *document, n *node) {
+		var raw string
+		endpoint(&raw)(d, n)
+		switch {
+		case strings.Contains(raw, "?"):
+			d.errorf(n, `must not hold a query, found "?": an issuer has none`)
+		case strings.HasSuffix(strings.TrimSuffix(raw, "/"), "/.well-known/openid-configuration"):
+			d.errorf(n, `must be the issuer itself, found the address of its discovery document: remove "/.well-known/openid-configuration"`)
+		default:
+			*to = raw
+		}
+	}
+}
+
 func endpointProblem(raw string) string {
 	const example = `an address such as "https://idp.example.com/realms/main/…"`
 	if hole := placeholder.FindString(raw); hole != "" {
 		return "still holds the placeholder " + quoted(hole) + ": put the host name or path of your identity provider there"
+	}
+	if strings.Contains(raw, TokenPlaceholder) {
+		return "must not hold " + TokenPlaceholder + ", since it is the same for every token: a path with the token belongs into requestParameters"
 	}
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -42,8 +42,8 @@ func readable(to *string, who privacy) reader {
 			d.errorf(n, "%v", err)
 			return
 		}
-		defer file.Close()
-		d.checkPrivacy(n, name, info, who)
+		defer file.Close() //nolint:errcheck // it was only read
+		d.checkPrivacy(n, name, info.Mode().Perm(), who)
 		*to = name
 	}
 }
@@ -64,8 +64,8 @@ func (d *document) file(n *node) (string, bool) {
 	return filepath.Clean(name), true
 }
 
-func (d *document) checkPrivacy(n *node, name string, info fs.FileInfo, who privacy) {
-	switch mode := info.Mode().Perm(); {
+func (d *document) checkPrivacy(n *node, name string, mode fs.FileMode, who privacy) {
+	switch {
 	case mode&fs.FileMode(who) == 0:
 	case who == private:
 		d.warnf(n, "the file %s is open to every user of this machine (mode %04o): chmod 0640 %s", name, mode, name)
@@ -80,7 +80,7 @@ func readFile(name string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
 	switch {
 	case err != nil:

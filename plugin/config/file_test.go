@@ -22,7 +22,7 @@ func asUser(t *testing.T) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer program.Close()
+	defer program.Close() //nolint:errcheck // it was only read
 	cmd := exec.Command("/proc/self/fd/3", "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
 	cmd.ExtraFiles = []*os.File{program}
 	cmd.Dir = os.TempDir()

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,12 +19,12 @@ type reader func(d *document, n *node)
 // keys is the format: every key that jwt.json may hold. They are read in this order, whatever the file's own.
 func keys(c *Config) []key {
 	jwks, common, tls := &c.JWKS, &c.Common, &c.TLS
-	revocation, introspection := c.Revocation, &c.Revocation.Introspection
+	revocation, introspection, plain := c.Revocation, &c.Revocation.Introspection, c.Revocation.Plain
 	return append([]key{
 		{"$.$schema", anything},
 		{"$.version", version},
 		{"$.algorithm", list(&c.Algorithms, algorithm)},
-		{"$.mode", oneOf(&c.Mode, ModeJWKS, ModeLocal)},
+		{"$.mode", oneOf(&c.Mode, ModeJWKS, ModeLocal, ModeOIDC, ModeIntrospection)},
 
 		{"$.options.lazyConnect", boolean(&c.LazyConnect)},
 
@@ -34,8 +36,11 @@ func keys(c *Config) []key {
 		{"$.options.modes.jwks.cache.ttlMs", milliseconds(&jwks.Cache.TTL, ttls)},
 		{"$.options.modes.jwks.cache.respectCacheHeaders", boolean(&jwks.Cache.RespectCacheHeaders)},
 
-		{"$.options.modes.local", localKey(c)}, // a string, or an object with plain, env or filePath
+		{"$.options.modes.local", localKey(c)}, // a string, or an object with one of origins
 
+		{"$.options.modes.oidc.issuer", issuer(&c.OIDC.Issuer)},
+
+		{"$.options.common.tokenSource", tokenSources(&common.TokenSource)},
 		{"$.options.common.issuer", text(&common.Issuer)},
 		{"$.options.common.audience", list(&common.Audience, word)},
 		{"$.options.common.requiredClaims", requiredClaims(&common.RequiredClaims)},
@@ -60,8 +65,15 @@ func keys(c *Config) []key {
 		{"$.options.revocation.introspection.uri", endpoint(&introspection.URI)},
 		{"$.options.revocation.introspection.clientId", text(&introspection.ClientID)},
 		{"$.options.revocation.introspection.clientSecret", secret(&introspection.ClientSecret)}, // like modes.local
+		{"$.options.revocation.introspection.requestParameters", introspectionRequest(&introspection.Request)},
 		{"$.options.revocation.introspection.includeTokenTypeHint", boolean(&introspection.TokenTypeHint)},
 		{"$.options.revocation.introspection.includeTokenTypehint", boolean(&introspection.TokenTypeHint)},
+		{"$.options.revocation.plain.uri", endpoint(&plain.URI)},
+		{"$.options.revocation.plain.bodyEncoding", oneOf(&plain.BodyEncoding, BodyForm, BodyJSON)},
+		{"$.options.revocation.plain.requestParameters", plainRequest(plain)}, // an object with one of origins
+		{"$.options.revocation.plain.response.jsonPath", jsonPath(&plain.Response.JSONPath)},
+		{"$.options.revocation.plain.response.successValue", scalar(&plain.Response.SuccessValue)},
+		{"$.options.revocation.plain.response.successHttpCodes", statuses(&plain.Response.SuccessCodes)},
 
 		{"$.options.tls.caFile", readable(&tls.CAFile, public)},
 		{"$.options.tls.certFile", readable(&tls.CertFile, public)},
@@ -86,17 +98,46 @@ const (
 	day    = 24 * hour
 )
 
-// unused maps the section of the mode that the file does not use to the warning it gets; nothing in it is read.
+// origins are the members of which exactly one says where a value is: in this file, in the environment, in another file.
+func origins() []string { return []string{"plain", "env", "filePath"} }
+
+// requestMembers is the format of the request in `requestParameters`.
+func requestMembers(r *Request) []key {
+	return []key{
+		{"method", method(&r.Method)},
+		{"path", requestPath(&r.Path)},
+		{"headers", headers(&r.Headers)},
+		{"payload", payload(&r.Payload)},
+	}
+}
+
+// sections are those of `$.options.modes` that each mode uses.
+func sections() map[Mode][]string {
+	return map[Mode][]string{
+		ModeJWKS:          {"jwks"},
+		ModeLocal:         {"local"},
+		ModeOIDC:          {"oidc", "jwks"},
+		ModeIntrospection: {},
+	}
+}
+
+// unused maps the sections that the file's mode does not use to the warning they get; nothing in them is read.
 func unused(root *node) map[string]string {
-	for _, m := range root.value.(object) {
-		switch {
-		case m.name == "mode" && m.value == string(ModeJWKS):
-			return map[string]string{"$.options.modes.local": `is not used in mode "jwks", and was not checked`}
-		case m.name == "mode" && m.value == string(ModeLocal):
-			return map[string]string{"$.options.modes.jwks": `is not used in mode "local", and was not checked`}
+	mode := ""
+	if n := root.member("mode"); n != nil {
+		mode, _ = n.value.(string)
+	}
+	used, known := sections()[Mode(mode)]
+	if !known {
+		return nil
+	}
+	warnings := map[string]string{}
+	for _, section := range []string{"jwks", "local", "oidc"} {
+		if !slices.Contains(used, section) {
+			warnings["$.options.modes."+section] = fmt.Sprintf("is not used in mode %q, and was not checked", mode)
 		}
 	}
-	return nil
+	return warnings
 }
 
 // later lists the keys that belong to the format but not yet to this version. To ignore one could let somebody in, so
@@ -107,13 +148,9 @@ func later() []key {
 		$.providers
 		$.options.authorization
 		$.options.enhancedAuth
-		$.options.modes.oidc
 		$.options.modes.jwks.cache.maxStaleMs
-		$.options.common.tokenSource
 		$.options.common.usernameTemplate
 		$.options.common.clientIdTemplate
-		$.options.revocation.plain
-		$.options.revocation.introspection.requestParameters
 		$.options.revocation.cache
 		$.options.revocation.check
 		$.options.revocation.maxConcurrent
@@ -127,6 +164,3 @@ func later() []key {
 	}
 	return unsupported
 }
-
-// laterModes are the values of `$.mode` of which the same is true.
-func laterModes() []string { return []string{"oidc", "introspection"} }

@@ -14,16 +14,10 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add(string(tutorial))
 	f.Add(strings.ReplaceAll(string(tutorial), "<YOUR-KEYCLOAK-OR-IAM>", "idp.test"))
-	for _, seed := range []string{
-		"", "{}", "[]", "{", `{"a": {"a": 1, "a": 2}}`, "\uFEFF{}", "\xff\xfe{\x00", `{"version": 1e400}`,
-		with(), local(), revoking(introspect+".clientSecret", `{"env": ""}`),
-		local("options.modes.local", `{"filePath": "."}`),
-		with("options.common.requiredClaims", `{"": [null]}`, "algorithm", `["HS256", "RS256", ""]`),
-		with("options", `0`), with("options.modes", `"\ud800"`),
-	} {
+	for _, seed := range seeds() {
 		f.Add(seed)
 	}
-	dir := f.TempDir()
+	dir := workshop(f)
 	f.Fuzz(func(t *testing.T, content string) {
 		c, problems := load(t, dir, content)
 		if (c == nil) != (len(problems.Errors()) > 0) {
@@ -38,4 +32,21 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func seeds() []string {
+	return []string{
+		"", "{}", "[]", "{", `{"a": {"a": 1, "a": 2}}`, "\uFEFF{}", "\xff\xfe{\x00", `{"version": 1e400}`,
+		with(), local(), oidc(introspect, `{}`), opaque(), revoking(introspect+".clientSecret", `{"env": ""}`),
+		local("options.modes.local", `{"filePath": "."}`),
+		with("options.common.requiredClaims", `{"": [null]}`, "algorithm", `["HS256", "RS256", ""]`),
+		with("options", `0`), with("options.modes", `"\ud800"`),
+		with(tokenFrom, `["username", "password"]`, "options.common.matchUsernameToSubject", `true`),
+		asking(plainly+".bodyEncoding", `"application/json"`, parameters+".plain", `{"method": "PUT", "payload": [{"#:jwt_value:#": null}]}`),
+		requesting(`{"method": "GET", "path": "/#:jwt_value:#?a=%20", "headers": {"X-A": 1.5, "x-a": "b\t"}}`),
+		requesting(`"{\"payload\": \"token=#:jwt_value:#\"}"`), requesting(`"{\"a\": 1,\n \"a\": {}}"`),
+		introspecting(`{"payload": {"token": "#:jwt_value:#", "a": true}}`),
+		asking(parameters, `{"env": "GO_JWT_AUTH_BROKEN"}`), asking(parameters, `{"filePath": "broken.json"}`),
+		answering(`"a.b"`, `1e0`), asking(codes, `[200, 200.0, 1e999]`),
+	}
 }

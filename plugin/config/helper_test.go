@@ -2,15 +2,21 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
 const (
 	uri        = "options.modes.jwks.uri"
+	tokenFrom  = "options.common.tokenSource"
 	introspect = "options.revocation.introspection"
+	plainly    = "options.revocation.plain"
+	parameters = plainly + ".requestParameters"
+	codes      = plainly + ".response.successHttpCodes"
 )
 
 // with is a good file, changed: each path gets the JSON that follows it, or loses what it had where that is "".
@@ -49,9 +55,77 @@ func revoking(changes ...string) string {
 	return with(append([]string{introspect + ".uri", `"https://idp.test/introspect"`}, changes...)...)
 }
 
+// introspecting is revoking by this request.
+func introspecting(request string) string {
+	return revoking(introspect+".requestParameters.plain", request)
+}
+
+// asking is with, and a good plain endpoint below the changes.
+func asking(changes ...string) string {
+	return with(append([]string{plainly + ".uri", `"https://idp.test/check"`}, changes...)...)
+}
+
+// requesting is asking by this request.
+func requesting(request string) string { return asking(parameters+".plain", request) }
+
+// answering is asking for this value in the answer.
+func answering(path, value string) string {
+	return asking(plainly+".response.jsonPath", path, plainly+".response.successValue", value)
+}
+
+// oidc is with, in mode oidc.
+func oidc(changes ...string) string {
+	return with(append([]string{"mode", `"oidc"`, "options.modes.jwks", "", "options.modes.oidc.issuer", `"https://idp.test"`}, changes...)...)
+}
+
+// opaque is with, in mode introspection.
+func opaque(changes ...string) string {
+	return with(append([]string{
+		"mode", `"introspection"`, "algorithm", "", "options.modes", "", introspect + ".uri", `"https://idp.test/introspect"`,
+	}, changes...)...)
+}
+
 // local is with, in mode local.
 func local(changes ...string) string {
 	return with(append([]string{"mode", `"local"`, "options.modes.jwks", "", "options.modes.local", `"key"`}, changes...)...)
+}
+
+// workshop is a folder with the files that the tables name, and sets the variables that they name.
+func workshop(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, value := range map[string]string{
+		"GO_JWT_AUTH_EMPTY":   "",
+		"GO_JWT_AUTH_TEXT":    "hunter2",
+		"GO_JWT_AUTH_SECRET":  "from the environment\n",
+		"GO_JWT_AUTH_REQUEST": `{"method": "PUT"}`,
+		"GO_JWT_AUTH_BROKEN":  `["hunter2"]`,
+	} {
+		t.Setenv(name, value)
+	}
+	for name, content := range map[string]string{
+		"secret":      "from the file\n\n",
+		"secret.crlf": "from the file\r\n",
+		"file.pem":    "PEM",
+		"newline":     "\r\n",
+		"large":       strings.Repeat("x", maxFileBytes+1),
+		"broken.json": "{\n  \"method\": \"get\",\n  \"payloads\": \"hunter2\"\n}\n",
+		"other.json":  `{"payload": {"token": "hunter2"}}`,
+	} {
+		write(t, dir, name, content)
+	}
+	for _, mode := range []os.FileMode{0o640, 0o644, 0o666} {
+		chmod(t, write(t, dir, fmt.Sprintf("%04o", mode), "hunter2"), mode)
+	}
+	chmod(t, write(t, dir, "request.json", `{"path": "/#:jwt_value:#"}`+"\n"), 0o644)
+	chmod(t, write(t, dir, "secret-request.json", `{"headers": {"X-Api-Key": "hunter2"}}`), 0o644)
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // write puts a file beside jwt.json, readable by its owner only.

@@ -18,11 +18,13 @@ func Load(path string) (*Config, Problems) {
 	if err != nil {
 		return nil, Problems{{Severity: SeverityError, Text: err.Error()}}
 	}
-	data, _, err := readFile(file)
+	data, info, err := readFile(file)
 	if err != nil {
 		return nil, Problems{{Severity: SeverityError, Text: err.Error()}}
 	}
-	d := &document{source: newSource(data), dir: filepath.Dir(file)}
+	d := &document{source: newSource(data), name: file, dir: filepath.Dir(file), mode: info.Mode().Perm()}
+	// Who may change the file decides who gets in.
+	d.checkPrivacy(&node{path: "$"}, file, d.mode, public)
 	c := d.config()
 	d.problems.sort()
 	if len(d.problems.Errors()) > 0 {

@@ -161,7 +161,7 @@ func (d *document) syntaxError(err error) {
 	case errors.Is(err, io.EOF):
 		d.errorAt(0, "", "must hold a JSON object, found an empty file")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		d.errorAt(len(d.source), "", "is not valid JSON: the file ends before the object does (is a }, a ] or a quote missing?)")
+		d.errorAt(len(d.source), "", "is not valid JSON: it ends before the object does (is a }, a ] or a quote missing?)")
 	case errors.As(err, &syntax):
 		offset := max(int(syntax.Offset)-1, 0)
 		d.errorAt(offset, "", "is not valid JSON: %s", d.hint(offset, err))

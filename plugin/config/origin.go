@@ -2,11 +2,14 @@ package config
 
 import (
 	"bytes"
+	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 )
 
-// secret reads a value that nobody else may know: a string, or an object with one of plain, env and filePath.
+// secret reads a value that nobody else may know: a string, or an object with one of origins.
 func secret(to *Secret) reader {
 	return func(d *document, n *node) { d.readSecret(to, n, private) }
 }
@@ -24,28 +27,69 @@ func localKey(c *Config) reader {
 
 // readSecret never shows the value, nor anything that may be one by mistake.
 func (d *document) readSecret(to *Secret, n *node, who privacy) {
+	plain := func(n *node) {
+		d.readPlain(to, n)
+		if who == private && to.IsSet() {
+			d.checkExposed(n)
+		}
+	}
 	switch v := n.value.(type) {
 	case string:
-		d.readPlain(to, n)
+		plain(n)
 	case object:
-		d.readOrigin(to, n, v, who)
+		d.readOrigin(n, v, origin{
+			plain: plain,
+			env:   func(_ *node, value, _ string) { *to = NewSecret(value) },
+			file: func(n *node, f textFile) {
+				d.checkPrivacy(n, f.name, f.mode, who)
+				*to = NewSecret(f.text)
+			},
+		})
 	default:
 		d.errorf(n, `must be a string, or an object with "plain", "env" or "filePath", found %s`, n.kind())
 	}
 }
 
-func (d *document) readOrigin(to *Secret, n *node, members object, who privacy) {
+// checkExposed warns where n is secret and stands in a file that is not.
+func (d *document) checkExposed(n *node) {
+	if d.mode&0o004 != 0 {
+		d.warnf(n, `stands in a file that every user of this machine can read (mode %04o): chmod 0640 %s, or keep it outside by {"env": …} or {"filePath": …}`,
+			d.mode, d.name)
+	}
+}
+
+// origin is what becomes of a value, by where it is.
+type origin struct {
+	plain func(n *node)
+	// env gets the value of the variable, and its name as far as it may be shown.
+	env  func(n *node, value, name string)
+	file func(n *node, f textFile)
+	// inside are names that belong below plain.
+	inside []string
+}
+
+// textFile is a file without the newline at its end.
+type textFile struct {
+	name, text string
+	mode       fs.FileMode
+}
+
+func (d *document) readOrigin(n *node, members object, o origin) {
 	known := 0
 	for _, m := range members {
 		switch m.name {
 		case "plain":
-			d.readPlain(to, m.node)
+			o.plain(m.node)
 		case "env":
-			d.readEnv(to, m.node)
+			d.readEnv(m.node, o.env)
 		case "filePath":
-			d.readSecretFile(to, m.node, who)
+			d.readTextFile(m.node, o.file)
 		default:
-			d.warnAt(m.offset, m.path, "is no known key and has no effect%s", didYouMean(m.name, "plain", "env", "filePath"))
+			hint := didYouMean(m.name, origins()...)
+			if slices.Contains(o.inside, m.name) {
+				hint = fmt.Sprintf("; did you mean %s?", child(n.path+".plain", m.name))
+			}
+			d.unknown(m, hint)
 			continue
 		}
 		known++
@@ -71,7 +115,7 @@ func (d *document) readPlain(to *Secret, n *node) {
 // wrong place, and are not repeated.
 var variable = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]*)+$`)
 
-func (d *document) readEnv(to *Secret, n *node) {
+func (d *document) readEnv(n *node, use func(n *node, value, name string)) {
 	name, ok := n.value.(string)
 	if !ok || name == "" {
 		d.errorf(n, "must be the name of an environment variable, found %s", n.kind())
@@ -87,11 +131,11 @@ func (d *document) readEnv(to *Secret, n *node) {
 	case value == "":
 		d.errorf(n, "must name an environment variable that holds a value, but %s is empty", shown)
 	default:
-		*to = NewSecret(value)
+		use(n, value, shown)
 	}
 }
 
-func (d *document) readSecretFile(to *Secret, n *node, who privacy) {
+func (d *document) readTextFile(n *node, use func(n *node, f textFile)) {
 	name, ok := d.file(n)
 	if !ok {
 		return
@@ -101,12 +145,11 @@ func (d *document) readSecretFile(to *Secret, n *node, who privacy) {
 		d.errorf(n, "%v", err)
 		return
 	}
-	d.checkPrivacy(n, name, info, who)
 	// Editors end a file with a newline that nobody means to be part of the secret; a second one is meant.
 	data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
 	if len(data) == 0 {
-		d.errorf(n, "the file %s is empty, expected the secret in it", name)
+		d.errorf(n, "the file %s is empty, expected the value in it", name)
 		return
 	}
-	*to = NewSecret(string(data))
+	use(n, textFile{name, string(data), info.Mode().Perm()})
 }

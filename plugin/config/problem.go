@@ -25,6 +25,9 @@ type Problem struct {
 	Severity     Severity
 	// Text says what is wrong and what would be right.
 	Text string
+	// UnknownKey marks the warning about a key that the format does not have. Who checks a file by hand (the checking
+	// command, an editor with the JSON Schema) is better served by an error.
+	UnknownKey bool
 }
 
 // String is the path, where there is one, and the text.

@@ -44,8 +44,6 @@ func oneOf[T ~string](to *T, accepted ...T) reader {
 		switch {
 		case isString && slices.Contains(words, s):
 			*to = T(s)
-		case n.path == "$.mode" && slices.Contains(laterModes(), s):
-			d.errorf(n, "this version does not support mode %q, expected %s", s, alternatives(words))
 		default:
 			d.errorf(n, "must be %s, found %s%s", alternatives(words), n.found(), didYouMean(s, words...))
 		}
@@ -156,20 +154,7 @@ func word(d *document, n *node) (string, bool) {
 // list reads a string or an array of at least one.
 func list(to *[]string, read item) reader {
 	return func(d *document, n *node) {
-		var items array
-		switch v := n.value.(type) {
-		case string:
-			items = array{n}
-		case array:
-			items = v
-		default:
-			d.errorf(n, "must be a string or an array of strings, found %s", n.found())
-			return
-		}
-		if len(items) == 0 {
-			d.errorf(n, "must not be empty: give a value or remove the key")
-		}
-		for _, i := range items {
+		for _, i := range d.items(n) {
 			s, ok := read(d, i)
 			switch {
 			case ok && slices.Contains(*to, s):
@@ -178,6 +163,90 @@ func list(to *[]string, read item) reader {
 				*to = append(*to, s)
 			}
 		}
+	}
+}
+
+// items are those of an array, of which there must be one, or a single string.
+func (d *document) items(n *node) array {
+	switch v := n.value.(type) {
+	case string:
+		return array{n}
+	case array:
+		if len(v) == 0 {
+			d.errorf(n, "must not be empty: give a value or remove the key")
+		}
+		return v
+	}
+	d.errorf(n, "must be a string or an array of strings, found %s", n.found())
+	return nil
+}
+
+// tokenSources reads one field of CONNECT, or several in the order in which they are looked at.
+func tokenSources(to *[]TokenSource) reader {
+	return func(d *document, n *node) {
+		var sources []TokenSource
+		for _, i := range d.items(n) {
+			var source TokenSource
+			oneOf(&source, TokenInPassword, TokenInUsername)(d, i)
+			if slices.Contains(sources, source) && source != "" {
+				d.errorf(i, "must stand once, found %s again", i.found())
+			}
+			sources = append(sources, source)
+		}
+		*to = sources
+	}
+}
+
+// scalar reads a value that is equal to another or not: a string, a number or a boolean.
+func scalar(to *any) reader {
+	return func(d *document, n *node) {
+		switch n.value.(type) {
+		case string, json.Number, bool:
+			*to = n.value
+		default:
+			d.errorf(n, "must be a string, a number or a boolean, found %s", n.found())
+		}
+	}
+}
+
+// jsonPath reads a dotted path. Other tools' paths begin with `$` or reach into arrays, and would never be found.
+func jsonPath(to *string) reader {
+	return func(d *document, n *node) {
+		s, ok := word(d, n)
+		switch {
+		case !ok:
+		case strings.HasPrefix(s, "$") || strings.ContainsAny(s, "[]") || slices.Contains(strings.Split(s, "."), ""):
+			d.errorf(n, `must be names joined by dots, such as "validation.isSuccess", found %s`, n.found())
+		default:
+			*to = s
+		}
+	}
+}
+
+// statuses reads a list of HTTP statuses (RFC 9110 §15).
+func statuses(to *[]int) reader {
+	return func(d *document, n *node) {
+		items, isArray := n.value.(array)
+		switch {
+		case !isArray:
+			d.errorf(n, "must be an array of HTTP statuses such as [200, 204], found %s", n.found())
+			return
+		case len(items) == 0:
+			d.errorf(n, "must hold at least one status: no token could pass")
+		}
+		var codes []int
+		for _, i := range items {
+			code, _ := i.float()
+			switch {
+			case code != math.Trunc(code) || code < 100 || code > 599:
+				d.errorf(i, "must be an HTTP status from 100 to 599, found %s", i.found())
+			case slices.Contains(codes, int(code)):
+				d.warnf(i, "is there twice, found %s again", i.found())
+			default:
+				codes = append(codes, int(code))
+			}
+		}
+		*to = codes
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -36,6 +37,24 @@ type Client struct {
 	http *http.Client
 }
 
+// Request is what is asked of an endpoint.
+type Request struct {
+	Method string
+	URI    string
+	// Name is what errors call the address, for a URI that holds a token in its path; empty: Shown(URI).
+	Name   string
+	Header http.Header
+	// Body is sent where it is not empty; Header says what it is.
+	Body string
+}
+
+func (r Request) name() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	return Shown(r.URI)
+}
+
 // Answer is what an endpoint said.
 type Answer struct {
 	Status int
@@ -44,6 +63,25 @@ type Answer struct {
 	Body []byte
 	// Took is the time from the request to the last byte of the answer.
 	Took time.Duration
+
+	method, name string
+}
+
+// RequireOK returns an *Error with a *StatusError unless the status is 200.
+func (a *Answer) RequireOK() error {
+	if a.Status == http.StatusOK {
+		return nil
+	}
+	status := &StatusError{Status: a.Status}
+	if to, err := url.Parse(a.Header.Get("Location")); err == nil && to.Host != "" {
+		status.Location = (&url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}).String()
+	}
+	return a.Unusable(status)
+}
+
+// Unusable is the error for an answer of which nothing can be made.
+func (a *Answer) Unusable(cause error) error {
+	return &Error{Method: a.method, URL: a.name, Cause: cause}
 }
 
 // Error is a request that brought no usable answer. It holds no credential and nothing of a body.
@@ -94,7 +132,7 @@ func New(t config.TLS) (*Client, error) {
 		}
 		tlsConfig.Certificates = []tls.Certificate{cert}
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is one, by its doc
 	transport.TLSClientConfig = tlsConfig
 	transport.MaxIdleConnsPerHost = idleConnsPerHost
 	transport.MaxResponseHeaderBytes = maxHeader
@@ -110,50 +148,49 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Head asks whether anything answers at uri. Every HTTP status counts as an answer.
 func (c *Client) Head(ctx context.Context, uri string, timeout time.Duration) (*Answer, error) {
-	return c.do(ctx, http.MethodHead, uri, timeout, nil, nil)
+	return c.Do(ctx, timeout, Request{Method: http.MethodHead, URI: uri})
 }
 
-// Get reads uri, which must answer 200.
+// Get reads the JSON at uri, which must answer 200.
 func (c *Client) Get(ctx context.Context, uri string, timeout time.Duration) (*Answer, error) {
-	answer, err := c.do(ctx, http.MethodGet, uri, timeout, nil, func(h http.Header) {
-		h.Set("Accept", "application/jwk-set+json, application/json")
+	answer, err := c.Do(ctx, timeout, Request{
+		Method: http.MethodGet, URI: uri, Header: http.Header{"Accept": {"application/json, application/jwk-set+json"}},
 	})
-	return answer, requireOK(http.MethodGet, uri, answer, err)
+	if err != nil {
+		return nil, err
+	}
+	if err := answer.RequireOK(); err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
-// PostForm sends form to uri, which must answer 200. A non-empty id is sent by HTTP Basic, with id and secret
-// form-encoded first (RFC 6749 §2.3.1).
-func (c *Client) PostForm(ctx context.Context, uri string, timeout time.Duration, form url.Values, id, secret string) (*Answer, error) {
-	answer, err := c.do(ctx, http.MethodPost, uri, timeout, strings.NewReader(form.Encode()), func(h http.Header) {
-		h.Set("Accept", "application/json")
-		h.Set("Content-Type", "application/x-www-form-urlencoded")
-		if id != "" {
-			r := http.Request{Header: h}
-			r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
-		}
-	})
-	return answer, requireOK(http.MethodPost, uri, answer, err)
+// BasicAuth is the Authorization header for a client's credentials: id and secret are form-encoded first (RFC 6749
+// §2.3.1).
+func BasicAuth(id, secret string) string {
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+	return r.Header.Get("Authorization")
 }
 
-func (c *Client) do(ctx context.Context, method, uri string, timeout time.Duration, body io.Reader, headers func(http.Header)) (*Answer, error) {
+// Do makes a request and reads the answer whole, whatever its status, within timeout.
+func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	failed := func(err error) error {
-		return &Error{Method: method, URL: Shown(uri), Cause: explain(err, timeout)}
+		return &Error{Method: r.Method, URL: r.name(), Cause: explain(err, timeout)}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, uri, body)
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URI, strings.NewReader(r.Body))
 	if err != nil {
 		return nil, failed(err)
 	}
-	if headers != nil {
-		headers(req.Header)
-	}
+	maps.Copy(req.Header, r.Header)
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, failed(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing to do about it after the read
+	defer resp.Body.Close()
 	read, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	if err != nil {
 		return nil, failed(err)
@@ -161,7 +198,10 @@ func (c *Client) do(ctx context.Context, method, uri string, timeout time.Durati
 	if len(read) > MaxBody {
 		return nil, failed(fmt.Errorf("the answer is larger than %d bytes", MaxBody))
 	}
-	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: read, Took: time.Since(start)}, nil
+	return &Answer{
+		Status: resp.StatusCode, Header: resp.Header, Body: read, Took: time.Since(start),
+		method: r.Method, name: r.name(),
+	}, nil
 }
 
 // StatusError is an answer whose status says that it holds nothing of use.
@@ -180,17 +220,6 @@ func (e *StatusError) Error() string {
 		text += " (redirects are not followed: configure the address that answers itself)"
 	}
 	return text
-}
-
-func requireOK(method, uri string, answer *Answer, err error) error {
-	if err != nil || answer.Status == http.StatusOK {
-		return err
-	}
-	status := &StatusError{Status: answer.Status}
-	if to, err := url.Parse(answer.Header.Get("Location")); err == nil && to.Host != "" {
-		status.Location = (&url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}).String()
-	}
-	return &Error{Method: method, URL: Shown(uri), Cause: status}
 }
 
 // explain takes the layers off an error of net/http until what is left is the cause that a person can act on.

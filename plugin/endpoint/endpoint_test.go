@@ -37,7 +37,7 @@ func TestGet(t *testing.T) {
 		{"a body without end", endless, "", "the answer is larger than 1048576 bytes"},
 		{"gzip is decompressed", gzipped([]byte("hello")), "hello", ""},
 		{"a gzip bomb is bounded after decompression", gzipped(make([]byte, 16<<20)), "", "the answer is larger than 1048576 bytes"},
-		{"a header without end", endlessHeader, "", "exceeded"},
+		{"a header without end", endlessHeader, "", "exceeded 65536 bytes"},
 		{"half an answer", half, "", "unexpected EOF"},
 		{"204 has nothing to read", write(204, ""), "", "answered 204 No Content"},
 		{"401", write(401, "who are you"), "", "answered 401 Unauthorized"},
@@ -144,7 +144,7 @@ func TestRedirect(t *testing.T) {
 				want := fmt.Sprintf("answered %d %s%s", code, http.StatusText(code), c.want)
 				_, err := client.Get(t.Context(), uri, patience)
 				refused(t, err, "GET "+uri, want)
-				_, err = client.PostForm(t.Context(), uri, patience, url.Values{"token": {"marker"}}, "id", "marker")
+				_, err = post(t, client, uri, url.Values{"token": {"marker"}}, "id", "marker")
 				refused(t, err, "POST "+uri, want)
 			})
 		}
@@ -173,7 +173,26 @@ func TestHead(t *testing.T) {
 	refused(t, err, "HEAD "+uri, "connection refused")
 }
 
-func TestPostForm(t *testing.T) {
+// post sends a form as package revocation does.
+func post(t *testing.T, client *endpoint.Client, uri string, form url.Values, id, secret string) (*endpoint.Answer, error) {
+	t.Helper()
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if id != "" {
+		header.Set("Authorization", endpoint.BasicAuth(id, secret))
+	}
+	answer, err := client.Do(t.Context(), patience, endpoint.Request{
+		Method: http.MethodPost, URI: uri, Header: header, Body: form.Encode(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := answer.RequireOK(); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func TestPostsAndBasicAuth(t *testing.T) {
 	cases := []struct {
 		rule, id, secret string
 		want             string // what HTTP Basic carries
@@ -191,12 +210,12 @@ func TestPostForm(t *testing.T) {
 				if sent == c.absent || (sent && id+":"+secret != c.want) {
 					t.Errorf("Authorization holds %q:%q, want %q", id, secret, c.want)
 				}
-				if type_ := r.Header.Get("Content-Type"); r.Method != http.MethodPost || type_ != "application/x-www-form-urlencoded" {
-					t.Errorf("got %s of %s", r.Method, type_)
+				if kind := r.Header.Get("Content-Type"); r.Method != http.MethodPost || kind != "application/x-www-form-urlencoded" {
+					t.Errorf("got %s of %s", r.Method, kind)
 				}
 				_, _ = io.WriteString(w, r.PostFormValue("token"))
 			})
-			answer, err := newClient(t, config.TLS{}).PostForm(t.Context(), uri, patience, url.Values{"token": {"a+b c&d"}}, c.id, c.secret)
+			answer, err := post(t, newClient(t, config.TLS{}), uri, url.Values{"token": {"a+b c&d"}}, c.id, c.secret)
 			if err != nil || string(answer.Body) != "a+b c&d" {
 				t.Errorf("got %+v, %v", answer, err)
 			}
@@ -223,7 +242,7 @@ func TestErrorsTellNoSecret(t *testing.T) {
 	}
 	cases := []struct{ rule, uri string }{
 		{"refused by status", serve(t, write(401, token+secret))},
-		{"redirected", serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/?"+secret+token, 302) })},
+		{"redirected", serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/?"+secret+token, http.StatusFound) })},
 		{"nobody there", nobody(t)},
 		{"closed", serveRaw(t, func(net.Conn) {})},
 		{"a query in the endpoint's own address", nobody(t) + "/introspect?apikey=marker"},
@@ -244,7 +263,7 @@ func TestErrorsTellNoSecret(t *testing.T) {
 	client := newClient(t, config.TLS{})
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			_, err := client.PostForm(t.Context(), c.uri, patience, url.Values{"token": {token}}, id, secret)
+			_, err := post(t, client, c.uri, url.Values{"token": {token}}, id, secret)
 			if err == nil {
 				t.Fatal("this should have failed")
 			}

@@ -12,7 +12,6 @@ import (
 	"log"
 	"math/big"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -52,7 +51,7 @@ func TestTLS(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			server := httptest.NewUnstartedServer(http.HandlerFunc(write(200, "hello")))
+			server := httptest.NewUnstartedServer(write(200, "hello"))
 			server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are wanted
 			server.TLS = &tls.Config{Certificates: []tls.Certificate{c.server.load(t)}}
 			if c.adjust != nil {

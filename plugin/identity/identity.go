@@ -109,7 +109,8 @@ func (m Mapper) fault(name string) string {
 		return "is empty"
 	case len(name) > maxBytes:
 		return fmt.Sprintf("has more than %d bytes", maxBytes)
-	case !utf8.ValidString(name):
+	// What JSON can't decode it replaces, so that two subjects would become one.
+	case !utf8.ValidString(name) || strings.ContainsRune(name, utf8.RuneError):
 		return "is no valid UTF-8"
 	case strings.ContainsAny(name, "+#"):
 		return "holds a topic wildcard"

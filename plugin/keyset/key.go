@@ -45,6 +45,9 @@ func parseSet(raw []byte, accept acceptance) (Set, error) {
 	var set Set
 	for i, entry := range doc.Keys {
 		k, err := parseEntry(entry, accept)
+		if errors.Is(err, errForEncryption) {
+			continue // usual in a set, and no fault
+		}
 		if err != nil {
 			set.Skipped = append(set.Skipped, fmt.Sprintf("key %s of the set is not used: %s", nameEntry(i, entry), err))
 			continue
@@ -80,12 +83,18 @@ func nameEntry(i int, entry json.RawMessage) string {
 	return fmt.Sprintf("number %d", i+1)
 }
 
+// errForEncryption is a key that is not meant to verify signatures.
+var errForEncryption = errors.New("it is for encryption")
+
 func parseEntry(entry json.RawMessage, accept acceptance) (key, error) {
 	parsed, err := jwk.ParseKey(entry)
 	if err != nil {
 		return key{}, errors.New("it can't be read (unknown kty or crv, or a broken value)")
 	}
 	// RFC 7517 §4.2, §4.3: a key made for encryption must not verify.
+	if parsed.KeyUsage() == string(jwk.ForEncryption) {
+		return key{}, errForEncryption
+	}
 	if use := parsed.KeyUsage(); use != "" && use != string(jwk.ForSignature) {
 		return key{}, fmt.Errorf(`its use is %.32q, expected "sig"`, use)
 	}

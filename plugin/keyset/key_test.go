@@ -80,7 +80,7 @@ func TestEntries(t *testing.T) {
 	}{
 		{"made for signatures", rsa, asymmetric, false, ""},
 		{"no use", rsa.With("use", nil), asymmetric, false, ""},
-		{"made for encryption", rsa.With("use", "enc"), asymmetric, false, `its use is "enc", expected "sig"`},
+		{"made for another use", rsa.With("use", "wrap"), asymmetric, false, `its use is "wrap", expected "sig"`},
 		{"of an unknown use", rsa.With("use", "party"), asymmetric, false, `its use is "party", expected "sig"`},
 		{"key_ops with verify", rsa.With("key_ops", []string{"sign", "verify"}), asymmetric, false, ""},
 		{"key_ops without verify", rsa.With("key_ops", []string{"sign", "encrypt"}), asymmetric, false, `its key_ops are ["sign" "encrypt"], expected "verify" among them`},
@@ -126,8 +126,8 @@ func TestEntries(t *testing.T) {
 		{"an object of nothing", testkeys.JWK{}, asymmetric, false, "key number 1 "},
 		{"a set in the set", map[string]any{"keys": []any{rsa}}, asymmetric, false, "key number 1 "},
 		{"a kid of another type", rsa.With("kid", 7), asymmetric, false, "key number 1 "},
-		{"a kid that would forge a log line", rsa.With("kid", "a\nb").With("use", "enc"), asymmetric, false, `key "a\nb" of the set`},
-		{"a kid of many bytes", rsa.With("kid", strings.Repeat("x", 1000)).With("use", "enc"), asymmetric, false, `key "` + strings.Repeat("x", 64) + `" of the set`},
+		{"a kid that would forge a log line", rsa.With("kid", "a\nb").With("use", "wrap"), asymmetric, false, `key "a\nb" of the set`},
+		{"a kid of many bytes", rsa.With("kid", strings.Repeat("x", 1000)).With("use", "wrap"), asymmetric, false, `key "` + strings.Repeat("x", 64) + `" of the set`},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestAlgOfKeyRestricts(t *testing.T) {
 }
 
 func TestDocuments(t *testing.T) {
-	broken := testkeys.New("EdDSA", "a").JWK().With("use", "enc")
+	broken := testkeys.New("EdDSA", "a").JWK().With("use", "wrap")
 	cases := []struct{ rule, raw, want string }{
 		{"empty", "", "it is empty"},
 		{"garbage", "\x00\x01", "this is no JWK set"},
@@ -188,7 +188,7 @@ func TestDocuments(t *testing.T) {
 		{"keys is null", `{"keys":null}`, `it has no "keys" array`},
 		{"keys is an object", `{"keys":{}}`, "this is no JWK set"},
 		{"no keys", `{"keys":[]}`, "none of its 0 keys can be used with EdDSA"},
-		{"no usable key", string(testkeys.Set(broken)), `none of its 1 keys can be used with EdDSA (key "a" of the set is not used: its use is "enc", expected "sig")`},
+		{"no usable key", string(testkeys.Set(broken)), `none of its 1 keys can be used with EdDSA (key "a" of the set is not used: its use is "wrap", expected "sig")`},
 		{"reasons are many", string(testkeys.Set(1, 2, 3, 4, 5)), "value); and 2 more)"},
 	}
 	for _, c := range cases {
@@ -204,12 +204,13 @@ func TestDocuments(t *testing.T) {
 func TestHugeSet(t *testing.T) {
 	const n = 3000
 	jwk := testkeys.New("ES256", "").JWK()
-	entries := make([]any, n)
-	for i := range entries {
+	last := testkeys.New("ES256", "last")
+	entries := make([]any, n+1)
+	for i := range n {
 		entries[i] = jwk.With("kid", fmt.Sprintf("key-%04d", i))
 	}
-	last := testkeys.New("ES256", "last")
-	source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(append(entries, last)...), "ES256"))
+	entries[n] = last
+	source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256"))
 	set, err := source.Load(t.Context())
 	if err != nil || set.Len() != n+1 {
 		t.Fatalf("got %d keys, %v", set.Len(), err)
@@ -291,3 +292,15 @@ func TestDescribeIDs(t *testing.T) {
 func seed(k testkeys.Key) []byte { return k.Private.(ed25519.PrivateKey).Seed() }
 
 func base64URL(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
+
+// Providers publish encryption keys beside the others, which is no fault to warn of.
+func TestAnEncryptionKeyIsPassedOverInSilence(t *testing.T) {
+	h := newHouse()
+	good := testkeys.New("ES256", "good")
+	raw := testkeys.Set(good, testkeys.New("RS256", "sealed").JWK().With("use", "enc").With("alg", "RSA-OAEP"))
+	set, err := h.mustOpen(t, fileWith(t, raw, "ES256", "RS256")).Load(t.Context())
+	if err != nil || set.Len() != 1 || len(set.Skipped) != 0 {
+		t.Errorf("got %d keys, skipped %q, %v", set.Len(), set.Skipped, err)
+	}
+	h.says(t)
+}

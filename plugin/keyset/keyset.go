@@ -45,6 +45,8 @@ func (e *UnavailableError) Unwrap() error { return e.Cause }
 type Options struct {
 	Client *endpoint.Client
 	Now    func() time.Time
+	// Locate finds the JWKS URL in mode oidc, where the configuration has none. It may have to ask the network.
+	Locate func(ctx context.Context) (string, error)
 	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine.
 	Report func(warning bool, text string)
 }

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/lestrrat-go/jwx/v2/jwk"
-
 	"go-jwt-auth/plugin/config"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
 // local is the one key that stands in the configuration.

@@ -10,11 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pquerna/cachecontrol/cacheobject"
-	"golang.org/x/time/rate"
-
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+
+	"github.com/pquerna/cachecontrol/cacheobject"
+	"golang.org/x/time/rate"
 )
 
 // Bounds on what tokens can make this plugin ask of the provider.
@@ -89,7 +89,7 @@ func (r *remote) look(kid, alg string) ([]any, *fetch, error) {
 	now := r.Now()
 	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
 	r.credits = max(r.credits-1, 0)
-	if r.set.Len() == 0 || !(now.Before(r.expires) || retry) {
+	if r.set.Len() == 0 || (!now.Before(r.expires) && !retry) {
 		if resting := now.Sub(r.failed); r.err != nil && resting >= 0 && resting < failureRest {
 			return nil, nil, &UnavailableError{Cause: r.err}
 		}
@@ -154,7 +154,13 @@ func (r *remote) read() (answer *endpoint.Answer, set Set, err error) {
 			err = fmt.Errorf("fault while reading the set: %v", p)
 		}
 	}()
-	if answer, err = r.Client.Get(r.ctx, r.cfg.URI, r.cfg.Timeout); err != nil {
+	uri := r.cfg.URI
+	if uri == "" {
+		if uri, err = r.Locate(r.ctx); err != nil {
+			return nil, Set{}, err
+		}
+	}
+	if answer, err = r.Client.Get(r.ctx, uri, r.cfg.Timeout); err != nil {
 		return nil, Set{}, err
 	}
 	if set, err = parseSet(answer.Body, r.accept); err != nil {
@@ -205,6 +211,9 @@ func (r *remote) lifetime(answer *endpoint.Answer) time.Duration {
 	return r.cfg.Cache.TTL
 }
 
+// maxHeaderLifetime bounds what cache headers can ask for: a key that the provider withdrew must not serve for longer.
+const maxHeaderLifetime = 24 * time.Hour
+
 // headerLifetime is the freshness lifetime that the answer's Cache-Control, Expires and Age give it (RFC 9111 §4.2);
 // said is false where they say nothing. What can't be understood counts as stale, as §4.2 and §5.3 want it.
 func headerLifetime(h http.Header, now time.Time) (lifetime time.Duration, said bool) {
@@ -230,7 +239,7 @@ func headerLifetime(h http.Header, now time.Time) (lifetime time.Duration, said 
 	if age, err := strconv.ParseUint(strings.TrimSpace(h.Get("Age")), 10, 31); err == nil {
 		lifetime -= time.Duration(age) * time.Second
 	}
-	return max(lifetime, 0), true
+	return min(max(lifetime, 0), maxHeaderLifetime), true
 }
 
 func describeChange(origin string, set Set) string {
@@ -254,6 +263,11 @@ func DescribeIDs(set Set) string {
 	return "kid " + strings.Join(ids, ", ") + more
 }
 
-func (r *remote) String() string { return endpoint.Shown(r.cfg.URI) }
+func (r *remote) String() string {
+	if r.cfg.URI == "" {
+		return "the issuer"
+	}
+	return endpoint.Shown(r.cfg.URI)
+}
 
 func (r *remote) Close() { r.close() }

@@ -1,69 +1,69 @@
-// Package revocation asks the identity provider whether a token is still active.
 package revocation
 
 import (
-	"context"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
-	"net/url"
-	"time"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
-	"go-jwt-auth/plugin/verdict"
 )
 
-// Introspection is a token introspection endpoint (RFC 7662). Safe for concurrent use.
-type Introspection struct {
-	cfg     config.Introspection
-	timeout time.Duration
-	client  *endpoint.Client
-}
+// introspection is an RFC 7662 endpoint.
+type introspection struct{ cfg config.Introspection }
 
-// New returns the Introspection that cfg describes.
-func New(cfg *config.Revocation, client *endpoint.Client) *Introspection {
-	return &Introspection{cfg: cfg.Introspection, timeout: cfg.Timeout, client: client}
-}
+func (introspection) name() string { return "introspection" }
 
-// URI is the endpoint.
-func (i *Introspection) URI() string { return i.cfg.URI }
+func (introspection) expected() string { return `"active": true` }
 
-// Check asks whether the token is active, once, and waits for the answer for the configured timeout at most. The verdict
-// is Accept, Deny with Revoked, or Deny with ProviderUnavailable where nothing was learnt.
-func (i *Introspection) Check(ctx context.Context, password string, trace *verdict.Trace) verdict.Verdict {
-	active, err := i.ask(ctx, password)
-	const name, expected = "introspection", `"active": true`
-	switch {
-	case err != nil:
-		return trace.FailWith(verdict.Refuse(verdict.ProviderUnavailable, "%s", err), name, expected, err.Error())
-	case !active:
-		return trace.FailWith(verdict.Refuse(verdict.Revoked, "%s says that it is not active", endpoint.Shown(i.cfg.URI)), name, expected, `"active": false`)
-	}
-	trace.Pass(name, expected, expected)
-	return verdict.Verdict{Kind: verdict.Accept}
-}
-
-func (i *Introspection) ask(ctx context.Context, password string) (active bool, err error) {
-	form := url.Values{"token": {password}}
+// request is a form with the token and the client's credentials by HTTP Basic (RFC 7662 §2.1), with what
+// requestParameters replaces or adds.
+func (i introspection) request(uri, token string) (endpoint.Request, error) {
+	form := map[string]any{"token": config.TokenPlaceholder}
 	if i.cfg.TokenTypeHint {
-		form.Set("token_type_hint", "access_token")
+		form["token_type_hint"] = "access_token"
 	}
-	answer, err := i.client.PostForm(ctx, i.cfg.URI, i.timeout, form, i.cfg.ClientID, i.cfg.ClientSecret.Reveal())
-	if err != nil {
-		var status *endpoint.StatusError
-		if errors.As(err, &status) && (status.Status == http.StatusUnauthorized || status.Status == http.StatusForbidden) {
-			return false, fmt.Errorf("%w: it does not accept $.options.revocation.introspection.clientId and clientSecret", err)
+	if more, ok := i.cfg.Request.Payload.(map[string]any); ok {
+		maps.Copy(form, more)
+	}
+	header := http.Header{"Accept": {"application/json"}}
+	if i.cfg.ClientID != "" {
+		header.Set("Authorization", endpoint.BasicAuth(i.cfg.ClientID, i.cfg.ClientSecret.Reveal()))
+	}
+	parts := i.cfg.Request
+	parts.Payload = form
+	return render(uri, parts, config.BodyForm, header, token)
+}
+
+func (i introspection) read(answer *endpoint.Answer) (answered, error) {
+	if err := answer.RequireOK(); err != nil {
+		if answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden {
+			err = fmt.Errorf("%w: it does not accept $.options.revocation.introspection.clientId and clientSecret", err)
 		}
-		return false, err
+		return answered{}, err
 	}
+	claims, err := decode(answer)
 	// RFC 7662 §2.2: active is a required boolean, by exactly this name. Anything else is no answer.
-	var said map[string]any
-	err = json.Unmarshal(answer.Body, &said)
-	active, isBool := said["active"].(bool)
+	active, isBool := claims["active"].(bool)
 	if err != nil || !isBool {
-		return false, fmt.Errorf(`POST %s: the answer is no introspection response (RFC 7662 §2.2): it has no boolean "active"`, endpoint.Shown(i.cfg.URI))
+		return answered{}, answer.Unusable(errors.New(`the answer is no introspection response (RFC 7662 §2.2): it has no boolean "active"`))
 	}
-	return active, nil
+	return answered{active: active, claims: claims, found: fmt.Sprintf(`"active": %t`, active)}, nil
+}
+
+// decode reads one JSON object with exact numbers.
+func decode(answer *endpoint.Answer) (members map[string]any, err error) {
+	d := json.NewDecoder(bytes.NewReader(answer.Body))
+	d.UseNumber()
+	if err := d.Decode(&members); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the object")
+	}
+	return members, nil
 }

@@ -6,6 +6,7 @@ package session
 import (
 	"container/heap"
 	"crypto/sha256"
+	"encoding/binary"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -19,8 +20,8 @@ type Client uintptr
 // that it was given, and the password it sent.
 type Credentials struct {
 	ClientID string
-	Username *string
-	Password string
+	// Username and Password are nil where the CONNECT has none.
+	Username, Password *string
 }
 
 // Session is an admitted client.
@@ -101,7 +102,7 @@ func (b *Book) Due(now time.Time) *Session {
 	if len(b.deadlines) == 0 || now.Before(b.deadlines[0].Until) {
 		return nil
 	}
-	return heap.Pop(&b.deadlines).(*Session)
+	return heap.Pop(&b.deadlines).(*Session) //nolint:errcheck,forcetypeassert // the heap holds nothing else
 }
 
 // NextDeadline is when Due will next have something; zero: never.
@@ -142,22 +143,20 @@ func (b *Book) Vouch(client Client, with Credentials) bool {
 // digest keeps the credentials comparable without keeping them.
 func (c Credentials) digest() [sha256.Size]byte {
 	h := sha256.New()
-	field := func(present bool, s string) {
-		n := len(s)
-		mark := byte(0)
-		if present {
-			mark = 1
+	field := func(s *string) {
+		// The length keeps neighbours apart; -1 keeps what is missing apart from what is empty.
+		length := int64(-1)
+		if s != nil {
+			length = int64(len(*s))
 		}
-		h.Write([]byte{mark, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-		h.Write([]byte(s))
+		h.Write(binary.AppendVarint(nil, length))
+		if s != nil {
+			h.Write([]byte(*s))
+		}
 	}
-	field(true, c.ClientID)
-	if c.Username != nil {
-		field(true, *c.Username)
-	} else {
-		field(false, "")
-	}
-	field(true, c.Password)
+	field(&c.ClientID)
+	field(c.Username)
+	field(c.Password)
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
@@ -172,7 +171,7 @@ func (d deadlines) Swap(i, j int) {
 }
 
 func (d *deadlines) Push(x any) {
-	s := x.(*Session)
+	s := x.(*Session) //nolint:errcheck,forcetypeassert // the heap is given nothing else
 	s.place = len(*d)
 	*d = append(*d, s)
 }

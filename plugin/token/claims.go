@@ -4,49 +4,37 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
+	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/verdict"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
-// Claims are what a verified token says (RFC 7519 §4). Only Verify makes them.
+// Claims are what a token says (RFC 7519 §4), or an introspection response about it (RFC 7662 §2.2).
 type Claims struct {
 	all jwt.MapClaims
 }
 
-// NewClaims wraps claims that did not come out of a token: those of a test or of an introspection answer.
+// NewClaims wraps claims that did not come out of a token. Numbers are json.Number or float64.
 func NewClaims(all map[string]any) Claims { return Claims{all: all} }
 
-// Lookup finds a claim by its dotted path. A claim whose own name is the whole path goes first, since names such as
-// "https://example.com/role" are common (RFC 7519 §4.2); otherwise each dot reaches into a nested object.
-func (c Claims) Lookup(path string) (any, bool) {
-	return lookup(c.all, path)
-}
+// Lookup finds a claim by its dotted path; see jsonvalue.Lookup.
+func (c Claims) Lookup(path string) (any, bool) { return jsonvalue.Lookup(c.all, path) }
 
-func lookup(in map[string]any, path string) (any, bool) {
-	if value, found := in[path]; found {
-		return value, true
-	}
-	for i, r := range path {
-		if r != '.' {
-			continue
-		}
-		if nested, ok := in[path[:i]].(map[string]any); ok {
-			if value, found := lookup(nested, path[i+1:]); found {
-				return value, true
-			}
-		}
-	}
-	return nil, false
-}
-
-// Expiry is `exp` (RFC 7519 §4.1.4); false where there is none. Verify has refused one that is no number.
+// Expiry is `exp` (RFC 7519 §4.1.4); false where there is none. CheckClaims has refused one that is no number.
 func (c Claims) Expiry() (time.Time, bool) {
 	exp, present, err := c.instant("exp")
 	return exp, present && err == nil
+}
+
+// HasAudience tells whether aud (RFC 7519 §4.1.3) holds name.
+func (c Claims) HasAudience(name string) bool {
+	aud, err := c.all.GetAudience()
+	return err == nil && slices.Contains(aud, name)
 }
 
 // lastSecond is the end of year 9999. What lies outside of 1970 to then is no time that anybody meant, and could
@@ -105,42 +93,21 @@ func (c Claims) scopes() []string {
 // holds tells whether a claim equals one of the values, or is an array with an element that does.
 func holds(claim any, values []any) bool {
 	if elements, ok := claim.([]any); ok {
-		for _, element := range elements {
-			if holdsOne(element, values) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(elements, func(element any) bool { return isOne(element, values) })
 	}
-	return holdsOne(claim, values)
+	return isOne(claim, values)
 }
 
-func holdsOne(claim any, values []any) bool {
-	for _, value := range values {
-		if equal(claim, value) {
-			return true
-		}
-	}
-	return false
+func isOne(claim any, values []any) bool {
+	return slices.ContainsFunc(values, func(value any) bool { return jsonvalue.Equal(claim, value) })
 }
 
-// equal compares JSON strings, booleans and numbers; 1 and 1.0 are the same number.
-func equal(a, b any) bool {
-	na, aIsNumber := a.(json.Number)
-	nb, bIsNumber := b.(json.Number)
-	if aIsNumber && bIsNumber {
-		if na == nb {
-			return true
-		}
-		fa, errA := na.Float64()
-		fb, errB := nb.Float64()
-		return errA == nil && errB == nil && fa == fb
+func describeAll(values []any) string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = describe(value, true)
 	}
-	switch a.(type) {
-	case string, bool:
-		return a == b
-	}
-	return false
+	return strings.Join(texts, ", ")
 }
 
 // describe says what a claim holds, for the log.

@@ -10,16 +10,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/verdict"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // Header is the part of a JOSE header (RFC 7515 §4.1, RFC 7516 §4.1) that this package looks at.
@@ -33,11 +32,11 @@ type Header struct {
 type Shape uint8
 
 const (
-	// Other: no token.
+	// Other is no token.
 	Other Shape = iota
-	// Signed: three base64url parts, the first a JSON object with "alg" (RFC 7515 §3.1).
+	// Signed is three base64url parts, the first a JSON object with "alg" (RFC 7515 §3.1).
 	Signed
-	// Encrypted: five parts, the first a JSON object with "enc" (RFC 7516 §3.1).
+	// Encrypted is five parts, the first a JSON object with "enc" (RFC 7516 §3.1).
 	Encrypted
 )
 
@@ -48,15 +47,16 @@ func Look(password string) (Shape, Header) {
 	if dots != 2 && dots != 4 {
 		return Other, Header{}
 	}
-	first, rest, _ := strings.Cut(password, ".")
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(first)
-	if err != nil {
-		return Other, Header{}
-	}
-	for part := range strings.SplitSeq(rest, ".") {
+	// By the alphabet, since base64 decoders pass over line breaks.
+	for part := range strings.SplitSeq(password, ".") {
 		if strings.Trim(part, base64URL) != "" {
 			return Other, Header{}
 		}
+	}
+	first, _, _ := strings.Cut(password, ".")
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(first)
+	if err != nil {
+		return Other, Header{}
 	}
 	var members map[string]any
 	if json.Unmarshal(raw, &members) != nil {
@@ -110,7 +110,7 @@ func New(cfg *config.Config, keys keyset.Source, now func() time.Time) *Verifier
 }
 
 // Verify checks a password that Look found to be a signed token: cheap checks first, then the signature, then the
-// claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims are valid with Accept alone.
+// claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims come with Accept alone.
 func (v *Verifier) Verify(ctx context.Context, password string, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
 	if refused := v.checkHeader(header, trace); refused != nil {
 		return Claims{}, *refused
@@ -129,8 +129,8 @@ func (v *Verifier) Verify(ctx context.Context, password string, header Header, t
 			nameKid(header.KeyID), header.Algorithm), "signature", "valid", "invalid")
 	}
 	trace.Pass("signature", "valid", "valid")
-	if refused := v.checkClaims(Claims{all: claims}, trace); refused != nil {
-		return Claims{}, *refused
+	if judged := v.CheckClaims(Claims{all: claims}, trace); judged.Kind != verdict.Accept {
+		return Claims{}, judged
 	}
 	return Claims{all: claims}, verdict.Verdict{Kind: verdict.Accept}
 }
@@ -167,20 +167,31 @@ func (v *Verifier) findKeys(ctx context.Context, h Header, trace *verdict.Trace)
 		trace.Pass("kid", expected, kid)
 	case errors.Is(err, keyset.ErrUnknownKey):
 		return jwt.VerificationKeySet{}, refusal(trace.FailWith(
-			verdict.Refuse(verdict.UnknownKey, "kid %s at %s: %s", kid, v.keys, err), "kid", expected, kid))
+			verdict.Refuse(verdict.UnknownKey, "kid %s at %s: %s", kid, v.keys, err), "kid", expected, kid,
+		))
 	case errors.Is(err, keyset.ErrPending):
 		pending := trace.FailWith(verdict.Refuse(verdict.KeysUnavailable, "%s: %s", v.keys, err), "kid", expected, kid)
 		pending.Kind = verdict.Retry
 		return jwt.VerificationKeySet{}, &pending
 	default:
 		return jwt.VerificationKeySet{}, refusal(trace.FailWith(
-			verdict.Refuse(verdict.KeysUnavailable, "%s", err), "kid", expected, "no set"))
+			verdict.Refuse(verdict.KeysUnavailable, "%s", err), "kid", expected, "no set",
+		))
 	}
 	set := jwt.VerificationKeySet{Keys: make([]jwt.VerificationKey, len(found))}
 	for i, key := range found {
 		set.Keys[i] = key
 	}
 	return set, nil
+}
+
+// CheckClaims checks claims alone: those of a token whose signature Verify has checked, or of an introspection response.
+// The verdict is Accept or Deny.
+func (v *Verifier) CheckClaims(c Claims, trace *verdict.Trace) verdict.Verdict {
+	if refused := v.checkClaims(c, trace); refused != nil {
+		return *refused
+	}
+	return verdict.Verdict{Kind: verdict.Accept}
 }
 
 // checkClaims checks the registered claims (RFC 7519 §4.1) and what the configuration asks for besides. Times come last:
@@ -203,7 +214,7 @@ func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict 
 	}
 	for _, required := range v.common.RequiredClaims {
 		claim, present := c.Lookup(required.Path)
-		expected, found := "one of "+describe(required.Values, true), describe(claim, present)
+		expected, found := "one of "+describeAll(required.Values), describe(claim, present)
 		if !present || !holds(claim, required.Values) {
 			return refusal(trace.Fail(verdict.MissingClaim, required.Path, expected, found))
 		}
@@ -257,7 +268,12 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func ago(d time.Duration) string { return d.Round(time.Second).String() }
+func ago(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
 
 func nameKid(kid string) string {
 	if kid == "" {
@@ -271,7 +287,7 @@ func refusal(v verdict.Verdict) *verdict.Verdict { return &v }
 // ID names a verified token for the log: by its jti (RFC 7519 §4.1.7), or by the first bytes of its SHA-256.
 func (c Claims) ID(password string) string {
 	if id, ok := c.all["jti"].(string); ok && id != "" {
-		return fmt.Sprintf("jti %s", verdict.Quote(id))
+		return "jti " + verdict.Quote(id)
 	}
 	return Name(password)
 }

@@ -1,0 +1,106 @@
+package chain_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// opaque is a configuration of mode introspection.
+func opaque(p *provider) *config.Config {
+	cfg := defaults()
+	cfg.Mode = config.ModeIntrospection
+	cfg.Common.MatchUsername, cfg.Common.UsernameClaim = true, "sub"
+	cfg.Revocation = introspection(p)
+	return cfg
+}
+
+// In mode introspection the answer's claims are judged as a token's would be, and every password is a token.
+func TestModeIntrospection(t *testing.T) {
+	cases := []struct {
+		rule, password, answer string
+		adjust                 func(*config.Common)
+		want                   string
+	}{
+		{rule: "active", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},
+		{rule: "inactive", password: "opaque", answer: `{"active":false}`, want: "revoked"},
+		{rule: "active and expired", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446000}`, want: "expired"},
+		{rule: "active, exp is text", password: "opaque", answer: `{"active":true,"sub":"alice","exp":"1795446060"}`, want: "malformed token"},
+		{rule: "without exp", password: "opaque", answer: `{"active":true,"sub":"alice"}`, adjust: func(c *config.Common) { c.RequireExpiration = true }, want: "no expiration"},
+		{rule: "without sub", password: "opaque", answer: `{"active":true,"exp":1795446060}`, want: "no identity"},
+		{rule: "another issuer", password: "opaque", answer: `{"active":true,"sub":"alice","iss":"x"}`, adjust: func(c *config.Common) { c.Issuer = "y" }, want: "wrong issuer"},
+		{rule: "no token by its shape", password: "12345", answer: `{"active":false}`, want: "revoked"},
+		{rule: "an encrypted token", password: "eyJlbmMiOiJ4In0.a.b.c.d", answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},
+		{rule: "a JWT that says something else", password: testkeys.New("ES256", "k").Sign(object{"sub": "root"}), answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},
+		{rule: "too long", password: strings.Repeat("x", 16385), want: "too long"},
+		{rule: "empty", password: "", want: "defer"},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			p := newProvider(t)
+			p.does(nil, answer(http.StatusOK, c.answer))
+			cfg := opaque(p)
+			if c.adjust != nil {
+				c.adjust(&cfg.Common)
+			}
+			judge, _ := newChain(t, cfg)
+			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c"}, Password: &c.password})
+			if got := result.String(); !strings.HasPrefix(got, c.want) {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if result.Kind == verdict.Accept && (result.Identity.Username == nil || *result.Identity.Username != "alice" || result.Expiry.IsZero()) {
+				t.Errorf("identity %+v, expiry %s", result.Identity, result.Expiry)
+			}
+		})
+	}
+	if _, err := chain.New(&config.Config{Mode: config.ModeIntrospection}, chain.Options{Now: time.Now}); err == nil {
+		t.Error("a chain without an endpoint to ask was built: it would let everybody in")
+	}
+}
+
+func TestTokenSource(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	good, expired := key.Sign(object{"sub": "alice", "exp": now + 60}), key.Sign(object{"sub": "alice", "exp": now - 60})
+	const password, username = config.TokenInPassword, config.TokenInUsername
+	for _, c := range []struct {
+		rule               string
+		source             []config.TokenSource
+		username, password *string
+		want               verdict.Kind
+	}{
+		{"password", []config.TokenSource{password}, text("x"), &good, verdict.Accept},
+		{"password, not the username", []config.TokenSource{password}, &good, text("x"), verdict.Defer},
+		{"username", []config.TokenSource{username}, &good, text("x"), verdict.Accept},
+		{"username, without a password", []config.TokenSource{username}, &good, nil, verdict.Accept},
+		{"username, not the password", []config.TokenSource{username}, text("x"), &good, verdict.Defer},
+		{"either, in the second", []config.TokenSource{password, username}, &good, text("x"), verdict.Accept},
+		{"either, in the first", []config.TokenSource{username, password}, &good, text("x"), verdict.Accept},
+		{"either, and the first is bad", []config.TokenSource{password, username}, &good, &expired, verdict.Deny},
+		{"neither", []config.TokenSource{password, username}, text("x"), text("y"), verdict.Defer},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			p := newProvider(t)
+			p.does(answer(http.StatusOK, string(testkeys.Set(key))), nil)
+			cfg := atProvider(p, "ES256")
+			cfg.Revocation, cfg.Common.TokenSource = nil, c.source
+			cfg.Common.MatchUsername, cfg.Common.UsernameClaim = true, "sub"
+			judge, _ := newChain(t, cfg)
+			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c", Username: c.username}, Password: c.password})
+			if result.Kind != c.want {
+				t.Errorf("got %s %s, want %s", result.Kind, result, c.want)
+			}
+			if result.Kind == verdict.Accept && (result.Identity.Username == nil || *result.Identity.Username != "alice") {
+				t.Errorf("identity %+v", result.Identity)
+			}
+		})
+	}
+}
+
+func text(s string) *string { return &s }

@@ -1,0 +1,225 @@
+package chain_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testkeys"
+)
+
+// took is the time that an answer took, which no test can know.
+var took = regexp.MustCompile(`in [0-9.]+m?s\)`)
+
+// TestProbe: what start-up says about the endpoints. PROVIDER stands for the provider's address, NOBODY for one at which
+// nobody listens, FILE for the JWKS file.
+func TestProbe(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + listener.Addr().String()
+	listener.Close()
+	one, two := testkeys.New("ES256", "one"), testkeys.New("ES256", "two")
+	good := answer(200, string(testkeys.Set(one, two)))
+	active := answer(200, `{"active":true}`)
+	onlyGet := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		good(w, r)
+	}
+	const (
+		reachedKeys = "JWKS endpoint PROVIDER/keys: reached (HTTP 200 in TIME)"
+		reachedIntr = "introspection endpoint PROVIDER/introspect: reached (HTTP 200 in TIME)"
+		twoKeys     = `2 keys from PROVIDER/keys (kid "one", "two")`
+		wayOut      = "The provider lists its addresses at https://idp.test/realms/main/.well-known/openid-configuration"
+		cantReach   = "the identity provider can't be reached: "
+		refused     = ": can't connect: connect: connection refused. " + wayOut
+	)
+	cases := []struct {
+		rule             string
+		keys, introspect http.HandlerFunc
+		change           func(*config.Config)
+		findings         []string // those that are warnings begin with "! "
+		faults           string
+	}{
+		{rule: "all is well", keys: good, introspect: active, findings: []string{reachedKeys, reachedIntr, twoKeys}},
+		{
+			rule: "an endpoint that does not know HEAD is reached", keys: onlyGet, introspect: answer(405, ""),
+			findings: []string{"JWKS endpoint PROVIDER/keys: reached (HTTP 405 in TIME)", "introspection endpoint PROVIDER/introspect: reached (HTTP 405 in TIME)", twoKeys},
+		},
+		{rule: "one that wants credentials is reached", keys: good, introspect: answer(401, ""), findings: []string{reachedKeys, "introspection endpoint PROVIDER/introspect: reached (HTTP 401 in TIME)", twoKeys}},
+		{
+			rule: "404 is reached, with a warning", keys: good, introspect: http.NotFound,
+			findings: []string{reachedKeys, "! introspection endpoint PROVIDER/introspect: reached (HTTP 404 in TIME); $.options.revocation.introspection.uri may be the wrong address. " + wayOut, twoKeys},
+		},
+		{
+			rule: "503 is reached, with a warning", keys: good, introspect: answer(503, ""),
+			findings: []string{reachedKeys, "! introspection endpoint PROVIDER/introspect: reached (HTTP 503 in TIME); $.options.revocation.introspection.uri may be the wrong address. " + wayOut, twoKeys},
+		},
+		{
+			rule: "the JWKS endpoint is down", keys: good, introspect: active, change: func(c *config.Config) { c.JWKS.URI = nobody + "/keys?apikey=marked" },
+			findings: []string{reachedIntr},
+			faults:   "$.options.modes.jwks.uri: " + cantReach + "HEAD NOBODY/keys?…" + refused,
+		},
+		{
+			rule: "both are down, one line for each", keys: good, introspect: active,
+			change: func(c *config.Config) { c.JWKS.URI, c.Revocation.Introspection.URI = nobody+"/a", nobody+"/b" },
+			faults: "$.options.modes.jwks.uri: " + cantReach + "HEAD NOBODY/a" + refused + "\n$.options.revocation.introspection.uri: " + cantReach + "HEAD NOBODY/b" + refused,
+		},
+		{
+			rule: "too slow", keys: good, introspect: stuck, change: func(c *config.Config) { c.Revocation.Timeout = 50 * time.Millisecond },
+			findings: []string{reachedKeys},
+			faults:   "$.options.revocation.introspection.uri: " + cantReach + "HEAD PROVIDER/introspect: no answer within 50ms: context deadline exceeded. " + wayOut,
+		},
+		{
+			rule: "no JWKS at its address", keys: answer(200, "<html>"), introspect: active, findings: []string{reachedKeys, reachedIntr},
+			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: this is no JWK set: invalid character '<' looking for beginning of value. " + wayOut,
+		},
+		{
+			rule: "no usable key", keys: answer(200, `{"keys":[]}`), introspect: active, findings: []string{reachedKeys, reachedIntr},
+			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: none of its 0 keys can be used with ES256. " + wayOut,
+		},
+		{
+			rule: "a JWKS that is not there", keys: http.NotFound, introspect: active,
+			findings: []string{"! JWKS endpoint PROVIDER/keys: reached (HTTP 404 in TIME); $.options.modes.jwks.uri may be the wrong address. " + wayOut, reachedIntr},
+			faults:   "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: answered 404 Not Found. " + wayOut,
+		},
+		{rule: "no introspection", keys: good, change: func(c *config.Config) { c.Revocation = nil }, findings: []string{reachedKeys, twoKeys}},
+		{
+			rule: "a query is not told", keys: good, introspect: active, change: func(c *config.Config) { c.Revocation.Introspection.URI += "?apikey=marked" },
+			findings: []string{reachedKeys, "introspection endpoint PROVIDER/introspect?…: reached (HTTP 200 in TIME)", twoKeys},
+		},
+		{
+			rule: "keys in a file", introspect: active, change: func(c *config.Config) { c.JWKS = inFile(t, one).JWKS },
+			findings: []string{reachedIntr, `1 key from FILE (kid "one")`},
+		},
+		{
+			rule: "keys in a file that is missing", introspect: active, change: func(c *config.Config) { c.JWKS = config.JWKS{FilePath: filepath.Join(t.TempDir(), "missing")} },
+			findings: []string{reachedIntr}, faults: "$.options.modes.jwks.filePath: there is no usable key set: stat FILE: no such file or directory",
+		},
+		{
+			rule: "a key in jwt.json", introspect: active, change: func(c *config.Config) {
+				c.Mode, c.JWKS, c.Local = config.ModeLocal, config.JWKS{}, config.NewSecret(one.PEM())
+			},
+			findings: []string{reachedIntr, "1 key from jwt.json (without kid)"},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			p := newProvider(t)
+			p.does(c.keys, c.introspect)
+			cfg := atProvider(p, "ES256")
+			cfg.Common.Issuer = "https://idp.test/realms/main/" // the slash is not doubled
+			if c.change != nil {
+				c.change(cfg)
+			}
+			judge, said := newChain(t, cfg)
+			short := func(text string) string {
+				file := cfg.JWKS.FilePath
+				if file == "" {
+					file = "FILE"
+				}
+				return took.ReplaceAllString(strings.NewReplacer(p.url, "PROVIDER", nobody, "NOBODY", file, "FILE").Replace(text), "in TIME)")
+			}
+			findings, err := judge.Probe(t.Context())
+			var got []string
+			for _, f := range findings {
+				text := short(f.Text)
+				if f.Warning {
+					text = "! " + text
+				}
+				got = append(got, text)
+			}
+			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", c.findings) {
+				t.Errorf("found\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(c.findings, "\n\t"))
+			}
+			if faults := errorText(err); short(faults) != c.faults {
+				t.Errorf("faults\n%s\nwant\n%s", short(faults), c.faults)
+			}
+			if all := fmt.Sprint(got, err, said.all()); strings.Contains(all, "marked") {
+				t.Errorf("a secret is told: %s", all)
+			}
+		})
+	}
+}
+
+// TestProbeReadsTheKeysOnce: the first login finds them.
+func TestProbeReadsTheKeysOnce(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(200, string(testkeys.Set(key))), nil)
+	judge, _ := newChain(t, atProvider(p, "ES256"))
+	if _, err := judge.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.requests(); got != "HEAD /keys, HEAD /introspect, GET /keys" {
+		t.Errorf("the probe made %s", got)
+	}
+	if result := judge.Verify(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.String() != "accept" {
+		t.Errorf("got %s", result)
+	}
+	if got := p.requests(); got != "" {
+		t.Errorf("the first login made %s", got)
+	}
+}
+
+func TestProbeWarnsOfKeysThatAreNotUsed(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(200, string(testkeys.Set(key, testkeys.New("RS256", "other")))), nil)
+	judge, said := newChain(t, atProvider(p, "ES256"))
+	if _, err := judge.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := "warning=true " + p.url + `/keys: key "other" of the set is not used: it is an RSA key for "RS256", expected ES256`
+	if said.all() != want {
+		t.Errorf("got %s\nwant %s", said.all(), want)
+	}
+}
+
+// TestWayOut: where the right address is to be found, as far as the configuration tells.
+func TestWayOut(t *testing.T) {
+	cases := []struct{ rule, issuer, uri, want string }{
+		{"by the issuer", "https://idp.test/x", "http://127.0.0.1:1/keys", "at https://idp.test/x/.well-known/openid-configuration"},
+		{"by a Keycloak address", "", "http://127.0.0.1:1/realms/main/protocol/openid-connect/certs", "at http://127.0.0.1:1/realms/main/.well-known/openid-configuration"},
+		{"the issuer goes first", "https://idp.test", "http://127.0.0.1:1/realms/main/protocol/openid-connect/certs", "at https://idp.test/.well-known/openid-configuration"},
+		{"by nothing", "", "http://127.0.0.1:1/keys", "at <issuer>/.well-known/openid-configuration"},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			cfg := defaults("ES256")
+			cfg.Common.Issuer = c.issuer
+			cfg.JWKS = config.JWKS{URI: c.uri, Timeout: time.Minute}
+			judge, _ := newChain(t, cfg)
+			if _, err := judge.Probe(t.Context()); err == nil || !strings.HasSuffix(err.Error(), c.want) {
+				t.Errorf("got %v, want …%s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestProbeEndsWithItsContext(t *testing.T) {
+	p := newProvider(t)
+	p.does(stuck, stuck)
+	judge, _ := newChain(t, atProvider(p, "ES256"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := judge.Probe(ctx); err == nil {
+		t.Error("the probe should have failed")
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

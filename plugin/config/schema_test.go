@@ -1,0 +1,320 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// schema is a part of docs/jwt.schema.json.
+type schema struct {
+	Ref                  string             `json:"$ref"`
+	Type                 any                `json:"type"`
+	Title                string             `json:"title"`
+	Description          string             `json:"description"`
+	Default              json.RawMessage    `json:"default"`
+	Minimum              *int64             `json:"minimum"`
+	Maximum              *int64             `json:"maximum"`
+	Enum                 []json.RawMessage  `json:"enum"`
+	Examples             []json.RawMessage  `json:"examples"`
+	Properties           map[string]*schema `json:"properties"`
+	AdditionalProperties json.RawMessage    `json:"additionalProperties"`
+	AnyOf                []*schema          `json:"anyOf"`
+	AllOf                []*schema          `json:"allOf"`
+	Then                 *schema            `json:"then"`
+	Defs                 map[string]*schema `json:"$defs"`
+}
+
+// facts are what the schema says of one key.
+type facts struct {
+	title, description string
+	def                string // the default as JSON; empty: none
+	min, max           *int64
+	boolean            bool
+	words              []string // as JSON
+	examples           []string // as JSON
+}
+
+// readSchema gathers what all parts of the schema say of each key: a key may be described in one place and bound in
+// another.
+func readSchema(t *testing.T) map[string]*facts {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/jwt.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root schema
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]*facts{}
+	var walk func(path string, s *schema)
+	walk = func(path string, s *schema) {
+		if s == nil {
+			return
+		}
+		f := keys[path]
+		if f == nil {
+			f = &facts{}
+			keys[path] = f
+		}
+		f.add(s)
+		if s.Ref != "" {
+			name := strings.TrimPrefix(s.Ref, "#/$defs/")
+			if root.Defs[name] == nil {
+				t.Fatalf("%s: no $defs/%s", path, name)
+			}
+			if name != "holdsToken" { // which describes values, and itself
+				walk(path, root.Defs[name])
+			}
+		}
+		for name, property := range s.Properties {
+			walk(child(path, name), property)
+		}
+		for _, part := range append(slices.Concat(s.AllOf, s.AnyOf), s.Then) {
+			walk(path, part)
+		}
+	}
+	walk("$", &root)
+	return keys
+}
+
+func (f *facts) add(s *schema) {
+	f.title = first(f.title, s.Title)
+	f.description = first(f.description, s.Description)
+	f.def = first(f.def, string(s.Default))
+	f.boolean = f.boolean || s.Type == "boolean"
+	if s.Minimum != nil {
+		f.min = s.Minimum
+	}
+	if s.Maximum != nil {
+		f.max = s.Maximum
+	}
+	for _, word := range s.Enum {
+		f.words = append(f.words, string(word))
+	}
+	for _, e := range s.Examples {
+		f.examples = append(f.examples, string(e))
+	}
+}
+
+// values are all that the schema mentions, and what lies just outside of the bounds.
+func (f *facts) values() []string {
+	values := slices.Concat(f.words, f.examples)
+	if f.def != "" {
+		values = append(values, f.def)
+	}
+	if f.min != nil && f.max != nil {
+		for _, i := range []int64{*f.min - 1, *f.min, *f.max, *f.max + 1} {
+			values = append(values, strconv.FormatInt(i, 10))
+		}
+	}
+	return values
+}
+
+func first(words ...string) string {
+	for _, w := range words {
+		if w != "" {
+			return w
+		}
+	}
+	return ""
+}
+
+// UnmarshalJSON takes the schemas true and false as ones that say nothing.
+func (s *schema) UnmarshalJSON(data []byte) error {
+	if string(data) == "true" || string(data) == "false" {
+		return nil
+	}
+	type plain schema
+	return json.Unmarshal(data, (*plain)(s))
+}
+
+// allKeys are the paths of every key of the format, those inside of values included, and of the sections.
+func allKeys() map[string]bool {
+	all := map[string]bool{"$": true}
+	unsupported := map[string]bool{}
+	for _, k := range later() {
+		unsupported[k.path] = true
+	}
+	var add func(path string)
+	add = func(path string) {
+		if !all[path] {
+			all[path] = true
+			add(parent(path))
+		}
+	}
+	for _, k := range keys(defaults()) {
+		if unsupported[k.path] {
+			continue
+		}
+		add(k.path)
+		switch base(k.path) {
+		case "requestParameters":
+			for _, m := range requestMembers(&Request{}) {
+				add(k.path + ".plain." + m.path)
+			}
+			fallthrough
+		case "local", "clientSecret":
+			for _, o := range origins() {
+				add(k.path + "." + o)
+			}
+		}
+	}
+	return all
+}
+
+func TestSchemaHasEveryKey(t *testing.T) {
+	schemas, format := readSchema(t), allKeys()
+	for _, path := range slices.Sorted(maps.Keys(format)) {
+		switch f := schemas[path]; {
+		case f == nil:
+			t.Errorf("%s is missing from the schema", path)
+		case f.title == "":
+			t.Errorf("%s has no title", path)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(schemas)) {
+		// The claims of a token are its own affair, and so is the payload that the schema looks into for "token".
+		if !format[path] && !strings.HasSuffix(path, ".payload.token") {
+			t.Errorf("%s is in the schema, and is no key", path)
+		}
+	}
+}
+
+// home is a good file with all that key needs beside it, and itself as value.
+func home(key, value string) string {
+	build, rest := with, []string{}
+	switch {
+	case strings.HasPrefix(key, "options.modes.local"):
+		build = local
+	case strings.HasPrefix(key, "options.modes.oidc"):
+		build = oidc
+	case strings.HasPrefix(key, introspect), strings.HasPrefix(key, "options.revocation.timeoutMs"):
+		build, rest = revoking, []string{introspect + ".clientId", `"a"`}
+	case strings.HasPrefix(key, plainly):
+		build = asking
+	}
+	switch key {
+	case "options.modes.jwks.filePath":
+		rest = []string{uri, ""}
+	case "options.common.usernameClaim":
+		rest = []string{"options.common.matchUsernameToSubject", "true"}
+	case "options.common.clientIdClaim":
+		rest = []string{"options.common.matchClientIdToSubject", "true"}
+	case tokenFrom:
+		rest = []string{"options.common.matchUsernameToSubject", "true"}
+	case plainly + ".response.jsonPath":
+		rest = []string{plainly + ".response.successValue", "1"}
+	case plainly + ".response.successValue":
+		rest = []string{plainly + ".response.jsonPath", `"a"`}
+	case "options.tls.certFile":
+		rest = []string{"options.tls.keyFile", `"client.key"`}
+	case "options.tls.keyFile":
+		rest = []string{"options.tls.certFile", `"client.pem"`}
+	case parameters + ".plain.method", parameters + ".plain.headers":
+		rest = []string{parameters + ".plain.path", `"/#:jwt_value:#"`}
+	case introspect + ".requestParameters.plain.payload":
+		rest = []string{introspect + ".requestParameters.plain.method", `"PUT"`}
+	case "mode":
+		switch value {
+		case `"local"`:
+			build = local
+		case `"oidc"`:
+			build = oidc
+		case `"introspection"`:
+			build = opaque
+		}
+	case "algorithm":
+		if strings.Contains(value, `"HS`) {
+			build = local
+		}
+	}
+	return build(append(rest, key, value)...)
+}
+
+// What the schema says of each key is held against what this package does: a key at its default changes nothing, bounds are
+// where the refusals begin, and the words and examples are accepted.
+func TestSchemaSaysWhatHolds(t *testing.T) {
+	dir := workshop(t)
+	writeReferenceFiles(t, dir)
+	accepts := func(t *testing.T, file string) *Config {
+		t.Helper()
+		c, problems := load(t, dir, file)
+		if c == nil {
+			t.Errorf("%s\n%v", file, problems)
+		}
+		return c
+	}
+	for path, f := range readSchema(t) {
+		key := strings.TrimPrefix(path, "$.")
+		isMethod := strings.HasSuffix(path, ".requestParameters.plain.method") // empty in a Config, which means POST
+		t.Run(path, func(t *testing.T) {
+			if f.def != "" && !isMethod {
+				if at, absent := accepts(t, home(key, f.def)), accepts(t, home(key, "")); !reflect.DeepEqual(at, absent) {
+					t.Errorf("at its default %s: got %+v, without: %+v", f.def, at, absent)
+				}
+			}
+			if f.def == "" && (f.boolean || f.min != nil || len(f.words) > 0) && path != "$.mode" && path != "$.algorithm" {
+				t.Error("has no default")
+			}
+			for _, word := range append(f.words, f.examples...) {
+				if word == `"GET"` && strings.HasPrefix(key, introspect) {
+					continue // refused there by another rule
+				}
+				accepts(t, home(key, word))
+			}
+			if (f.min == nil) != (f.max == nil) {
+				t.Error("has one bound only")
+			}
+			if f.min != nil && f.max != nil {
+				accepts(t, home(key, strconv.FormatInt(*f.min, 10)))
+				accepts(t, home(key, strconv.FormatInt(*f.max, 10)))
+				for _, beyond := range []int64{*f.min - 1, *f.max + 1} {
+					if c, _ := load(t, dir, home(key, strconv.FormatInt(beyond, 10))); c != nil {
+						t.Errorf("%d is accepted", beyond)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Editors lay what a $ref names over what stands beside it, so that no keyword may be in both places.
+func TestSchemaReferencesDoNotCollide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/jwt.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root map[string]any
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	defs := root["$defs"].(map[string]any)
+	var walk func(path string, value any)
+	walk = func(path string, value any) {
+		switch v := value.(type) {
+		case []any:
+			for _, item := range v {
+				walk(path, item)
+			}
+		case map[string]any:
+			if ref, ok := v["$ref"].(string); ok {
+				for keyword := range defs[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any) {
+					if v[keyword] != nil {
+						t.Errorf("%s: %q is here and in %s: use allOf", path, keyword, ref)
+					}
+				}
+			}
+			for name, member := range v {
+				walk(path+"/"+name, member)
+			}
+		}
+	}
+	walk("#", root)
+}

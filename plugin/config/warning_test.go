@@ -1,0 +1,140 @@
+package config
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// oddFile is a file that keeps nobody from starting, and what there is to be said about it.
+type oddFile struct {
+	rule, file string
+	want       []string
+}
+
+func oddFiles() []oddFile {
+	return []oddFile{
+		{"unknown key", with("options.common.zzz", `1`), []string{"$.options.common.zzz: is no known key and has no effect"}},
+		{"unknown section", with("zzz.a", `1`), []string{"$.zzz: is no known key and has no effect"}},
+		{"similar key", with("options.common.isuer", `"a"`), []string{`$.options.common.isuer: is no known key and has no effect; did you mean "issuer"?`}},
+		{"key in other letters", with("options.LazyConnect", `true`), []string{`$.options.LazyConnect: is no known key and has no effect; did you mean "lazyConnect"?`}},
+		{"similar section", with("options.revokation.timeoutMs", `1`), []string{`$.options.revokation: is no known key and has no effect; did you mean "revocation"?`}},
+		{"key in the wrong section", with("options.issuer", `"a"`), []string{"$.options.issuer: is no known key and has no effect; did you mean $.options.common.issuer?"}},
+		{"key in the wrong section, with two right ones", revoking("options.revocation.uri", `"a"`), []string{"$.options.revocation.uri: is no known key and has no effect; did you mean $.options.revocation.introspection.uri?"}},
+		{"key that needs quotes", with("options./etc", `1`), []string{`$.options["/etc"]: is no known key and has no effect`}},
+		{"key with a newline", `{"a\nb": 1, ` + with()[1:], []string{`$["a\nb"]: is no known key and has no effect`}},
+		{"key without end", `{"` + strings.Repeat("x", 999) + `": 1, ` + with()[1:], []string{`$["` + strings.Repeat("x", 60) + `"…]: is no known key and has no effect`}},
+		{"unknown origin of a secret", local("options.modes.local", `{"plain": "a", "vault": 1}`), []string{"$.options.modes.local.vault: is no known key and has no effect"}},
+		{"oidc in mode jwks", with("options.modes.oidc", `false`), []string{`$.options.modes.oidc: is not used in mode "jwks", and was not checked`}},
+		{"local in mode oidc", oidc("options.modes.local", `1`), []string{`$.options.modes.local: is not used in mode "oidc", and was not checked`}},
+		{"all sections in mode introspection", opaque("options.modes", `{"jwks": 1, "local": 2, "oidc": {"a": 3}}`), []string{
+			`$.options.modes.jwks: is not used in mode "introspection", and was not checked`,
+			`$.options.modes.local: is not used in mode "introspection", and was not checked`,
+			`$.options.modes.oidc: is not used in mode "introspection", and was not checked`,
+		}},
+		{"signatures in mode introspection", opaque("algorithm", `"HS256"`, "options.common.tokenType", `"at+jwt"`, "options.common.allowWeakKeys", `false`), []string{
+			`$.algorithm: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
+			`$.options.common.allowWeakKeys: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
+			`$.options.common.tokenType: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
+		}},
+		{"local in mode jwks", with("options.modes.local", `{"env": "GO_JWT_AUTH_UNSET"}`), []string{`$.options.modes.local: is not used in mode "jwks", and was not checked`}},
+		{"jwks in mode local", local("options.modes.jwks.uri", `"nonsense"`), []string{`$.options.modes.jwks: is not used in mode "local", and was not checked`}},
+		{"algorithm twice", with("algorithm", `["RS256", "RS256"]`), []string{`$.algorithm[1]: is there twice, found "RS256" again`}},
+		{"usernameClaim without match", with("options.common.usernameClaim", `"email"`), []string{"$.options.common.usernameClaim: has no effect unless matchUsernameToSubject is true"}},
+		{"clientIdClaim without match", with("options.common.clientIdClaim", `"email"`), []string{"$.options.common.clientIdClaim: has no effect unless matchClientIdToSubject is true"}},
+		{"insecureSkipVerify", with("options.tls.insecureSkipVerify", `true`), []string{"$.options.tls.insecureSkipVerify: lets anybody on the way pose as the identity provider: use caFile for a private authority instead"}},
+		{"shared secret readable by others", local("algorithm", `"HS256"`, "options.modes.local", `{"filePath": "0644"}`), []string{"$.options.modes.local.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
+		{"public key readable by others", local("options.modes.local", `{"filePath": "0644"}`), nil},
+		{"public key others may change", local("options.modes.local", `{"filePath": "0666"}`), []string{"$.options.modes.local.filePath: the file DIR/0666 may be changed by every user of this machine (mode 0666): chmod o-w DIR/0666"}},
+		{"clientSecret readable by others", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "0644"}`), []string{"$.options.revocation.introspection.clientSecret.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
+		{"clientSecret readable by the group", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "0640"}`), nil},
+		{"private key readable by others", with("options.tls.certFile", `"0644"`, "options.tls.keyFile", `"0644"`), []string{"$.options.tls.keyFile: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
+		{"unknown member of a request", requesting(`{"Method": "PUT", "uri": "/"}`), []string{
+			request + `.Method: is no known key and has no effect; did you mean "method"?`,
+			request + ".uri: is no known key and has no effect",
+		}},
+		{"unknown origin of a request", asking(parameters, `{"plain": {}, "file": "a"}`), []string{`$.options.revocation.plain.requestParameters.file: is no known key and has no effect`}},
+		{"successHttpCodes twice", asking(codes, `[200, 2e2]`), []string{"$.options.revocation.plain.response.successHttpCodes[1]: is there twice, found 2e2 again"}},
+		{
+			"clientId beside its header", revoking(introspect+".clientId", `"a"`, introspect+".requestParameters.plain", `{"headers": {"authorization": "Bearer hunter2"}}`),
+			[]string{`$.options.revocation.introspection.clientId: has no effect beside an "Authorization" header in requestParameters, which goes in its place`},
+		},
+		{"request with a secret readable by others", asking(parameters, `{"filePath": "secret-request.json"}`), []string{
+			"$.options.revocation.plain.requestParameters.filePath: the file DIR/secret-request.json is open to every user of this machine (mode 0644): chmod 0640 DIR/secret-request.json",
+		}},
+		{"request readable by others", asking(parameters, `{"filePath": "request.json"}`), nil},
+		{"byte order mark", "\uFEFF" + with(), nil},
+		{"Windows' line ends", strings.ReplaceAll(with(), ",", ",\r\n"), nil},
+	}
+}
+
+// oddBeyondSchema have an unknown key where no JSON Schema can tell, by the reason.
+func oddBeyondSchema() map[string][]oddFile {
+	return map[string][]oddFile{
+		inStrings: {
+			{"unknown member of a request's text", asking(parameters, `{"plain": "{\n\"body\": 1}"}`), []string{request + ": in line 2, column 1 of this text: $.body: is no known key and has no effect"}},
+		},
+	}
+}
+
+func TestWarning(t *testing.T) {
+	dir := workshop(t)
+	for _, c := range append(oddFiles(), oddBeyondSchema()[inStrings]...) {
+		t.Run(c.rule, func(t *testing.T) {
+			config, problems := load(t, dir, c.file)
+			if config == nil {
+				t.Error("gave no Config")
+			}
+			if got := texts(problems, dir); !slices.Equal(got, c.want) {
+				t.Errorf("%s\ngot  %q\nwant %q", c.file, got, c.want)
+			}
+			if len(problems.Errors()) > 0 {
+				t.Error("counts as an error")
+			}
+			for _, p := range problems {
+				if p.UnknownKey != strings.Contains(p.Text, "is no known key") {
+					t.Errorf("UnknownKey is %v: %s", p.UnknownKey, p)
+				}
+			}
+		})
+	}
+}
+
+// What others can read is no place for a secret; what they can write is no place to say who gets in.
+func TestModeOfTheFile(t *testing.T) {
+	readable := func(path string) string {
+		return path + `: stands in a file that every user of this machine can read (mode 0644): chmod 0640 DIR/jwt.json, or keep it outside by {"env": …} or {"filePath": …}`
+	}
+	credentials := revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `"s"`)
+	cases := []struct {
+		rule string
+		mode os.FileMode
+		file string
+		want []string
+	}{
+		{"nothing secret", 0o644, revoking(), nil},
+		{"clientSecret", 0o644, credentials, []string{readable("$.options.revocation.introspection.clientSecret")}},
+		{"clientSecret, the group may read it", 0o640, credentials, nil},
+		{"clientSecret below plain", 0o644, revoking(introspect+".clientId", `"a"`, introspect+".clientSecret.plain", `"s"`), []string{readable("$.options.revocation.introspection.clientSecret.plain")}},
+		{"clientSecret outside", 0o644, revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "secret"}`), nil},
+		{"HMAC secret", 0o644, local("algorithm", `"HS256"`), []string{readable("$.options.modes.local")}},
+		{"public key", 0o644, local(), nil},
+		{"API key in a header", 0o644, requesting(`{"headers": {"X-Api-Key": "k"}}`), []string{readable(request)}},
+		{"API key in a text", 0o644, requesting(`"{\"headers\": {\"x-api-key\": \"k\"}}"`), []string{readable(request)}},
+		{"password in a payload", 0o644, requesting(`{"payload": {"token": "#:jwt_value:#", "client_secret": "k"}}`), []string{readable(request)}},
+		{"headers without secrets", 0o644, requesting(`{"headers": {"Authorization": "Bearer #:jwt_value:#", "Accept": "application/json"}}`), nil},
+		{"payload without secrets", 0o644, introspecting(`{"payload": {"token_type_hint": "access_token"}}`), nil},
+		{"others may write", 0o642, with(), []string{"$: the file DIR/jwt.json may be changed by every user of this machine (mode 0642): chmod o-w DIR/jwt.json"}},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			dir := workshop(t)
+			chmod(t, write(t, dir, "jwt.json", c.file), c.mode)
+			config, problems := Load(dir + "/jwt.json")
+			if got := texts(problems, dir); config == nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s\ngot  %q\nwant %q", c.file, got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,126 @@
+// Package discovery reads where a provider has its endpoints (OpenID Connect Discovery 1.0 §4, RFC 8414).
+package discovery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// Document is the part of a provider's metadata that this plugin needs.
+type Document struct {
+	// JWKSURI is where the keys are; never empty.
+	JWKSURI string
+	// IntrospectionURI is empty where the provider names none.
+	IntrospectionURI string
+}
+
+// fresh is how long a document serves. Providers move their endpoints seldom, and announce it long before.
+const fresh = time.Hour
+
+// Provider is an issuer whose document is read when first needed, and again after an hour. Safe for concurrent use.
+type Provider struct {
+	issuer  string
+	timeout time.Duration
+	client  *endpoint.Client
+	now     func() time.Time
+
+	mu   sync.Mutex // guards all below
+	doc  Document
+	read time.Time
+}
+
+// New returns the Provider with this issuer. It reads nothing yet.
+func New(issuer string, timeout time.Duration, client *endpoint.Client, now func() time.Time) *Provider {
+	return &Provider{issuer: issuer, timeout: timeout, client: client, now: now}
+}
+
+// URI is where the document stands.
+func (p *Provider) URI() string {
+	return strings.TrimSuffix(p.issuer, "/") + "/.well-known/openid-configuration"
+}
+
+// Issuer is the provider's name, as its tokens have it in iss.
+func (p *Provider) Issuer() string { return p.issuer }
+
+// Document returns the document, reading it where that is due. One that was read before goes on serving while the
+// provider does not answer.
+func (p *Provider) Document(ctx context.Context) (Document, error) {
+	p.mu.Lock()
+	doc, due := p.doc, p.read.IsZero() || p.now().Sub(p.read) >= fresh
+	p.mu.Unlock()
+	if !due {
+		return doc, nil
+	}
+	found, err := p.fetch(ctx)
+	if err != nil {
+		if doc.JWKSURI != "" {
+			return doc, nil
+		}
+		return Document{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doc, p.read = found, p.now()
+	return found, nil
+}
+
+func (p *Provider) fetch(ctx context.Context) (Document, error) {
+	answer, err := p.client.Get(ctx, p.URI(), p.timeout)
+	if err != nil {
+		return Document{}, err
+	}
+	doc, err := p.parse(answer.Body)
+	if err != nil {
+		return Document{}, fmt.Errorf("GET %s: %w", p.URI(), err)
+	}
+	return doc, nil
+}
+
+func (p *Provider) parse(body []byte) (Document, error) {
+	var members map[string]any
+	if err := json.Unmarshal(body, &members); err != nil {
+		return Document{}, errors.New("the answer is no discovery document: it is no JSON object")
+	}
+	text := func(name string) string {
+		s, _ := members[name].(string)
+		return s
+	}
+	// OpenID Connect Discovery §4.3: the document of another issuer must not be used.
+	if found := text("issuer"); found != p.issuer {
+		return Document{}, fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)",
+			verdict.Quote(found), verdict.Quote(p.issuer))
+	}
+	doc := Document{JWKSURI: text("jwks_uri"), IntrospectionURI: text("introspection_endpoint")}
+	if err := p.check("jwks_uri", doc.JWKSURI); err != nil {
+		return Document{}, err
+	}
+	if doc.IntrospectionURI != "" {
+		if err := p.check("introspection_endpoint", doc.IntrospectionURI); err != nil {
+			return Document{}, err
+		}
+	}
+	return doc, nil
+}
+
+// check refuses what is no address, and one that would leave TLS behind.
+func (p *Provider) check(name, uri string) error {
+	u, err := url.Parse(uri)
+	switch {
+	case uri == "":
+		return fmt.Errorf("it names no %s", name)
+	case err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http"):
+		return fmt.Errorf("its %s is %s, expected an http or https address", name, verdict.Quote(uri))
+	case u.Scheme == "http" && strings.HasPrefix(p.issuer, "https:"):
+		return fmt.Errorf("its %s is %s, expected https as the issuer has", name, verdict.Quote(uri))
+	}
+	return nil
+}

@@ -1,0 +1,408 @@
+package keyset_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/keyset"
+)
+
+func TestCache(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	cases := []struct {
+		rule    string
+		enabled bool
+		ttl     time.Duration
+		headers bool // respectCacheHeaders
+		header  []string
+		// fresh is how long the set serves without another request; 0: not at all.
+		fresh time.Duration
+	}{
+		{"off: read anew each time", false, time.Minute, false, nil, 0},
+		{"off, whatever the headers say", false, time.Minute, true, []string{"Cache-Control", "max-age=60"}, 0},
+		{"on: for ttlMs", true, time.Minute, false, nil, time.Minute},
+		{"ttlMs 0", true, 0, false, nil, 0},
+		{"headers are ignored by default", true, time.Minute, false, []string{"Cache-Control", "no-store"}, time.Minute},
+		{"no headers: ttlMs", true, time.Minute, true, nil, time.Minute},
+		{"headers that say nothing of time: ttlMs", true, time.Minute, true, []string{"Cache-Control", "public, must-revalidate", "Age", "50"}, time.Minute},
+		{"max-age is longer", true, time.Minute, true, []string{"Cache-Control", "public, max-age=3600"}, time.Hour},
+		{"max-age is shorter", true, time.Minute, true, []string{"Cache-Control", "max-age=5, must-revalidate"}, 5 * time.Second},
+		{"max-age in quotes", true, time.Minute, true, []string{"Cache-Control", `max-age="5"`}, 5 * time.Second},
+		{"names in capitals", true, time.Minute, true, []string{"Cache-Control", "Max-Age=5"}, 5 * time.Second},
+		{"max-age 0", true, time.Minute, true, []string{"Cache-Control", "max-age=0"}, 0},
+		{"s-maxage is for shared caches", true, time.Minute, true, []string{"Cache-Control", "s-maxage=5"}, time.Minute},
+		{"max-age that is negative", true, time.Minute, true, []string{"Cache-Control", "max-age=-5"}, 0},
+		{"max-age that is no number", true, time.Minute, true, []string{"Cache-Control", "max-age=soon"}, 0},
+		{"max-age without value", true, time.Minute, true, []string{"Cache-Control", "max-age"}, 0},
+		{"quotes that don't close", true, time.Minute, true, []string{"Cache-Control", `max-age="5`}, 0},
+		{"no-store", true, time.Minute, true, []string{"Cache-Control", "no-store, max-age=60"}, 0},
+		{"no-cache", true, time.Minute, true, []string{"Cache-Control", "max-age=60, no-cache"}, 0},
+		{"no-cache in a second line", true, time.Minute, true, []string{"Cache-Control", "max-age=60", "Cache-Control", "no-cache"}, 0},
+		{"no-cache for a field", true, time.Minute, true, []string{"Cache-Control", `no-cache="Set-Cookie", max-age=60`}, 0},
+		{"Age counts (RFC 9111 §4.2.3)", true, time.Minute, true, []string{"Cache-Control", "max-age=60", "Age", "55"}, 5 * time.Second},
+		{"Age beyond max-age", true, time.Minute, true, []string{"Cache-Control", "max-age=60", "Age", "61"}, 0},
+		{"Age that is no number", true, time.Minute, true, []string{"Cache-Control", "max-age=5", "Age", "-1"}, 5 * time.Second},
+		{"Expires, by the provider's clock", true, time.Minute, true, []string{"Date", "Mon, 01 Jan 2001 00:00:00 GMT", "Expires", "Mon, 01 Jan 2001 00:00:05 GMT"}, 5 * time.Second},
+		{"Expires, by ours without a good Date", true, time.Minute, true, []string{"Date", "today", "Expires", "Mon, 23 Nov 2026 15:00:05 GMT"}, 5 * time.Second},
+		{"Expires in the past", true, time.Minute, true, []string{"Date", "Mon, 01 Jan 2001 00:00:05 GMT", "Expires", "Mon, 01 Jan 2001 00:00:00 GMT"}, 0},
+		{"Expires that is no date (RFC 9111 §5.3)", true, time.Minute, true, []string{"Expires", "0"}, 0},
+		{"max-age goes before Expires", true, time.Minute, true, []string{"Cache-Control", "max-age=5", "Expires", "0"}, 5 * time.Second},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			p, cfg := newProvider(t, testkeys.Set(key), c.header...)
+			cfg.JWKS.Cache.Enabled, cfg.JWKS.Cache.TTL, cfg.JWKS.Cache.RespectCacheHeaders = c.enabled, c.ttl, c.headers
+			h := newHouse()
+			source := h.mustOpen(t, cfg)
+			p.asked(t, 0)
+			find := func() { finds(t, source, "k", "ES256", key.Public()) }
+			find()
+			p.asked(t, 1)
+			if c.fresh > 0 {
+				find()
+				h.advance(c.fresh - 1)
+				find()
+				p.asked(t, 1)
+				h.advance(1)
+			}
+			find()
+			p.asked(t, 2)
+		})
+	}
+}
+
+func TestUnknownKidAsksAtOnce(t *testing.T) {
+	old, fresh := testkeys.New("ES256", "old"), testkeys.New("ES256", "new")
+	p, cfg := newProvider(t, testkeys.Set(old))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "old", "ES256", old.Public())
+	p.serves(testkeys.Set(old, fresh))
+	finds(t, source, "new", "ES256", fresh.Public())
+	finds(t, source, "new", "ES256", fresh.Public())
+	p.asked(t, 2)
+	h.says(t, `info: the keys at `+cfg.JWKS.URI+` have changed: now 2 (kid "old", "new")`)
+}
+
+// TestUnknownKidsAreBounded: three fetches in a row and then one in 5 s, however many come.
+func TestUnknownKidsAreBounded(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	cfg.JWKS.Cache.TTL = 24 * time.Hour
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", key.Public())
+	forged := 0
+	forge := func(n int) (last error) {
+		for range n {
+			forged++
+			if _, last = source.Find(t.Context(), fmt.Sprint("forged-", forged), "ES256"); !errors.Is(last, keyset.ErrUnknownKey) {
+				t.Fatalf("got %v", last)
+			}
+			finds(t, source, "k", "ES256", key.Public()) // and nobody else suffers
+		}
+		return last
+	}
+	p.asked(t, 1)
+	if err := forge(3); err.Error() != keyset.ErrUnknownKey.Error() {
+		t.Errorf("got %v", err)
+	}
+	p.asked(t, 4)
+	if err := forge(1000); !strings.Contains(err.Error(), "the set is read again only every 5s") {
+		t.Errorf("got %v", err)
+	}
+	p.asked(t, 4)
+	h.advance(5*time.Second - 1)
+	forge(100)
+	p.asked(t, 4)
+	h.advance(1)
+	forge(100)
+	p.asked(t, 5)
+	for range 12 {
+		h.advance(5 * time.Second)
+		forge(20)
+	}
+	p.asked(t, 17)
+	h.advance(time.Hour)
+	forge(100)
+	p.asked(t, 20)
+}
+
+// TestUnknownAlgAsksWithinTheSameBound: no key of the set fits a known kid with another alg.
+func TestUnknownAlgAsksWithinTheSameBound(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	cfg.Algorithms = append(cfg.Algorithms, "EdDSA")
+	source := newHouse().mustOpen(t, cfg)
+	for range 100 {
+		if _, err := source.Find(t.Context(), "k", "EdDSA"); !errors.Is(err, keyset.ErrUnknownKey) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	p.asked(t, 4)
+}
+
+// TestUnknownKidJoinsTheFetchUnderWay: logins that come while the new key is being fetched are not refused, however
+// many there are.
+func TestUnknownKidJoinsTheFetchUnderWay(t *testing.T) {
+	old, fresh := testkeys.New("ES256", "old"), testkeys.New("ES256", "new")
+	p, cfg := newProvider(t, testkeys.Set(old))
+	source := newHouse().mustOpen(t, cfg)
+	finds(t, source, "old", "ES256", old.Public())
+	p.serves(testkeys.Set(fresh))
+	p.shut()
+	for range 20 {
+		if _, err := source.Find(impatient(), "new", "ES256"); !errors.Is(err, keyset.ErrPending) {
+			t.Errorf("got %v", err)
+		}
+		finds(t, source, "old", "ES256", old.Public())
+	}
+	p.open()
+	finds(t, source, "new", "ES256", fresh.Public())
+	p.asked(t, 2)
+}
+
+func TestRemovedKeyStopsWorking(t *testing.T) {
+	one, two := testkeys.New("ES256", "1"), testkeys.New("ES256", "2")
+	p, cfg := newProvider(t, testkeys.Set(one, two))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "1", "ES256", one.Public())
+	p.serves(testkeys.Set(two))
+	h.advance(cfg.JWKS.Cache.TTL)
+	if found, err := source.Find(t.Context(), "1", "ES256"); !errors.Is(err, keyset.ErrUnknownKey) {
+		t.Errorf("got %v, %v", found, err)
+	}
+	finds(t, source, "", "ES256", two.Public())
+	p.asked(t, 2)
+}
+
+func TestSameKidWithANewKeyReplaces(t *testing.T) {
+	old, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(old))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", old.Public())
+	p.serves(testkeys.Set(fresh))
+	h.advance(cfg.JWKS.Cache.TTL)
+	finds(t, source, "k", "ES256", fresh.Public())
+}
+
+func TestConcurrentFindsShareOneFetch(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	source := newHouse().mustOpen(t, cfg)
+	p.shut()
+	var ready, done sync.WaitGroup
+	for range 50 {
+		ready.Add(1)
+		done.Go(func() {
+			ready.Done()
+			finds(t, source, "k", "ES256", key.Public())
+		})
+	}
+	ready.Wait()
+	p.open()
+	done.Wait()
+	p.asked(t, 1)
+}
+
+// TestPending: whoever can't wait for the fetch is put off, and its next attempt finds the key without another request,
+// with the cache off too.
+func TestPending(t *testing.T) {
+	for _, cached := range []bool{true, false} {
+		t.Run(fmt.Sprint("cache ", cached), func(t *testing.T) {
+			first, second := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
+			p, cfg := newProvider(t, testkeys.Set(first))
+			cfg.JWKS.Cache.Enabled = cached
+			h := newHouse()
+			source := h.mustOpen(t, cfg)
+			finds(t, source, "k", "ES256", first.Public())
+
+			// The set runs out, and its successor is slow.
+			h.advance(cfg.JWKS.Cache.TTL)
+			p.serves(testkeys.Set(second))
+			p.shut()
+			const putOff = 3
+			for range putOff {
+				if _, err := source.Find(impatient(), "k", "ES256"); !errors.Is(err, keyset.ErrPending) {
+					t.Fatalf("got %v", err)
+				}
+			}
+			p.open()
+			<-h.arrived // "have changed"
+			for range putOff {
+				found, err := source.Find(impatient(), "k", "ES256")
+				if err != nil || len(found) != 1 || !same(found[0], second.Public()) {
+					t.Errorf("the next attempt: %v, %v", found, err)
+				}
+			}
+			p.asked(t, 2)
+			finds(t, source, "k", "ES256", second.Public())
+			if cached {
+				p.asked(t, 2)
+			} else {
+				p.asked(t, 3) // all who were put off have come back
+			}
+		})
+	}
+}
+
+// TestPutOffTooLongAgo: with the cache off, the set that came in for somebody does not serve for ever.
+func TestPutOffTooLongAgo(t *testing.T) {
+	key, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	cfg.JWKS.Cache.Enabled = false
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", key.Public())
+	p.shut()
+	p.serves(testkeys.Set(fresh))
+	if _, err := source.Find(impatient(), "k", "ES256"); !errors.Is(err, keyset.ErrPending) {
+		t.Errorf("got %v", err)
+	}
+	p.open()
+	<-h.arrived
+	p.asked(t, 2)
+	h.advance(cfg.JWKS.Timeout)
+	finds(t, source, "k", "ES256", fresh.Public())
+	p.asked(t, 3)
+	finds(t, source, "k", "ES256", fresh.Public())
+	p.asked(t, 4)
+}
+
+func TestFailures(t *testing.T) {
+	cases := []struct {
+		rule   string
+		answer http.HandlerFunc
+		want   string
+	}{
+		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "answered 500 Internal Server Error"},
+		{"404", http.NotFound, "answered 404 Not Found"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, "answered 302 Found"},
+		{"HTML", says("<!DOCTYPE html><html>"), "this is no JWK set"},
+		{"garbage", says("\x00\xff"), "this is no JWK set"},
+		{"nothing", says(""), "this is no JWK set"},
+		{"another object", says(`{"error":"busy"}`), `it has no "keys" array`},
+		{"no keys", says(`{"keys":[]}`), "none of its 0 keys"},
+		{"too large", says(strings.Repeat(" ", 1<<20) + `{"keys":[]}`), "larger than 1048576 bytes"},
+		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte(`{"keys":[`))
+		}, "unexpected EOF"},
+	}
+	key := testkeys.New("ES256", "k")
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			p, cfg := newProvider(t, nil)
+			cfg.JWKS.URI += "?apikey=marker"
+			p.does(c.answer)
+			h := newHouse()
+			source := h.mustOpen(t, cfg)
+			fails := func() {
+				t.Helper()
+				_, err := source.Find(t.Context(), "k", "ES256")
+				unavailable := new(keyset.UnavailableError)
+				if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "GET "+source.String()+": ") || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want GET %s: …%s", err, source, c.want)
+				}
+				if strings.Contains(fmt.Sprint(err, source), "marker") {
+					t.Errorf("a secret of the address is told: %v", err)
+				}
+			}
+			fails()
+			h.advance(time.Second - 1)
+			fails() // rests for a second
+			p.asked(t, 1)
+			h.advance(1)
+			fails()
+			p.asked(t, 2)
+			h.says(t)
+
+			p.serves(testkeys.Set(key))
+			h.advance(time.Second)
+			finds(t, source, "k", "ES256", key.Public())
+			p.asked(t, 3)
+
+			// A set that is still good survives a failure; what it does not know, nobody knows.
+			p.does(c.answer)
+			if _, err := source.Find(t.Context(), "new", "ES256"); err == nil {
+				t.Error("an unknown kid was found")
+			}
+			p.asked(t, 4)
+			finds(t, source, "k", "ES256", key.Public())
+			p.asked(t, 4)
+		})
+	}
+}
+
+func TestTimeoutOfAFetch(t *testing.T) {
+	p, cfg := newProvider(t, nil)
+	cfg.JWKS.Timeout = 50 * time.Millisecond
+	p.shut()
+	source := newHouse().mustOpen(t, cfg)
+	_, err := source.Load(t.Context())
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 50ms") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestClockSetBackAfterAFailure: nobody waits until the clock has caught up.
+func TestClockSetBackAfterAFailure(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	p.does(http.NotFound)
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	if _, err := source.Load(t.Context()); err == nil {
+		t.Error("Load should have failed")
+	}
+	p.serves(testkeys.Set(key))
+	h.advance(-time.Hour)
+	finds(t, source, "k", "ES256", key.Public())
+}
+
+func TestLoad(t *testing.T) {
+	key, broken := testkeys.New("ES256", "k"), testkeys.New("ES256", "b").JWK().With("use", "wrap")
+	p, cfg := newProvider(t, testkeys.Set(key, broken))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	for range 2 {
+		set, err := source.Load(t.Context())
+		if err != nil || set.Len() != 1 || len(set.Skipped) != 1 {
+			t.Errorf("got %d keys, skipped %q, %v", set.Len(), set.Skipped, err)
+		}
+	}
+	p.asked(t, 2)
+	h.says(t, `warning: `+cfg.JWKS.URI+`: key "b" of the set is not used`) // once, while the set stays the same
+	finds(t, source, "k", "ES256", key.Public())
+	p.asked(t, 2)
+	if _, err := source.Load(impatient()); err != nil && !errors.Is(err, keyset.ErrPending) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestClose ends a fetch under way.
+func TestClose(t *testing.T) {
+	p, cfg := newProvider(t, nil)
+	p.shut()
+	source := newHouse().mustOpen(t, cfg)
+	if _, err := source.Find(impatient(), "k", "ES256"); !errors.Is(err, keyset.ErrPending) {
+		t.Errorf("got %v", err)
+	}
+	source.Close()
+	if _, err := source.Find(t.Context(), "k", "ES256"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) }
+}

@@ -1,0 +1,193 @@
+package revocation_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/revocation"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// The token and the secret are marked, so that they can be looked for in what is said.
+const (
+	password = "eyJhbGciOiJub25lIn0.marked-payload.marked-signature"
+	secret   = "marked secret"
+)
+
+// check asks the endpoint at uri about password, once.
+func check(t *testing.T, uri string, adjust ...func(*config.Revocation)) (verdict.Verdict, verdict.Trace) {
+	t.Helper()
+	client, err := endpoint.New(config.TLS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	cfg := config.Revocation{Timeout: time.Minute, Introspection: config.Introspection{
+		URI: uri, ClientID: "broker", ClientSecret: config.NewSecret(secret),
+	}}
+	for _, a := range adjust {
+		a(&cfg)
+	}
+	var trace verdict.Trace
+	_, v := revocation.New(&cfg, client, nil).Check(t.Context(), password, &trace)
+	if len(trace) != 1 || trace[0].Name != "introspection" || trace[0].OK != (v.Kind == verdict.Accept) {
+		t.Errorf("%s, traced as %+v", v, trace)
+	}
+	return v, trace
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestAnswers(t *testing.T) {
+	answers := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	const (
+		revoked = `revoked: URI says that it is not active: "active": false`
+		noAn    = `provider unavailable: POST URI: the answer is no introspection response (RFC 7662 §2.2): it has no boolean "active"`
+		failed  = "provider unavailable: POST URI: "
+		noCreds = ": it does not accept $.options.revocation.introspection.clientId and clientSecret"
+	)
+	cases := []struct {
+		rule    string
+		handler http.HandlerFunc
+		want    string // URI stands for the endpoint
+	}{
+		{"active", answers(200, `{"active":true}`), "accept"},
+		{"active, and more", answers(200, `{"active":true,"sub":"alice","exp":1,"aud":["x"]}`), "accept"},
+		{"not active", answers(200, `{"active":false}`), revoked},
+		{"of two members the last counts", answers(200, `{"active":true,"active":false}`), revoked},
+		{"active is missing", answers(200, `{"sub":"alice"}`), noAn},
+		{"active is a string", answers(200, `{"active":"true"}`), noAn},
+		{"active is a number", answers(200, `{"active":1}`), noAn},
+		{"active is null", answers(200, `{"active":null}`), noAn},
+		{"active is an object", answers(200, `{"active":{"active":true}}`), noAn},
+		{"active in another case", answers(200, `{"Active":true}`), noAn},
+		{"active in another case beside", answers(200, `{"active":false,"ACTIVE":true}`), revoked},
+		{"active further down", answers(200, `{"data":{"active":true}}`), noAn},
+		{"an array", answers(200, `[{"active":true}]`), noAn},
+		{"true alone", answers(200, `true`), noAn},
+		{"null", answers(200, `null`), noAn},
+		{"nothing", answers(200, ``), noAn},
+		{"HTML", answers(200, `<!DOCTYPE html><html>{"active":true}</html>`), noAn},
+		{"more behind it", answers(200, `{"active":true}{"active":false}`), noAn},
+		{"cut JSON", answers(200, `{"active":true`), noAn},
+		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"active":true}`)
+		}, failed + "unexpected EOF"},
+		{"a repeated token is not told", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.FormValue("token")) }, noAn},
+		{"201 is no answer", answers(201, `{"active":true}`), failed + "answered 201 Created"},
+		{"204 is no answer", answers(204, ``), failed + "answered 204 No Content"},
+		{"400", answers(400, `{"error":"invalid_request"}`), failed + "answered 400 Bad Request"},
+		{"401: the credentials are at fault", answers(401, `{"error":"invalid_client"}`), failed + "answered 401 Unauthorized" + noCreds},
+		{"403: likewise", answers(403, ``), failed + "answered 403 Forbidden" + noCreds},
+		{"404, whatever the body says", answers(404, `{"active":true}`), failed + "answered 404 Not Found"},
+		{"500, whatever the body says", answers(500, `{"active":true}`), failed + "answered 500 Internal Server Error"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://login.test/?"+r.FormValue("token"), http.StatusFound)
+		}, failed + "answered 302 Found to https://login.test/ (redirects are not followed: configure the address that answers itself)"},
+		{"closed without a word", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, failed + "EOF"},
+		{"no answer in time", func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadAll(r.Body) // only then does the server see that the client has gone
+			<-r.Context().Done()
+		}, failed + "no answer within 100ms: context deadline exceeded"},
+		{"too large an answer", answers(200, `{"active":true}`+strings.Repeat(" ", 1<<20)), failed + "the answer is larger than 1048576 bytes"},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			uri := serve(t, c.handler) + "/introspect"
+			adjust := func(r *config.Revocation) { r.Introspection.URI += "?apikey=marked" }
+			patience := func(r *config.Revocation) {
+				if strings.Contains(c.want, "100ms") {
+					r.Timeout = 100 * time.Millisecond
+				}
+			}
+			v, trace := check(t, uri, adjust, patience)
+			if want := strings.ReplaceAll(c.want, "URI", uri+"?…"); v.String() != want {
+				t.Errorf("got  %s\nwant %s", v, want)
+			}
+			if said := fmt.Sprint(v, trace); strings.Contains(said, "marked") {
+				t.Errorf("a secret is told: %s", said)
+			}
+		})
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uri := "http://" + listener.Addr().String()
+	listener.Close()
+	v, _ := check(t, uri)
+	if want := "provider unavailable: POST " + uri + ": can't connect: connect: connection refused"; v.String() != want || v.Kind != verdict.Deny {
+		t.Errorf("got %s, want %s", v, want)
+	}
+}
+
+// TestRequest: RFC 7662 §2.1, one request and no more.
+func TestRequest(t *testing.T) {
+	cases := []struct {
+		rule   string
+		adjust func(*config.Introspection)
+		form   url.Values
+		basic  string // what HTTP Basic carries; "": none
+	}{
+		{"token alone", func(*config.Introspection) {}, url.Values{"token": {password}}, "broker:marked+secret"},
+		{"with the hint", func(i *config.Introspection) { i.TokenTypeHint = true }, url.Values{"token": {password}, "token_type_hint": {"access_token"}}, "broker:marked+secret"},
+		{"without credentials", func(i *config.Introspection) { i.ClientID, i.ClientSecret = "", config.Secret{} }, url.Values{"token": {password}}, ""},
+		{"without a secret", func(i *config.Introspection) { i.ClientSecret = config.Secret{} }, url.Values{"token": {password}}, "broker:"},
+		{"credentials of special characters (RFC 6749 §2.3.1)", func(i *config.Introspection) {
+			i.ClientID, i.ClientSecret = "a:b", config.NewSecret("100% ü+")
+		}, url.Values{"token": {password}}, "a%3Ab:100%25+%C3%BC%2B"},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			var requests atomic.Int32
+			uri := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				body, _ := io.ReadAll(r.Body)
+				if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || string(body) != c.form.Encode() {
+					t.Errorf("got %s of %s: %s", r.Method, r.Header.Get("Content-Type"), body)
+				}
+				if accept := r.Header.Get("Accept"); accept != "application/json" {
+					t.Errorf("accepts %s", accept)
+				}
+				id, secret, sent := r.BasicAuth()
+				if sent != (c.basic != "") || (sent && id+":"+secret != c.basic) {
+					t.Errorf("got credentials %q:%q, want %q", id, secret, c.basic)
+				}
+				if r.URL.RawQuery != "" {
+					t.Errorf("the address got a query: %s", r.URL.RawQuery)
+				}
+				_, _ = io.WriteString(w, `{"active":true}`)
+			})
+			if v, _ := check(t, uri, func(r *config.Revocation) { c.adjust(&r.Introspection) }); v.Kind != verdict.Accept {
+				t.Errorf("got %s", v)
+			}
+			if n := requests.Load(); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,53 @@
+package revocation
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/internal/jsonvalue"
+)
+
+// plain is an endpoint of the user's own kind.
+type plain struct{ cfg config.Plain }
+
+func (plain) name() string { return "revocation" }
+
+func (plain) expected() string { return "the configured answer" }
+
+func (p plain) request(uri, token string) (endpoint.Request, error) {
+	parts := p.cfg.Request
+	if parts.Payload == nil && !holdsPlaceholder(parts) && takesBody(parts.Method) {
+		parts.Payload = map[string]any{"token": config.TokenPlaceholder}
+	}
+	return render(uri, parts, p.cfg.BodyEncoding, http.Header{"Accept": {"application/json, */*"}}, token)
+}
+
+// holdsPlaceholder tells whether the path or a header already carries the token.
+func holdsPlaceholder(parts config.Request) bool {
+	return strings.Contains(parts.Path, config.TokenPlaceholder) ||
+		slices.ContainsFunc(parts.Headers, func(h config.Header) bool { return strings.Contains(h.Value, config.TokenPlaceholder) })
+}
+
+func takesBody(method string) bool { return method != http.MethodGet && method != http.MethodDelete }
+
+// read goes by the status first: another one than those of success means "not active", whatever the body says.
+func (p plain) read(answer *endpoint.Answer) (answered, error) {
+	said := answered{active: slices.Contains(p.cfg.Response.SuccessCodes, answer.Status), found: fmt.Sprintf("HTTP %d", answer.Status)}
+	if !said.active || p.cfg.Response.JSONPath == "" {
+		return said, nil
+	}
+	members, err := decode(answer)
+	if err != nil {
+		return answered{}, answer.Unusable(errors.New("the answer is no JSON object, so that $.options.revocation.plain.response.jsonPath finds nothing"))
+	}
+	value, found := jsonvalue.Lookup(members, p.cfg.Response.JSONPath)
+	if said.active = found && jsonvalue.Equal(value, p.cfg.Response.SuccessValue); !said.active {
+		said.found += " with another value at " + p.cfg.Response.JSONPath
+	}
+	return said, nil
+}

@@ -1,0 +1,104 @@
+package token_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"go-jwt-auth/plugin/token"
+)
+
+func TestLook(t *testing.T) {
+	b64 := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	const good = `{"alg":"RS256","kid":"k","typ":"JWT"}`
+	is := token.Header{Algorithm: "RS256", KeyID: "k", Type: "JWT"}
+	cases := []struct {
+		rule, password string
+		shape          token.Shape
+		header         token.Header
+	}{
+		{"three parts", b64(good) + ".e30.c2ln", token.Signed, is},
+		{"empty payload and signature", b64(good) + "..", token.Signed, is},
+		{"the least header", b64(`{"alg":"x"}`) + "..", token.Signed, token.Header{Algorithm: "x"}},
+		{"crit, whatever it holds", b64(`{"alg":"x","crit":null}`) + "..", token.Signed, token.Header{Algorithm: "x", Critical: true}},
+		{"alg of another type names no algorithm", b64(`{"alg":7,"kid":[],"typ":{}}`) + "..", token.Signed, token.Header{}},
+		{"of two members of a name the last counts", b64(`{"alg":"a","alg":"b"}`) + "..", token.Signed, token.Header{Algorithm: "b"}},
+		{"names are exact", b64(`{"alg":"a","ALG":"b","Kid":"c"}`) + "..", token.Signed, token.Header{Algorithm: "a"}},
+		{"five parts with enc", b64(`{"alg":"RSA-OAEP","enc":"A256GCM"}`) + ".a.b.c.d", token.Encrypted, token.Header{Algorithm: "RSA-OAEP"}},
+		{"five parts with enc, all else empty", b64(`{"alg":"dir","enc":"A256GCM"}`) + "....", token.Encrypted, token.Header{Algorithm: "dir"}},
+		{"five parts without enc", b64(good) + ".a.b.c.d", token.Other, token.Header{}},
+		{"three parts without alg", b64(`{"enc":"x","kid":"k"}`) + "..", token.Other, token.Header{}},
+		{"alg is null", b64(`{"alg":null}`) + "..", token.Other, token.Header{}},
+		{"ALG is not alg", b64(`{"ALG":"RS256"}`) + "..", token.Other, token.Header{}},
+		{"empty", "", token.Other, token.Header{}},
+		{"a word", "secret", token.Other, token.Header{}},
+		{"a word with two dots", "my.secret.word", token.Other, token.Header{}},
+		{"two dots only", "..", token.Other, token.Header{}},
+		{"four dots only", "....", token.Other, token.Header{}},
+		{"one dot", b64(good) + ".e30", token.Other, token.Header{}},
+		{"three dots", b64(good) + ".e30.c2ln.", token.Other, token.Header{}},
+		{"very many dots", strings.Repeat(".", 60000), token.Other, token.Header{}},
+		{"very many dots behind a header", b64(good) + strings.Repeat(".", 60000), token.Other, token.Header{}},
+		{"no header", ".e30.c2ln", token.Other, token.Header{}},
+		{"padding in the header", base64.URLEncoding.EncodeToString([]byte(good)) + "=.e30.c2ln", token.Other, token.Header{}},
+		{"padding in the payload", b64(good) + ".e30=.c2ln", token.Other, token.Header{}},
+		{"padding in the signature", b64(good) + ".e30.c2k=", token.Other, token.Header{}},
+		{"the other alphabet", b64(good) + ".e30.c+/n", token.Other, token.Header{}},
+		{"stray bits at the header's end", "eyJhbGciOiJ4In1..", token.Other, token.Header{}},
+		{"the same without them", "eyJhbGciOiJ4In0..", token.Signed, token.Header{Algorithm: "x"}},
+		{"a space before", " " + b64(good) + ".e30.c2ln", token.Other, token.Header{}},
+		{"a space after", b64(good) + ".e30.c2ln ", token.Other, token.Header{}},
+		{"a line break after", b64(good) + ".e30.c2ln\n", token.Other, token.Header{}},
+		{"a line break in the header", b64(good)[:8] + "\r\n" + b64(good)[8:] + ".e30.c2ln", token.Other, token.Header{}},
+		{"a line break in the payload", b64(good) + ".e3\n0.c2ln", token.Other, token.Header{}},
+		{"a line break in the signature", b64(good) + ".e30.c2\nln", token.Other, token.Header{}},
+		{"Bearer", "Bearer " + b64(good) + ".e30.c2ln", token.Other, token.Header{}},
+		{"NUL", b64(good) + ".e30.c2ln\x00", token.Other, token.Header{}},
+		{"JSON instead of base64", good + ".{}.", token.Other, token.Header{}},
+		{"the header is an array", b64(`["alg"]`) + "..", token.Other, token.Header{}},
+		{"the header is a string", b64(`"alg"`) + "..", token.Other, token.Header{}},
+		{"the header is null", b64(`null`) + "..", token.Other, token.Header{}},
+		{"the header is cut", b64(`{"alg":"RS256"`) + "..", token.Other, token.Header{}},
+		{"more behind the header", b64(good+`{}`) + "..", token.Other, token.Header{}},
+		{"a byte order mark", b64("\ufeff"+good) + "..", token.Other, token.Header{}},
+		{"nested without end", b64(`{"alg":"x","a":`+strings.Repeat("[", 40000)) + "..", token.Other, token.Header{}},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			if shape, header := token.Look(c.password); shape != c.shape || header != c.header {
+				t.Errorf("got %d, %+v, want %d, %+v", shape, header, c.shape, c.header)
+			}
+		})
+	}
+}
+
+func TestName(t *testing.T) {
+	name := token.Name("secret")
+	if name != "sha256:2bb80d537b1d" { // sha256sum
+		t.Errorf("got %s", name)
+	}
+	if token.Name("Secret") == name {
+		t.Error("two tokens share a name")
+	}
+}
+
+func TestID(t *testing.T) {
+	cases := []struct {
+		rule   string
+		claims map[string]any
+		want   string
+	}{
+		{"by jti", map[string]any{"jti": "id-1"}, `jti "id-1"`},
+		{"no forged log lines", map[string]any{"jti": "a\nb"}, `jti "a\nb"`},
+		{"no jti", nil, "sha256:2bb80d537b1d"},
+		{"an empty jti", map[string]any{"jti": ""}, "sha256:2bb80d537b1d"},
+		{"a jti that is no string", map[string]any{"jti": 7.0}, "sha256:2bb80d537b1d"},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			if got := token.NewClaims(c.claims).ID("secret"); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
