@@ -1,0 +1,92 @@
+# Two commands show it all: `make` and `make demo`. What is missing on a Debian
+# or Ubuntu machine is installed by its package manager, with a word about it.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+
+VERSION := $(or $(patsubst v%,%,$(shell git describe --tags --dirty 2>/dev/null)),0.1.0)
+SOURCES := $(shell find plugin cgo include -name '*_test.go' -prune -o -name '*.[ch]' -print -o -name '*.go' -print) go.mod go.sum
+C_FILES := $(wildcard cgo/*.c include/*.h test/e2e/*/*.c)
+SCRIPTS := $(wildcard .ci/* test/*/*.sh)
+
+PLUGIN := build/go_jwt_auth.so
+GOLANGCI_LINT := $(CURDIR)/build/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+MQTTJS := test/harness/mqttjs
+INSTALL := .ci/apt-install
+
+.PHONY: all test unit e2e test-keycloak demo bench lint format brokers clean headers set-up
+
+all: $(PLUGIN)
+
+$(PLUGIN): $(SOURCES) | headers
+	CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '-X go-jwt-auth/plugin.Version=$(VERSION)' -o $@ ./cgo
+	@rm -f $(PLUGIN:.so=.h)
+
+headers:
+	@printf '%s\n' '#if !__has_include(<mosquitto_plugin.h>) && !__has_include(<mosquitto/broker_plugin.h>)' '#error' '#endif' | \
+		$(CC) -E -x c - >/dev/null 2>&1 || $(INSTALL) mosquitto-dev libmosquitto-dev
+
+# --- tests
+
+test: unit e2e
+
+unit: set-up
+	go test -race ./...
+	cd test && go test -race $$(go list ./... | grep -v /e2e)
+
+e2e: set-up
+	cd test && go test -count=1 -timeout 10m ./e2e/...
+
+bench: set-up
+	cd test && go test -run '^$$' -bench . -timeout 30m ./e2e/...
+
+# A real Keycloak: too heavy for every day. Wants Java 17 and Maven.
+test-keycloak: set-up
+	@test/keycloak/fetch.sh
+	cd test && KEYCLOAK_HOME=$(CURDIR)/build/keycloak go test -count=1 -v -timeout 20m ./keycloak
+
+demo: all
+	@$(INSTALL) mosquitto mosquitto-clients
+	@cd test && go build -o ../build/demo ./demo && exec ../build/demo
+
+# What the tests need beside the plugin: brokers, clients, a second provider.
+set-up: all brokers $(MQTTJS)/node_modules/.package-lock.json
+	@$(INSTALL) mosquitto mosquitto-clients glewlwyd
+
+brokers:
+	@test/brokers/fetch.sh
+
+$(MQTTJS)/node_modules/.package-lock.json: $(MQTTJS)/package.json $(MQTTJS)/package-lock.json
+	@command -v npm >/dev/null || $(INSTALL) nodejs npm
+	cd $(MQTTJS) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# --- linters
+
+# clang-format has no option for the `){` of Mosquitto's style.
+MOSQUITTO_STYLE := sed -E 's/\) \{$$/){/; s/(else|do) \{$$/\1{/; s/\} (else|while)/}\1/'
+
+lint: $(GOLANGCI_LINT) headers
+	@$(INSTALL) clang-format cppcheck shellcheck
+	$(GOLANGCI_LINT) run ./...
+	cd test && $(GOLANGCI_LINT) run ./...
+	@echo clang-format $(C_FILES)
+	@for f in $(C_FILES); do clang-format $$f | $(MOSQUITTO_STYLE) | diff -u --label "$$f" --label '`make format`' $$f - || bad=1; done; [ -z "$$bad" ]
+	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr --std=c11 \
+		'-D__has_include(x)=0' -Iinclude $(filter %.c,$(C_FILES))
+	shellcheck $(SCRIPTS)
+
+format: $(GOLANGCI_LINT)
+	@$(INSTALL) clang-format
+	$(GOLANGCI_LINT) fmt
+	@for f in $(C_FILES); do clang-format $$f | $(MOSQUITTO_STYLE) >$$f.new && mv $$f.new $$f || exit 1; done
+
+# Built by the Go that the newer of the two modules asks for, as it can't lint
+# code for a newer one than its own.
+$(GOLANGCI_LINT):
+	@mkdir -p $(@D)
+	toolchain=$$(cd test && go env GOVERSION) && GOTOOLCHAIN=$$toolchain GOBIN=$(@D) \
+		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(@D)/golangci-lint $@
+
+clean:
+	rm -rf build $(MQTTJS)/node_modules

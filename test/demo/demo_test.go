@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"go-jwt-auth/test/brokers"
+	"go-jwt-auth/test/harness"
+	"go-jwt-auth/test/idp"
+)
+
+// paper is a screen to read afterwards, which calls read with all that is on it when something new is.
+type paper struct {
+	bytes.Buffer
+	read func(text string)
+}
+
+func (p *paper) Write(b []byte) (int, error) {
+	n, err := p.Buffer.Write(b)
+	if p.read != nil {
+		p.read(p.String())
+	}
+	return n, err
+}
+
+// temporary has everything that is temporary made in a folder of its own, and fails the test if that is not empty in
+// the end.
+func temporary(t *testing.T) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "demo-test-") //nolint:usetesting // t.TempDir is closed to the broker's user
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Errorf("something was left behind: %v", err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+}
+
+// holds fails the test for each text that the paper does not hold.
+func (p *paper) holds(t *testing.T, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(p.String(), text) {
+			t.Errorf("%q was not shown in:\n%s", text, p)
+		}
+	}
+}
+
+func TestWhatDoesNotGoAsToldIsShownAndFails(t *testing.T) {
+	came := func(got string) func(*stage) outcome { return func(*stage) outcome { return outcome{got: got} } }
+	for _, c := range []struct {
+		name  string
+		do    func(r *run) outcome
+		code  int
+		shown []string
+	}{
+		{
+			"as told", func(*run) outcome { return outcome{got: "in", aside: "1 ms"} },
+			0,
+			[]string{"✓ try", "→ in (1 ms)", "✓ go on", "All happened as told"},
+		},
+		{
+			"another outcome", func(*run) outcome { return outcome{got: "in again", log: "a line of the log"} },
+			1,
+			[]string{"✗ try", "→ in again", "expected:   in\n", "      a line of the log\n", "FAILED"},
+		},
+		{
+			"no outcome", func(r *run) outcome { r.Fatalf("never came %s", "back"); return outcome{} },
+			1,
+			[]string{"✗ try", "→ never came back", "expected:   in\n", "FAILED"},
+		},
+		{
+			"a bad end", func(r *run) outcome {
+				r.Cleanup(func() { r.Fatalf("did not end") })
+				return outcome{got: "in"}
+			},
+			1,
+			[]string{"✓ try", "✓ go on", "✗ did not end", "FAILED"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			temporary(t)
+			var out paper
+			r := &run{screen: &screen{w: &out}}
+			var undone []int
+			r.Cleanup(func() { undone = append(undone, 1) })
+			if err := os.WriteFile(filepath.Join(r.TempDir(), "file"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r.guard(func() {
+				r.play(nil, []scene{
+					{"First", []step{{"try", "in", func(*stage) outcome { return c.do(r) }}}},
+					{"Second", []step{{"go on", "on", came("on")}}},
+				})
+			})
+			r.Cleanup(func() { undone = append(undone, 2) })
+			r.end()
+			if code := r.conclude(0); code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			out.holds(t, c.shown...)
+			if strings.Contains(out.String(), "✗ try") && strings.Contains(out.String(), "go on") {
+				t.Errorf("it went on after a step that failed:\n%s", &out)
+			}
+			if !slices.Equal(undone, []int{2, 1}) {
+				t.Errorf("undone: %v, want the last first", undone)
+			}
+		})
+	}
+}
+
+func TestTheShow(t *testing.T) {
+	brokers.Each(t, func(t *testing.T, v brokers.Version) {
+		temporary(t)
+		var out paper
+		if code := show(t.Context(), &screen{w: &out}, options{version: v, scenes: scenes}); code != 0 {
+			t.Errorf("exit code %d:\n%s", code, &out)
+		}
+		if got, want := strings.Count(out.String(), "✓"), steps(); got != want {
+			t.Errorf("%d steps went as told, want %d", got, want)
+		}
+		out.narrow(t)
+	})
+}
+
+func steps() (n int) {
+	for _, sc := range scenes {
+		n += len(sc.steps)
+	}
+	return n
+}
+
+// narrow fails the test for every line that is too wide.
+func (p *paper) narrow(t *testing.T) {
+	t.Helper()
+	for line := range strings.Lines(p.String()) {
+		if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); width > columns {
+			t.Errorf("%d columns: %s", width, line)
+		}
+	}
+}
+
+// A plugin that trusts another provider knows none of the keys.
+func TestTheShowFailsWithTheWrongProvider(t *testing.T) {
+	brokers.Each(t, func(t *testing.T, v brokers.Version) {
+		temporary(t)
+		other, err := idp.Start(idp.WithClient(idp.Client{ID: "client-id", Secret: "secret"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = other.Close() }()
+		spoilt := slices.Concat([]scene{{"Spoil it", []step{{"reload", "reloaded", func(s *stage) outcome {
+			s.broker.WriteFile("jwt.json", jwtJSON(s.t, other))
+			s.broker.Reload()
+			s.broker.WaitLog("go_jwt_auth: .* reloaded")
+			return outcome{got: "reloaded"}
+		}}}}}, scenes)
+		var out paper
+		if code := show(t.Context(), &screen{w: &out}, options{version: v, scenes: spoilt}); code != 1 {
+			t.Errorf("exit code %d, want 1", code)
+		}
+		out.holds(t, `✗ connect with the username "whoever"`, "→ refused with 0x87: unknown key",
+			`expected:   accepted, known as "sensor-1"`, "Log of Mosquitto "+v.Name, "FAILED")
+	})
+}
+
+func TestTheShowFailsWithoutAPlugin(t *testing.T) {
+	brokers.Each(t, func(t *testing.T, v brokers.Version) {
+		temporary(t)
+		t.Setenv("GO_JWT_AUTH_SO", "demo_test.go")
+		var out paper
+		if code := show(t.Context(), &screen{w: &out}, options{version: v, scenes: scenes}); code != 1 {
+			t.Errorf("exit code %d, want 1", code)
+		}
+		out.holds(t, "✗ harness: Mosquitto "+v.Name+" did not start", "Log of Mosquitto", "FAILED")
+	})
+}
+
+func TestAnInterruptionStopsEverything(t *testing.T) {
+	brokers.Each(t, func(t *testing.T, v brokers.Version) {
+		temporary(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		endless := slices.Concat(scenes[:1], []scene{{"Wait", []step{{"wait", "", func(s *stage) outcome {
+			interrupt()
+			return outcome{got: s.sensor.WaitDisconnect().String()}
+		}}}}})
+		var out paper
+		if code := show(ctx, &screen{w: &out}, options{version: v, scenes: endless, keep: true}); code != 130 {
+			t.Errorf("exit code %d, want 130", code)
+		}
+		out.holds(t, "Interrupted. Everything is stopped.")
+		if strings.Contains(out.String(), "✗") {
+			t.Errorf("an interruption is shown as a failure:\n%s", &out)
+		}
+		// Now it has come before the first scene.
+		if code := show(ctx, &screen{w: &out}, options{version: v, scenes: scenes}); code != 130 {
+			t.Errorf("exit code %d, want 130", code)
+		}
+	})
+}
+
+// The commands in the handbook are run as a reader would, but for those that need curl.
+func TestItIsKeptForWhoTriesByHand(t *testing.T) {
+	brokers.Each(t, func(t *testing.T, v brokers.Version) {
+		temporary(t)
+		t.Setenv("PATH", filepath.Dir(v.Pub[0])+":"+os.Getenv("PATH"))
+		ctx, interrupt := context.WithCancel(t.Context())
+		out := paper{read: func(text string) {
+			if ctx.Err() != nil || !strings.Contains(text, "Ctrl-C here stops everything") {
+				return
+			}
+			defer interrupt()
+			tried := ""
+			for line := range strings.Lines(text) {
+				line = strings.TrimSpace(line)
+				switch {
+				case strings.HasPrefix(line, "cd "):
+					tried = line
+				case strings.HasPrefix(line, "mosquitto_pub "):
+					tried += " && " + line
+				}
+			}
+			answer, err := exec.CommandContext(ctx, "sh", "-c", tried).CombinedOutput()
+			// Its last one is about another's topic.
+			if err != nil || !strings.Contains(string(answer), "Not authorized") {
+				t.Errorf("%s: %v, %s", tried, err, answer)
+			}
+		}}
+		if code := show(ctx, &screen{w: &out}, options{version: v, scenes: scenes[:1], keep: true}); code != 0 {
+			t.Errorf("exit code %d:\n%s", code, &out)
+		}
+		out.holds(t, harness.AdminPassword, "Everything is stopped.")
+		out.narrow(t)
+	})
+}

@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"go-jwt-auth/test/brokers"
+	"go-jwt-auth/test/glewlwyd"
+	"go-jwt-auth/test/harness"
+	"go-jwt-auth/test/idp"
+)
+
+// A provider of another make: Glewlwyd's tokens by real grants, its JWKS, introspection and revocation.
+func TestGlewlwyd(t *testing.T) {
+	s := glewlwyd.Start(t)
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := harness.Start(t, v, harness.Options{
+			Plugins: []harness.Plugin{
+				harness.JWT("jwt.json", config(t, provider(t), object{
+					"options.modes.jwks.uri":                        s.JWKSURI(),
+					"options.revocation.introspection.uri":          s.IntrospectionURI(),
+					"options.revocation.introspection.clientId":     glewlwyd.ClientID,
+					"options.revocation.introspection.clientSecret": s.ClientSecret(),
+					"options.common.issuer":                         s.Issuer(),
+					"options.common.tokenType":                      []string{"at+jwt"},
+				})),
+				harness.Dynsec{
+					Roles:   map[string][]harness.ACL{"device": harness.MayUse("devices/#")},
+					Clients: []harness.DynsecClient{{Username: glewlwyd.ClientID, Roles: []string{"device"}}},
+				}.Plugin(),
+			},
+		})
+		// It does not answer HEAD, which is said and is no obstacle.
+		b.WaitLog(`JWKS endpoint http.*: reached \(HTTP 404 in .*\); .* may be the wrong address`)
+		token := s.Token(t)
+		c := harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Accepted()
+		if code := c.Subscribe("devices/1", 1); code >= 0x80 {
+			t.Errorf("SUBACK 0x%02x", code)
+		}
+		harness.Connect(t, b.URL(0), harness.Paho3, login("d", s.UserToken(t))).Accepted()
+		s.Revoke(t, token)
+		harness.Connect(t, b.URL(0), harness.Paho5, login("e", token)).Refused()
+		b.WaitLog(refused("e", "revoked"))
+		harness.Connect(t, b.URL(0), harness.Paho5, login("f", provider(t).Token(glewlwyd.ClientID, time.Hour))).Refused()
+		b.WaitLog(refused("f", "(unknown key|wrong token type)"))
+	})
+}
+
+// Each family of algorithms takes its own token and refuses its sibling's.
+func TestAlgorithms(t *testing.T) {
+	siblings := map[string]string{"RS256": "PS256", "PS256": "RS256", "ES256": "ES384", "ES384": "ES256", "EdDSA": "ES256"}
+	providers := map[string]*idp.Provider{}
+	for algorithm := range siblings {
+		providers[algorithm] = ownProvider(t, idp.WithAlgorithm(algorithm))
+	}
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		for algorithm, sibling := range siblings {
+			t.Run(algorithm, func(t *testing.T) {
+				own, other := providers[algorithm], providers[sibling]
+				b := start(t, v, config(t, own, object{"options.common.issuer": own.Issuer()}, object{"options.revocation": nil, "algorithm": algorithm}))
+				harness.Connect(t, b.URL(0), harness.Paho5, login("c", own.Token("sensor-1", time.Hour))).Accepted()
+				forged := other.Token("sensor-1", time.Hour, idp.Issuer(own.Issuer()), idp.Header("kid", own.KeyID()))
+				harness.Connect(t, b.URL(0), harness.Paho5, login("d", forged)).Refused()
+				b.WaitLog(refused("d", "wrong algorithm"))
+				// With the expected alg in the header, the signature is still the other family's.
+				forged = other.Token("sensor-1", time.Hour, idp.Issuer(own.Issuer()), idp.Header("kid", own.KeyID()), idp.Header("alg", algorithm))
+				harness.Connect(t, b.URL(0), harness.Paho5, login("e", forged)).Refused()
+				b.WaitLog(refused("e", "bad signature"))
+			})
+		}
+	})
+}
+
+// Over https, with the provider's own authority in $.options.tls.caFile, and not without.
+func TestAProviderOverTLS(t *testing.T) {
+	p := ownProvider(t, idp.WithTLS())
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		files := map[string]string{"ca.pem": string(p.CA())}
+		trusted := harness.JWT("jwt.json", config(t, p, object{"options.tls.caFile": "ca.pem"}))
+		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{trusted}, Files: files})
+		harness.Connect(t, b.URL(0), harness.Paho5, login("c", p.Token("sensor-1", time.Hour))).Accepted()
+
+		_, log := harness.StartErr(t, v, harness.Options{Plugins: []harness.Plugin{harness.JWT("jwt.json", config(t, p))}})
+		if !matches(log, `HEAD https://\S+: the certificate is not trusted \(\$\.options\.tls\.caFile names a private CA\)`) {
+			t.Errorf("the log does not say that the certificate is not trusted:\n%s", log)
+		}
+	})
+}

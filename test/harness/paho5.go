@@ -1,0 +1,86 @@
+package harness
+
+import (
+	"context"
+	"errors"
+
+	"github.com/eclipse/paho.golang/paho"
+)
+
+// paho5 is paho.golang.
+type paho5 struct {
+	client *Client
+	url    string
+	conn   *conn
+	mqtt   *paho.Client
+}
+
+func (p *paho5) connect(l Login) (Connack, error) {
+	var err error
+	if p.conn, err = dial(p.url); err != nil {
+		return Connack{}, err
+	}
+	p.mqtt = paho.NewClient(paho.ClientConfig{
+		Conn:          p.conn,
+		PacketTimeout: Patience,
+		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
+			m := r.Packet
+			p.client.received(Message{Topic: m.Topic, Payload: string(m.Payload), QoS: m.QoS, Retain: m.Retain})
+			return true, nil
+		}},
+		OnServerDisconnect: func(d *paho.Disconnect) { p.client.lost(Disconnect{Packet: true, Code: d.ReasonCode}) },
+		OnClientError:      func(error) { p.client.lost(Disconnect{}) },
+	})
+	connect := &paho.Connect{
+		ClientID:   l.ClientID,
+		KeepAlive:  l.keepAlive(),
+		CleanStart: !l.Resume,
+		Properties: &paho.ConnectProperties{SessionExpiryInterval: &l.SessionExpiry},
+	}
+	if l.Username != nil {
+		connect.UsernameFlag, connect.Username = true, *l.Username
+	}
+	if l.Password != nil {
+		connect.PasswordFlag, connect.Password = true, []byte(*l.Password)
+	}
+	if w := l.Will; w != nil {
+		connect.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: []byte(w.Payload), QoS: w.QoS, Retain: w.Retain}
+		connect.WillProperties = &paho.WillProperties{WillDelayInterval: &w.Delay}
+	}
+	answer, err := p.mqtt.Connect(context.Background(), connect)
+	if answer == nil {
+		return p.conn.refusal(err)
+	}
+	connack := Connack{Code: answer.ReasonCode, SessionPresent: answer.SessionPresent}
+	if answer.Properties != nil {
+		connack.AssignedID, connack.Reason = answer.Properties.AssignedClientID, answer.Properties.ReasonString
+	}
+	return connack, nil
+}
+
+func (p *paho5) subscribe(filter string, qos byte) (byte, error) {
+	answer, err := p.mqtt.Subscribe(context.Background(), &paho.Subscribe{
+		Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: qos}},
+	})
+	if answer == nil {
+		return 0, err
+	}
+	if len(answer.Reasons) != 1 {
+		return 0, errors.New("SUBACK without a reason code")
+	}
+	return answer.Reasons[0], nil
+}
+
+func (p *paho5) publish(topic, payload string, qos byte, retain bool) (byte, error) {
+	answer, err := p.mqtt.Publish(context.Background(), &paho.Publish{
+		Topic: topic, Payload: []byte(payload), QoS: qos, Retain: retain,
+	})
+	if answer == nil {
+		return 0, err
+	}
+	return answer.ReasonCode, nil
+}
+
+func (p *paho5) disconnect() { _ = p.mqtt.Disconnect(&paho.Disconnect{}) }
+
+func (p *paho5) drop() { _ = p.conn.Close() }

@@ -1,0 +1,766 @@
+package idp_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/oauth2"
+
+	"go-jwt-auth/test/idp"
+)
+
+func start(t *testing.T, options ...idp.Option) *idp.Provider {
+	t.Helper()
+	p, err := idp.Start(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// do sends a request; a non-nil form makes it a POST with the client's Basic credentials (RFC 6749 §2.3.1).
+func do(t *testing.T, p *idp.Provider, method, uri string, client idp.Client, form url.Values) (*http.Response, []byte) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, uri, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.SetBasicAuth(url.QueryEscape(client.ID), url.QueryEscape(client.Secret))
+	}
+	response, err := p.HTTPClient().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, body
+}
+
+func get(t *testing.T, p *idp.Provider, uri string, into any) {
+	t.Helper()
+	response, body := do(t, p, http.MethodGet, uri, idp.Client{}, nil)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s", uri, response.Status)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		t.Fatalf("GET %s: %v", uri, err)
+	}
+}
+
+func introspect(t *testing.T, p *idp.Provider, token string) map[string]any {
+	t.Helper()
+	response, body := do(t, p, http.MethodPost, p.IntrospectionURI(), p.Broker(), url.Values{"token": {token}})
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("introspection: %s %s", response.Status, body)
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(body, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+func wantActive(t *testing.T, p *idp.Provider, token string, want bool) {
+	t.Helper()
+	if got := introspect(t, p, token)["active"]; got != want {
+		t.Errorf("introspection says active %v, want %v", got, want)
+	}
+}
+
+// verify checks a token against the published keys, by kid and algorithm.
+func verify(t *testing.T, p *idp.Provider, token, algorithm string) (jwt.MapClaims, error) {
+	t.Helper()
+	var set jose.JSONWebKeySet
+	get(t, p, p.JWKSURI(), &set)
+	claims := jwt.MapClaims{}
+	_, err := jwt.ParseWithClaims(token, claims, func(token *jwt.Token) (any, error) {
+		kid, _ := token.Header["kid"].(string)
+		keys := set.Key(kid)
+		if len(keys) != 1 {
+			return nil, errors.New("no such kid, or several")
+		}
+		if keys[0].Algorithm != algorithm || keys[0].Use != "sig" || !keys[0].IsPublic() {
+			return nil, errors.New("the published key is not for this")
+		}
+		return keys[0].Key, nil
+	}, jwt.WithValidMethods([]string{algorithm}), jwt.WithExpirationRequired())
+	return claims, err
+}
+
+func TestDiscoveryNamesTheEndpoints(t *testing.T) {
+	p := start(t)
+	var got map[string]any
+	get(t, p, p.Issuer()+"/.well-known/openid-configuration", &got)
+	for name, want := range map[string]string{
+		"issuer":                 p.Issuer(),
+		"jwks_uri":               p.JWKSURI(),
+		"token_endpoint":         p.TokenURI(),
+		"introspection_endpoint": p.IntrospectionURI(),
+		"revocation_endpoint":    p.RevocationURI(),
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %s", name, got[name], want)
+		}
+	}
+	if !slices.Contains(got["grant_types_supported"].([]any), any("client_credentials")) {
+		t.Errorf("client_credentials is not among %v", got["grant_types_supported"])
+	}
+}
+
+func TestClientCredentialsGiveAToken(t *testing.T) {
+	jwtClient := idp.Client{
+		ID: "sensor", Secret: "a secret: 100% of it & more", Subject: "service-user-7",
+		Audience: []string{"mqtt", "other"}, Lifetime: time.Minute, Claims: map[string]any{"plant": "north"},
+	}
+	opaqueClient := jwtClient
+	opaqueClient.ID, opaqueClient.Opaque = "opaque-sensor", true
+	p := start(t, idp.WithClient(jwtClient), idp.WithClient(opaqueClient))
+
+	for name, test := range map[string]struct {
+		client idp.Client
+		parts  int
+	}{
+		"a JWT":             {jwtClient, 3},
+		"an opaque one":     {opaqueClient, 5},
+		"of a default kind": {p.App(), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token, err := p.Obtain(t.Context(), test.client, "mqtt:publish", "mqtt:subscribe")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(strings.Split(token, ".")); got != test.parts || !strings.HasPrefix(token, "ey") {
+				t.Errorf("%d parts, beginning %q", got, token[:2])
+			}
+			subject, lives, audience := "service-user-7", 60.0, []string{"mqtt", "other"}
+			if test.client.ID == p.App().ID {
+				subject, lives, audience = "app", 3600.0, []string{"app"}
+			}
+			answer := introspect(t, p, token)
+			if answer["active"] != true || answer["sub"] != subject || answer["client_id"] != test.client.ID ||
+				answer["iss"] != p.Issuer() || answer["scope"] != "mqtt:publish mqtt:subscribe" {
+				t.Errorf("introspection says %v", answer)
+			}
+			if got := answer["exp"].(float64) - answer["iat"].(float64); got != lives {
+				t.Errorf("lives for %v s, want %v", got, lives)
+			}
+			if want, ok := test.client.Claims["plant"]; ok && answer["plant"] != want {
+				t.Errorf("introspection leaves the client's own claim out: %v", answer)
+			}
+			if test.client.Opaque {
+				return
+			}
+			claims, err := verify(t, p, token, "RS256")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if claims["sub"] != subject || claims["iss"] != p.Issuer() || claims["client_id"] != test.client.ID {
+				t.Errorf("claims are %v", claims)
+			}
+			if got, _ := claims.GetAudience(); !slices.Equal(got, audience) {
+				t.Errorf("aud is %v, want %v", got, audience)
+			}
+		})
+	}
+}
+
+func TestWrongClientSecretIsUnauthorized(t *testing.T) {
+	p := start(t)
+	token := p.Token("alice", time.Minute)
+	wrong := idp.Client{ID: p.Broker().ID, Secret: "wrong"}
+	for name, test := range map[string]struct {
+		uri  string
+		form url.Values
+	}{
+		"introspection": {p.IntrospectionURI(), url.Values{"token": {token}}},
+		"revocation":    {p.RevocationURI(), url.Values{"token": {token}}},
+		"token":         {p.TokenURI(), url.Values{"grant_type": {"client_credentials"}}},
+	} {
+		if response, _ := do(t, p, http.MethodPost, test.uri, wrong, test.form); response.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %s, want 401", name, response.Status)
+		}
+	}
+	var refusal *oauth2.RetrieveError
+	if _, err := p.Obtain(t.Context(), wrong); !errors.As(err, &refusal) || refusal.ErrorCode != "invalid_client" {
+		t.Errorf("Obtain fails by %v, want invalid_client", err)
+	}
+	wantActive(t, p, token, true)
+}
+
+func TestLibraryLogsOnlyWhenAsked(t *testing.T) {
+	for _, test := range []struct {
+		options []idp.Option
+		logs    bool
+	}{{[]idp.Option{idp.WithLogging()}, true}, {nil, false}} {
+		var logged bytes.Buffer
+		before := log.Writer()
+		log.SetOutput(&logged)
+		p := start(t, test.options...)
+		if _, err := p.Obtain(t.Context(), idp.Client{ID: "nobody", Secret: "x"}); err == nil {
+			t.Error("an unknown client got a token")
+		}
+		log.SetOutput(before)
+		if got := logged.Len() > 0; got != test.logs {
+			t.Errorf("with options %d: logged %q", len(test.options), &logged)
+		}
+	}
+}
+
+func TestOtherGrantsAreRefused(t *testing.T) {
+	p := start(t)
+	for _, grant := range []string{"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"} {
+		response, body := do(t, p, http.MethodPost, p.TokenURI(), p.App(), url.Values{
+			"grant_type": {grant}, "code": {"x"}, "redirect_uri": {"http://localhost/"}, "refresh_token": {"x"}, "assertion": {"x"},
+		})
+		if response.StatusCode/100 != 4 {
+			t.Errorf("%s: %s %s", grant, response.Status, body)
+		}
+	}
+}
+
+func TestEveryAlgorithmVerifiesAgainstItsPublishedKey(t *testing.T) {
+	for _, algorithm := range []string{"RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"} {
+		t.Run(algorithm, func(t *testing.T) {
+			p := start(t, idp.WithAlgorithm(algorithm))
+			minted := p.Token("alice", time.Minute)
+			obtained, err := p.Obtain(t.Context(), p.App())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, token := range map[string]string{"minted": minted, "obtained": obtained} {
+				if _, err := verify(t, p, token, algorithm); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				wantActive(t, p, token, true)
+			}
+		})
+	}
+	if _, err := idp.Start(idp.WithAlgorithm("HS256")); err == nil {
+		t.Error("a provider has started with a symmetric algorithm")
+	}
+}
+
+func TestMintedTokenLooksLikeAnIssuedOne(t *testing.T) {
+	p := start(t)
+	issued, err := p.Obtain(t.Context(), p.App())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := func(token string) (header, claims map[string]string) {
+		parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kinds(parsed.Header), kinds(parsed.Claims.(jwt.MapClaims))
+	}
+	wantHeader, wantClaims := shape(issued)
+	gotHeader, gotClaims := shape(p.Token(p.App().ID, time.Hour))
+	if !maps.Equal(gotHeader, wantHeader) || !maps.Equal(gotClaims, wantClaims) {
+		t.Errorf("minted: %v %v\nissued: %v %v", gotHeader, gotClaims, wantHeader, wantClaims)
+	}
+}
+
+func TestIntrospection(t *testing.T) {
+	p := start(t)
+	now := time.Now()
+	for name, test := range map[string]struct {
+		token string
+		want  bool
+	}{
+		"a good token is active":            {p.Token("alice", time.Minute), true},
+		"an opaque one too":                 {p.Opaque("alice", time.Minute), true},
+		"whatever its subject holds":        {p.Opaque("auth0|a:b/c", time.Minute), true},
+		"aud as a string":                   {p.Token("alice", time.Minute, idp.AudienceString("mqtt")), true},
+		"typ at+jwt":                        {p.Token("alice", time.Minute, idp.Header("typ", "at+jwt")), true},
+		"an expired token is inactive":      {p.Token("alice", -time.Second), false},
+		"an expired opaque one too":         {p.Opaque("alice", -time.Second), false},
+		"a token not yet valid":             {p.Token("alice", time.Minute, idp.NotBefore(now.Add(time.Minute))), false},
+		"a token without exp":               {p.Token("alice", time.Minute, idp.Without("exp")), false},
+		"a token without jti":               {p.Token("alice", time.Minute, idp.Without("jti")), false},
+		"another issuer's token":            {p.Token("alice", time.Minute, idp.Issuer("http://other.example")), false},
+		"a foreign key under the same kid":  {p.Token("alice", time.Minute, idp.ForeignKey()), false},
+		"an unknown kid":                    {p.Token("alice", time.Minute, idp.Header("kid", "unknown")), false},
+		"an unsecured token":                {p.Token("alice", time.Minute, idp.Unsigned()), false},
+		"HS256 by the public key":           {p.Token("alice", time.Minute, idp.SignedBy("HS256", p.PublicKeyPEM())), false},
+		"an alg other than that of the key": {p.Token("alice", time.Minute, idp.Header("alg", "RS512")), false},
+		"a string of another shape":         {"no token", false},
+		"no token at all":                   {"", false},
+	} {
+		t.Run(name, func(t *testing.T) { wantActive(t, p, test.token, test.want) })
+	}
+}
+
+func TestIntrospectionShowsTheClaims(t *testing.T) {
+	p := start(t)
+	options := []idp.TokenOption{idp.Audience("mqtt"), idp.Scope("a", "b"), idp.Claim("preferred_username", "Alice")}
+	for name, token := range map[string]string{
+		"JWT":    p.Token("alice", time.Minute, options...),
+		"opaque": p.Opaque("alice", time.Minute, options...),
+	} {
+		answer := introspect(t, p, token)
+		if answer["sub"] != "alice" || answer["scope"] != "a b" || answer["preferred_username"] != "Alice" ||
+			answer["client_id"] != p.App().ID || answer["token_type"] != "Bearer" || answer["jti"] == nil {
+			t.Errorf("%s: %v", name, answer)
+		}
+		if audience, _ := answer["aud"].([]any); len(audience) != 1 || audience[0] != "mqtt" {
+			t.Errorf("%s: aud is %v", name, answer["aud"])
+		}
+	}
+}
+
+func TestRevocation(t *testing.T) {
+	p := start(t)
+	obtained, err := p.Obtain(t.Context(), p.App())
+	if err != nil {
+		t.Fatal(err)
+	}
+	byEndpoint := func(token string) error {
+		response, body := do(t, p, http.MethodPost, p.RevocationURI(), p.App(), url.Values{"token": {token}})
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status + " " + string(body))
+		}
+		return nil
+	}
+	for name, test := range map[string]struct {
+		token  string
+		revoke func(string) error
+	}{
+		"a minted token by the method":    {p.Token("alice", time.Minute), p.Revoke},
+		"a minted token by the endpoint":  {p.Token("alice", time.Minute), byEndpoint},
+		"an opaque token by the method":   {p.Opaque("alice", time.Minute), p.Revoke},
+		"an opaque token by the endpoint": {p.Opaque("a:b", time.Minute), byEndpoint},
+		"an obtained one by the endpoint": {obtained, byEndpoint},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantActive(t, p, test.token, true)
+			if err := test.revoke(test.token); err != nil {
+				t.Fatal(err)
+			}
+			wantActive(t, p, test.token, false)
+		})
+	}
+	t.Run("leaves other tokens alone", func(t *testing.T) {
+		one, other := p.Token("alice", time.Minute), p.Token("alice", time.Minute)
+		if err := p.Revoke(one); err != nil {
+			t.Fatal(err)
+		}
+		wantActive(t, p, other, true)
+	})
+	t.Run("of another client's token is refused", func(t *testing.T) {
+		token := p.Token("alice", time.Minute)
+		response, _ := do(t, p, http.MethodPost, p.RevocationURI(), p.Broker(), url.Values{"token": {token}})
+		if response.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s, want 401", response.Status)
+		}
+		wantActive(t, p, token, true)
+	})
+	t.Run("of what is no token here is no error at the endpoint but one of the method", func(t *testing.T) {
+		for _, token := range []string{"nonsense", start(t).Token("alice", time.Minute)} {
+			if err := byEndpoint(token); err != nil {
+				t.Error(err)
+			}
+			if p.Revoke(token) == nil {
+				t.Error("Revoke has taken a token of somebody else's")
+			}
+		}
+	})
+}
+
+func TestTokenOptions(t *testing.T) {
+	p := start(t)
+	at := time.Unix(1_900_000_000, 0)
+	token := p.Token(
+		"alice", time.Minute,
+		idp.Claim("realm_access", map[string]any{"roles": []string{"a"}}), idp.Claim("email", nil), idp.Without("nbf", "client_id"),
+		idp.IssuedAt(at.Add(-time.Hour)), idp.ExpiresAt(at), idp.Issuer("http://other.example"), idp.Audience("x", "y"),
+		idp.Header("typ", "at+jwt"), idp.Header("kid", "other"), idp.Header("crit", []string{"b64"}), idp.WithoutHeader("alg"),
+	)
+	parts := strings.Split(token, ".")
+	decode := func(part string) map[string]any {
+		raw, err := jwt.NewParser().DecodeSegment(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var object map[string]any
+		if err := json.Unmarshal(raw, &object); err != nil {
+			t.Fatal(err)
+		}
+		return object
+	}
+	header, claims := decode(parts[0]), decode(parts[1])
+	delete(claims, "jti")
+	if got, want := toJSON(t, header), `{"crit":["b64"],"kid":"other","typ":"at+jwt"}`; got != want {
+		t.Errorf("header is %s, want %s", got, want)
+	}
+	want := `{"aud":["x","y"],"email":null,"exp":1900000000,"iat":1899996400,"iss":"http://other.example",` +
+		`"realm_access":{"roles":["a"]},"sub":"alice"}`
+	if got := toJSON(t, claims); got != want {
+		t.Errorf("claims are %s, want %s", got, want)
+	}
+	if unsigned := p.Token("alice", time.Minute, idp.Unsigned()); !strings.HasSuffix(unsigned, ".") {
+		t.Errorf("an unsecured token has a signature: %s", unsigned)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a claim that JSON can't hold has made a token")
+		}
+	}()
+	p.Token("alice", time.Minute, idp.Claim("c", func() {}))
+}
+
+func TestLifetimeIsNeverShorterThanAsked(t *testing.T) {
+	p := start(t)
+	for _, lifetime := range []time.Duration{
+		time.Millisecond, 999 * time.Millisecond, time.Second, 1500 * time.Millisecond, time.Minute, -time.Millisecond, -time.Second,
+	} {
+		before := time.Now()
+		token := p.Token("alice", lifetime)
+		after := time.Now()
+		claims := jwt.MapClaims{}
+		if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
+			t.Fatal(err)
+		}
+		exp, err := claims.GetExpirationTime()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lifetime > 0 && (exp.Before(before.Add(lifetime)) || exp.After(after.Add(lifetime+time.Second))) {
+			t.Errorf("lifetime %v: exp is %v after now", lifetime, exp.Sub(before))
+		}
+		if lifetime < 0 && exp.After(after) {
+			t.Errorf("lifetime %v: not expired for %v", lifetime, exp.Sub(after))
+		}
+	}
+}
+
+func TestRotation(t *testing.T) {
+	p := start(t)
+	oldKID, old := p.KeyID(), p.Token("alice", time.Minute)
+	newKID, err := p.Rotate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if newKID == oldKID || newKID != p.KeyID() {
+		t.Fatalf("kid was %s, Rotate says %s, now %s", oldKID, newKID, p.KeyID())
+	}
+	rotated := p.Token("alice", time.Minute)
+	for name, token := range map[string]string{"old": old, "new": rotated} {
+		if _, err := verify(t, p, token, "RS256"); err != nil {
+			t.Errorf("after Rotate, a token by the %s key: %v", name, err)
+		}
+		wantActive(t, p, token, true)
+	}
+
+	p.DropOldKeys()
+	if _, err := verify(t, p, old, "RS256"); err == nil {
+		t.Error("the old key is still published")
+	}
+	if _, err := verify(t, p, rotated, "RS256"); err != nil {
+		t.Error(err)
+	}
+	wantActive(t, p, old, false)
+
+	if err := p.RotateInPlace(); err != nil {
+		t.Fatal(err)
+	}
+	if p.KeyID() != newKID {
+		t.Errorf("RotateInPlace has changed the kid from %s to %s", newKID, p.KeyID())
+	}
+	if _, err := verify(t, p, rotated, "RS256"); !errors.Is(err, jwt.ErrTokenSignatureInvalid) {
+		t.Errorf("a token by the replaced key: %v, want an invalid signature", err)
+	}
+	if _, err := verify(t, p, p.Token("alice", time.Minute), "RS256"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDownRefusesAndUpKeepsEverything(t *testing.T) {
+	for name, options := range map[string][]idp.Option{"HTTP": nil, "TLS": {idp.WithTLS()}} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, options...)
+			token := p.Token("alice", time.Minute)
+			for range 3 {
+				wantActive(t, p, token, true)
+				if err := p.SetDown(true); err != nil {
+					t.Fatal(err)
+				}
+				if response, err := p.HTTPClient().Get(p.JWKSURI()); !errors.Is(err, syscall.ECONNREFUSED) {
+					if err == nil {
+						_ = response.Body.Close()
+					}
+					t.Errorf("while down: %v, want connection refused", err)
+				}
+				for range 2 {
+					if err := p.SetDown(false); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			wantActive(t, p, token, true)
+		})
+	}
+	p := start(t)
+	if err := p.SetDown(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p.SetDown(false) == nil {
+		t.Error("a closed provider is up again")
+	}
+}
+
+func TestDownCutsRequestsUnderWay(t *testing.T) {
+	p := start(t)
+	defer p.Hold(idp.JWKS)()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.JWKSURI(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error)
+	go func() {
+		response, err := p.HTTPClient().Do(request)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		failed <- err
+	}()
+	eventually(t, func() bool { return p.Requests(idp.JWKS) == 1 })
+	if err := p.SetDown(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a request under way ended by %v, want a cut connection", err)
+	}
+}
+
+func TestGivenAddressIsTheIssuer(t *testing.T) {
+	p := start(t)
+	address := strings.TrimPrefix(p.Issuer(), "http://")
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, idp.WithAddress(address))
+	if again.Issuer() != p.Issuer() {
+		t.Errorf("issuer is %s, want %s", again.Issuer(), p.Issuer())
+	}
+	if occupied, err := idp.Start(idp.WithAddress(address)); err == nil {
+		_ = occupied.Close()
+		t.Error("two providers on one port")
+	}
+}
+
+func TestTLSIsTrustedByItsOwnAuthorityOnly(t *testing.T) {
+	p := start(t, idp.WithTLS())
+	if !strings.HasPrefix(p.Issuer(), "https://") || !bytes.HasPrefix(p.CA(), []byte("-----BEGIN CERTIFICATE-----")) {
+		t.Errorf("issuer %s, CA %s", p.Issuer(), p.CA())
+	}
+	wantActive(t, p, p.Token("alice", time.Minute), true)
+	if _, err := p.Obtain(t.Context(), p.App()); err != nil {
+		t.Error(err)
+	}
+	for name, client := range map[string]*http.Client{
+		"the system's roots": {Transport: &http.Transport{}},
+		"another provider's": start(t, idp.WithTLS()).HTTPClient(),
+	} {
+		if response, err := client.Get(p.JWKSURI()); err == nil {
+			_ = response.Body.Close()
+			t.Errorf("trusted by %s", name)
+		}
+	}
+	if start(t).CA() != nil {
+		t.Error("a plain provider has a CA")
+	}
+}
+
+func TestCounters(t *testing.T) {
+	p := start(t)
+	const parallel = 8
+	var group sync.WaitGroup
+	for range parallel {
+		group.Go(func() { do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil) })
+		group.Go(func() { do(t, p, http.MethodHead, p.JWKSURI(), idp.Client{}, nil) })
+		group.Go(func() { introspect(t, p, p.Token("alice", time.Minute)) })
+	}
+	group.Wait()
+	for _, test := range []struct {
+		endpoint        idp.Endpoint
+		requests, heads int
+	}{
+		{idp.JWKS, parallel, parallel},
+		{idp.Introspect, parallel, 0},
+		{idp.Discovery, 0, 0},
+		{idp.Token, 0, 0},
+		{idp.Revoke, 0, 0},
+	} {
+		if requests, heads := p.Requests(test.endpoint), p.Heads(test.endpoint); requests != test.requests || heads != test.heads {
+			t.Errorf("%s: %d requests, %d HEADs, want %d, %d", test.endpoint, requests, heads, test.requests, test.heads)
+		}
+	}
+	last := p.Last(idp.Introspect)
+	if id, secret, _ := last.BasicAuth(); id != p.Broker().ID || secret != p.Broker().Secret || last.PostForm.Get("token") == "" {
+		t.Errorf("the last introspection had form %v", last.PostForm)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an unknown endpoint is counted")
+		}
+	}()
+	p.Requests("intropsect")
+}
+
+func TestFaults(t *testing.T) {
+	p := start(t)
+	t.Run("a canned answer stands in for the endpoint's, for HEAD too", func(t *testing.T) {
+		p.SetAnswer(idp.JWKS, &idp.Answer{
+			Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"7"}}, Body: "later",
+		})
+		response, body := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil)
+		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "7" || string(body) != "later" {
+			t.Errorf("%s %v %q", response.Status, response.Header, body)
+		}
+		if response, _ := do(t, p, http.MethodHead, p.JWKSURI(), idp.Client{}, nil); response.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("HEAD: %s", response.Status)
+		}
+		p.SetAnswer(idp.JWKS, &idp.Answer{Body: "not JSON"})
+		if response, body := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil); response.StatusCode != http.StatusOK || string(body) != "not JSON" {
+			t.Errorf("%s %q", response.Status, body)
+		}
+		p.SetAnswer(idp.JWKS, nil)
+		if _, err := verify(t, p, p.Token("alice", time.Minute), "RS256"); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a header joins the endpoint's own", func(t *testing.T) {
+		p.SetHeader(idp.JWKS, http.Header{"Cache-Control": {"max-age=2"}})
+		response, _ := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil)
+		if response.StatusCode != http.StatusOK || response.Header.Get("Cache-Control") != "max-age=2" ||
+			response.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %v", response.Status, response.Header)
+		}
+		p.SetHeader(idp.JWKS, nil)
+		if response, _ := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil); response.Header.Get("Cache-Control") != "" {
+			t.Errorf("still there: %v", response.Header)
+		}
+	})
+	t.Run("a delay holds up its endpoint and no other", func(t *testing.T) {
+		const delay = 50 * time.Millisecond
+		p.SetDelay(idp.Introspect, delay)
+		defer p.SetDelay(idp.Introspect, 0)
+		begin := time.Now()
+		wantActive(t, p, p.Token("alice", time.Minute), true)
+		if took := time.Since(begin); took < delay {
+			t.Errorf("answered after %v", took)
+		}
+		p.SetDelay(idp.Introspect, time.Hour)
+		do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), delay)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IntrospectionURI(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response, err := p.HTTPClient().Do(request); !errors.Is(err, context.DeadlineExceeded) {
+			if err == nil {
+				_ = response.Body.Close()
+			}
+			t.Errorf("%v, want a timeout", err)
+		}
+	})
+	t.Run("a hold ends when it is released", func(t *testing.T) {
+		before := p.Requests(idp.Introspect)
+		release := p.Hold(idp.Introspect)
+		token := p.Token("alice", time.Minute)
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			wantActive(t, p, token, false)
+		}()
+		eventually(t, func() bool { return p.Requests(idp.Introspect) == before+1 })
+		// What happens during the hold counts for the answer after it.
+		if err := p.Revoke(token); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-answered:
+			t.Error("answered during the hold")
+		default:
+		}
+		release()
+		<-answered
+		release()
+		wantActive(t, p, p.Token("alice", time.Minute), true)
+	})
+}
+
+func TestClientNeedsIDAndSecret(t *testing.T) {
+	for _, client := range []idp.Client{{ID: "a"}, {Secret: "b"}, {}} {
+		if p, err := idp.Start(idp.WithClient(client)); err == nil {
+			_ = p.Close()
+			t.Errorf("taken: %+v", client)
+		}
+	}
+	p := start(t, idp.WithClient(idp.Client{ID: "broker", Secret: "known"}))
+	if p.Broker().Secret != "known" {
+		t.Error("a client named broker doesn't take the default one's place")
+	}
+}
+
+// eventually waits for a condition that another goroutine brings about.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("the condition never came true")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// kinds maps each member of a JSON object to the Go type of its value.
+func kinds(object map[string]any) map[string]string {
+	kinds := map[string]string{}
+	for name, value := range object {
+		kinds[name] = fmt.Sprintf("%T", value)
+	}
+	return kinds
+}
+
+func toJSON(t *testing.T, value any) string {
+	t.Helper()
+	raw, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}

@@ -1,0 +1,157 @@
+package keycloak
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+type object = map[string]any
+
+// SignOut ends the session of tokens as their user does, with the refresh token.
+func (s *Server) SignOut(t testing.TB, client string, tokens Tokens) {
+	t.Helper()
+	s.post(t, "logout", url.Values{"client_id": {client}, "refresh_token": {tokens.Refresh}})
+}
+
+// Revoke revokes an access token (RFC 7009). Only the client that it was issued to may.
+func (s *Server) Revoke(t testing.TB, client, token string) {
+	t.Helper()
+	s.post(t, "revoke", url.Values{"client_id": {client}, "token": {token}})
+}
+
+func (s *Server) post(t testing.TB, endpoint string, form url.Values) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.endpoint(endpoint), strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	do(t, http.DefaultClient, request, nil)
+}
+
+// EndSession ends a session as an administrator does.
+func (s *Server) EndSession(t testing.TB, session string) {
+	t.Helper()
+	s.call(t, http.MethodDelete, "sessions/"+session, nil, nil)
+}
+
+// SetUserEnabled disables or enables a user, by subject.
+func (s *Server) SetUserEnabled(t testing.TB, subject string, enabled bool) {
+	t.Helper()
+	s.call(t, http.MethodPut, "users/"+subject, object{"enabled": enabled}, nil)
+}
+
+// AddKey has a new RSA key sign from now on. The older ones go on serving.
+func (s *Server) AddKey(t testing.TB) {
+	t.Helper()
+	var about struct {
+		ID string `json:"id"`
+	}
+	s.call(t, http.MethodGet, "", nil, &about)
+	s.keys++
+	s.call(t, http.MethodPost, "components", object{
+		"name":         fmt.Sprint("rsa-", s.keys),
+		"providerId":   "rsa-generated",
+		"providerType": "org.keycloak.keys.KeyProvider",
+		"parentId":     about.ID,
+		"config":       object{"priority": []string{fmt.Sprint(100 + s.keys)}}, // the first one's is 100
+	}, nil)
+}
+
+// DisableKey takes a key out of service.
+func (s *Server) DisableKey(t testing.TB, kid string) {
+	t.Helper()
+	var set struct {
+		Keys []struct {
+			KID        string `json:"kid"`
+			ProviderID string `json:"providerId"`
+		} `json:"keys"`
+	}
+	s.call(t, http.MethodGet, "keys", nil, &set)
+	for _, key := range set.Keys {
+		if key.KID != kid {
+			continue
+		}
+		var component object
+		s.call(t, http.MethodGet, "components/"+key.ProviderID, nil, &component)
+		config, ok := component["config"].(object)
+		if !ok {
+			t.Fatalf("keycloak: the provider of key %s is %v", kid, component)
+		}
+		config["enabled"], config["active"] = []string{"false"}, []string{"false"}
+		s.call(t, http.MethodPut, "components/"+key.ProviderID, component, nil)
+		return
+	}
+	t.Fatalf("keycloak: there is no key %s", kid)
+}
+
+// Introspection is a question that Keycloak was asked about a token, as its own records have it.
+type Introspection struct {
+	Client string // who asked
+	Active bool
+	Reason string // why the token is not active
+}
+
+// Introspections are all questions about the token with this jti, the last one first.
+func (s *Server) Introspections(t testing.TB, jti string) []Introspection {
+	t.Helper()
+	var events []struct {
+		Type     string            `json:"type"`
+		ClientID string            `json:"clientId"`
+		Error    string            `json:"error"`
+		Details  map[string]string `json:"details"`
+	}
+	s.call(t, http.MethodGet, "events?max=10000", nil, &events)
+	var found []Introspection
+	for _, e := range events {
+		if e.Details["token_id"] == jti {
+			found = append(found, Introspection{e.ClientID, e.Type == "INTROSPECT_TOKEN", e.Details["reason"]})
+		}
+	}
+	return found
+}
+
+// call calls the administrator's API of the realm.
+func (s *Server) call(t testing.TB, method, path string, body, into any) {
+	t.Helper()
+	var raw []byte
+	if body != nil {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address := strings.TrimSuffix(s.base+"/admin/realms/test/"+path, "/")
+	request, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	do(t, s.admin, request, into)
+}
+
+// do sends a request that must succeed, and decodes the answer into into where that is not nil.
+func do(t testing.TB, client *http.Client, request *http.Request, into any) {
+	t.Helper()
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatalf("keycloak: %v", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	said, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode >= http.StatusMultipleChoices {
+		err = fmt.Errorf("%s: %s", response.Status, said)
+	}
+	if err == nil && into != nil {
+		err = json.Unmarshal(said, into)
+	}
+	if err != nil {
+		t.Fatalf("keycloak: %s %s: %v", request.Method, request.URL, err)
+	}
+}

@@ -1,0 +1,491 @@
+package keycloak_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go-jwt-auth/test/brokers"
+	"go-jwt-auth/test/harness"
+	"go-jwt-auth/test/keycloak"
+)
+
+// One Keycloak serves all cases, in this order: the last two change it for everybody.
+func TestKeycloak(t *testing.T) {
+	s := keycloak.Start(t)
+	for _, c := range []struct {
+		name string
+		run  func(t *testing.T, s *keycloak.Server)
+	}{
+		{"facts of Keycloak", facts},
+		{"a login has the rights of its subject", rightsOfTheSubject},
+		{"the user's name may stand for the subject", preferredUsername},
+		{"every connect is introspected", everyConnectIsIntrospected},
+		{"a token that has ended is refused at the next connect", revoked},
+		{"the tutorial's closing scene", closingScene},
+		{"what is no access token for this broker is refused", refusals},
+		{"an ID token of the client that introspects gets in unless typ is required", oneClientForAll},
+		{"no good token is refused while keys change", rotation},
+		{"an outage keeps logins out and nobody else", outage},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, s) })
+	}
+}
+
+func rightsOfTheSubject(t *testing.T, s *keycloak.Server) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, tutorial(t, s))
+		b.WaitLog(`JWKS endpoint http.*/certs: reached \(HTTP 200`)
+		b.WaitLog(`introspection endpoint http.*/token/introspect: reached \(HTTP 405`)
+		b.WaitLog(`1 key from http.*/certs \(kid "`) // the one for encryption is none
+
+		observer := observe(t, s, b)
+		for _, c := range []struct {
+			name, token, subject, own, other string
+			kind                             harness.Kind
+			listener                         int
+		}{
+			{"a user", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access, keycloak.SensorSubject, "sensors/1/a", "gateway/a", harness.Paho3, 0},
+			{"a user over WebSocket", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access, keycloak.SensorSubject, "sensors/1/b", "gateway/b", harness.MQTTJS5, 1},
+			{"a service account", s.GatewayToken(t), keycloak.GatewaySubject, "gateway/c", "sensors/1/c", harness.Paho5, 0},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				mark := b.Mark()
+				client := connect(t, b, c.listener, c.kind, login("c", c.token)).Accepted()
+				b.WaitLogSince(mark, fmt.Sprintf(`client "c" .*accepted as %q \(token jti "`, c.subject))
+				if code := client.Subscribe(c.own, 1); code >= 0x80 {
+					t.Errorf("its own topic: SUBACK 0x%02x", code)
+				}
+				if code := client.Subscribe(c.other, 1); code < 0x80 {
+					t.Errorf("another's topic: SUBACK 0x%02x", code)
+				}
+				client.Publish(c.other, "stolen", 1)
+				client.Publish(c.own, "21.5", 1)
+				observer.WaitMessage(c.own)
+				for _, m := range observer.Messages() {
+					if m.Payload == "stolen" {
+						t.Errorf("it could publish on %s", m.Topic)
+					}
+				}
+				client.Disconnect()
+			})
+		}
+	})
+}
+
+func preferredUsername(t *testing.T, s *keycloak.Server) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, changed(t, tutorial(t, s), object{"options.common.usernameClaim": "preferred_username"}))
+		client := connect(t, b, 0, harness.Paho5, login("c", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access)).Accepted()
+		b.WaitLog(`client "c" .*accepted as "sensor-1"`)
+		if code := client.Subscribe("by-name/a", 1); code >= 0x80 {
+			t.Errorf("SUBACK 0x%02x", code)
+		}
+		if code := client.Subscribe("sensors/1/a", 1); code < 0x80 {
+			t.Errorf("the topic of its subject: SUBACK 0x%02x", code)
+		}
+	})
+}
+
+func everyConnectIsIntrospected(t *testing.T, s *keycloak.Server) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, tutorial(t, s))
+		token := s.Login(t, keycloak.Sensors, keycloak.Sensor).Access
+		for n := range 3 {
+			connect(t, b, 0, harness.Paho5, login("c", token)).Accepted().Disconnect()
+			asked := introspections(t, s, token, n+1)
+			for _, a := range asked {
+				if a.Client != keycloak.Plugin || !a.Active {
+					t.Errorf("Keycloak has recorded %+v", a)
+				}
+			}
+			if len(asked) != n+1 {
+				t.Errorf("Keycloak was asked %d times for %d connects", len(asked), n+1)
+			}
+		}
+	})
+}
+
+func revoked(t *testing.T, s *keycloak.Server) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, tutorial(t, s))
+		for _, c := range []struct {
+			name string
+			end  func(t *testing.T, tokens keycloak.Tokens)
+		}{
+			{"signed-out", func(t *testing.T, tokens keycloak.Tokens) { s.SignOut(t, keycloak.Sensors, tokens) }},
+			{"session-ended", func(t *testing.T, tokens keycloak.Tokens) { s.EndSession(t, tokens.Session) }},
+			{"token-revoked", func(t *testing.T, tokens keycloak.Tokens) { s.Revoke(t, keycloak.Sensors, tokens.Access) }},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				tokens, other := s.Login(t, keycloak.Sensors, keycloak.Sensor), s.Login(t, keycloak.Sensors, keycloak.Sensor)
+				connected := connect(t, b, 0, harness.Paho5, login(c.name+"-before", tokens.Access)).Accepted()
+				c.end(t, tokens)
+				connect(t, b, 0, harness.Paho5, login(c.name, tokens.Access)).Refused()
+				b.WaitLog(refused(c.name, "revoked: http.*/token/introspect says that it is not active"))
+				connect(t, b, 0, harness.Paho5, login(c.name, other.Access)).Accepted()
+				// Who is connected already stays.
+				if code := connected.Subscribe("sensors/1/a", 1); code >= 0x80 || !connected.Connected() {
+					t.Errorf("SUBACK 0x%02x", code)
+				}
+			})
+		}
+	})
+}
+
+// MQTT 5, a session that outlives the connection, a short token.
+func closingScene(t *testing.T, s *keycloak.Server) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, tutorial(t, s))
+		observer := observe(t, s, b)
+		token := s.Login(t, keycloak.Briefly, keycloak.Sensor).Access
+		_, claims := read(t, token)
+		expires, err := claims.GetExpirationTime()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := login("c", token)
+		l.SessionExpiry, l.Resume = 600, true
+		l.Will = &harness.Will{Topic: "sensors/1/status", Payload: "offline"}
+		c := connect(t, b, 0, harness.Paho5, l).Accepted()
+		if c.Connack().SessionPresent {
+			t.Error("a session is present at the first connect")
+		}
+		c.Subscribe("sensors/1/orders", 1)
+
+		left := c.WaitDisconnect()
+		if !left.Packet || left.Code != 0x98 {
+			t.Errorf("%v, want 0x98", left)
+		}
+		if late := left.At.Sub(expires.Time); late < 0 {
+			t.Errorf("kicked %s before exp", -late)
+		} else {
+			t.Logf("kicked %s after exp", late.Round(time.Millisecond))
+		}
+		observer.WaitMessage("sensors/1/status")
+
+		connect(t, b, 0, harness.Paho5, l).Refused()
+		b.WaitLog(refused("c", "expired: exp is"))
+
+		observer.Publish("sensors/1/orders", "while away", 1)
+		l.Password = new(s.Login(t, keycloak.Sensors, keycloak.Sensor).Access)
+		back := connect(t, b, 0, harness.Paho5, l).Accepted()
+		if !back.Connack().SessionPresent {
+			t.Error("the session is gone")
+		}
+		if got := back.WaitMessage("sensors/1/orders"); got.Payload != "while away" {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func refusals(t *testing.T, s *keycloak.Server) {
+	const inactive = "revoked: http.*/token/introspect says that it is not active"
+	tokens := s.Login(t, keycloak.Sensors, keycloak.Sensor)
+	noAudience := s.Login(t, keycloak.NoAudience, keycloak.Sensor).Access
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, tutorial(t, s))
+		for _, c := range []struct{ id, token, reason string }{
+			{"refresh-token", tokens.Refresh, `wrong algorithm: alg must be RS256, found "HS512"`},
+			{"id-token", tokens.ID, inactive},
+			{"other-realm", s.OtherRealmToken(t), `unknown key: kid "`},
+			{"other-host-name", s.LoginAt(t, "keycloak.example", keycloak.Sensors, keycloak.Sensor).Access, inactive},
+			{"no-audience", noAudience, inactive},
+		} {
+			t.Run(c.id, func(t *testing.T) {
+				connect(t, b, 0, harness.Paho5, login(c.id, c.token)).Refused()
+				b.WaitLog(refused(c.id, c.reason))
+			})
+		}
+	})
+	// Keycloak alone says why.
+	for token, reason := range map[string]string{
+		noAudience: "Client 'client-id' is not in the token audience",
+		tokens.ID:  "Client 'client-id' is not in the token audience",
+	} {
+		for _, a := range introspections(t, s, token, 1) {
+			if a.Active || a.Reason != reason {
+				t.Errorf("Keycloak has recorded %+v, want %q", a, reason)
+			}
+		}
+	}
+}
+
+// The tutorial's reader has one client for everything. Since Keycloak 26.6.2 its access tokens are refused for want of an
+// audience, and its ID tokens are not.
+func oneClientForAll(t *testing.T, s *keycloak.Server) {
+	tokens := s.Login(t, keycloak.Plugin, keycloak.Sensor)
+	typed := s.Login(t, keycloak.NoAudience, keycloak.Sensor)
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		t.Run("the tutorial's file", func(t *testing.T) {
+			b := start(t, v, tutorial(t, s))
+			connect(t, b, 0, harness.Paho5, login("access", tokens.Access)).Refused()
+			b.WaitLog(refused("access", "revoked"))
+			connect(t, b, 0, harness.Paho5, login("id", tokens.ID)).Accepted()
+		})
+		t.Run("the claim typ required", func(t *testing.T) {
+			b := start(t, v, changed(t, tutorial(t, s), object{"options.common.requiredClaims": object{"typ": "Bearer"}}))
+			connect(t, b, 0, harness.Paho5, login("id", tokens.ID)).Refused()
+			b.WaitLog(refused("id", `missing claim: typ must be one of .*Bearer.*, found "ID"`))
+			connect(t, b, 0, harness.Paho5, login("access", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access)).Accepted()
+		})
+		t.Run("the header's typ required", func(t *testing.T) {
+			b := start(t, v, changed(t, tutorial(t, s), object{"options.common.tokenType": []string{"at+jwt"}, "options.revocation": nil}))
+			connect(t, b, 0, harness.Paho5, login("id", typed.ID)).Refused()
+			b.WaitLog(refused("id", `wrong token type: typ must be at\+jwt, found "JWT"`))
+			connect(t, b, 0, harness.Paho5, login("access", typed.Access)).Accepted()
+		})
+	})
+}
+
+func rotation(t *testing.T, s *keycloak.Server) {
+	fleet := launch(t, s)
+	first := s.Login(t, keycloak.Sensors, keycloak.Sensor).Access
+	withdrawn := map[string]bool{}
+	for _, b := range fleet {
+		// A key is added in the middle of the logins. The tokens of the ones before stay good.
+		const logins = 5
+		last := ""
+		for n := range 2 * logins {
+			if n == logins {
+				s.AddKey(t)
+			}
+			token := s.Login(t, keycloak.Sensors, keycloak.Sensor).Access
+			connect(t, b, 0, harness.Paho5, login("fresh", token)).Accepted().Disconnect()
+			connect(t, b, 0, harness.Paho5, login("first", first)).Accepted().Disconnect()
+			if n >= logins {
+				if kid(t, token) == last {
+					t.Fatal("the new key is not used")
+				}
+				continue
+			}
+			last = kid(t, token)
+			withdrawn[last] = true
+		}
+		b.WaitLog(`the keys at http.*/certs have changed: now \d \(kid `)
+	}
+	for kid := range withdrawn {
+		s.DisableKey(t, kid)
+	}
+	fresh := login("fresh", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access)
+	for _, b := range fleet {
+		connect(t, b, 0, harness.Paho5, fresh).Accepted().Disconnect()
+		// The plugin has kept the key, and Keycloak has the last word.
+		connect(t, b, 0, harness.Paho5, login("first", first)).Refused()
+		b.WaitLog(refused("first", "(revoked|unknown key)"))
+	}
+	for _, b := range fleet {
+		untilLogged(t, b, login("first", first), refused("first", `unknown key: kid "`))
+		connect(t, b, 0, harness.Paho5, fresh).Accepted()
+	}
+}
+
+func outage(t *testing.T, s *keycloak.Server) {
+	fleet := launch(t, s)
+	token := s.Login(t, keycloak.Sensors, keycloak.Sensor).Access
+	var staying []*harness.Client
+	for _, b := range fleet {
+		staying = append(staying, connect(t, b, 0, harness.Paho5, login("staying", token)).Accepted())
+	}
+	stay := func() {
+		t.Helper()
+		for _, c := range staying {
+			if code := c.Subscribe("sensors/1/a", 1); code >= 0x80 || !c.Connected() {
+				t.Errorf("a connected client was lost (SUBACK 0x%02x)", code)
+			}
+			c.Publish("sensors/1/a", "here", 1)
+			c.WaitMessage("sensors/1/a")
+		}
+	}
+	s.Stop(t)
+	for _, b := range fleet {
+		connect(t, b, 0, harness.Paho5, login("c", token)).Refused()
+		b.WaitLog(refused("c", `(provider unavailable: POST http.*/introspect|keys unavailable: .*GET http.*/certs): can't connect: .*connection refused`))
+	}
+	stay()
+	for _, b := range fleet {
+		untilLogged(t, b, login("d", token), refused("d", `keys unavailable: .*GET http.*/certs: can't connect: .*connection refused`))
+
+		code, log := harness.StartErr(t, b.Version, options(tutorial(t, s)))
+		if code == 0 || !strings.Contains(log, "the identity provider can't be reached") ||
+			!strings.Contains(log, s.Issuer()+"/.well-known/openid-configuration") {
+			t.Errorf("a new broker ended with exit code %d:\n%s", code, log)
+		}
+	}
+	stay()
+	s.Resume(t)
+	for _, b := range fleet {
+		// The session has survived. After a failure the plugin's next fetch waits a second.
+		for deadline := time.Now().Add(harness.Patience); !connect(t, b, 0, harness.Paho5, login("e", token)).Connack().Accepted(); time.Sleep(pause) {
+			if time.Now().After(deadline) {
+				t.Fatal("still refused")
+			}
+		}
+		connect(t, b, 0, harness.Paho5, login("f", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access)).Accepted()
+	}
+	stay()
+}
+
+type object = map[string]any
+
+// tutorial is the tutorial's jwt.json with nothing but its host name replaced.
+func tutorial(t *testing.T, s *keycloak.Server) string {
+	t.Helper()
+	root, err := brokers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(filepath.Join(root, "examples", "tutorial", "jwt.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(file), "<YOUR-KEYCLOAK-OR-IAM>", s.Host())
+}
+
+// changed is a jwt.json with other values at dotted paths; nil removes a key.
+func changed(t *testing.T, jwtJSON string, changes object) object {
+	t.Helper()
+	var file object
+	if err := json.Unmarshal([]byte(jwtJSON), &file); err != nil {
+		t.Fatal(err)
+	}
+	for path, value := range changes {
+		at, names := file, strings.Split(path, ".")
+		for _, name := range names[:len(names)-1] {
+			at = at[name].(object)
+		}
+		if last := names[len(names)-1]; value == nil {
+			delete(at, last)
+		} else {
+			at[last] = value
+		}
+	}
+	return file
+}
+
+// options are a broker with the plugin, dynamic-security after it, and an MQTT and a WebSocket listener. dynamic-security
+// knows the users and the service account by their subjects, and the sensor by its name as somebody else.
+func options(jwtJSON any) harness.Options {
+	return harness.Options{
+		Listeners: []harness.Listener{{}, {WebSockets: true}},
+		Plugins: []harness.Plugin{
+			harness.JWT("jwt.json", jwtJSON),
+			harness.Dynsec{
+				Roles: map[string][]harness.ACL{
+					"sensor":   harness.MayUse("sensors/1/#"),
+					"gateway":  harness.MayUse("gateway/#"),
+					"observer": harness.MayUse("#"),
+					"by name":  harness.MayUse("by-name/#"),
+				},
+				Clients: []harness.DynsecClient{
+					{Username: keycloak.SensorSubject, Roles: []string{"sensor"}},
+					{Username: keycloak.GatewaySubject, Roles: []string{"gateway"}},
+					{Username: keycloak.ObserverSubject, Roles: []string{"observer"}},
+					{Username: keycloak.Sensor, Roles: []string{"by name"}},
+				},
+			}.Plugin(),
+		},
+	}
+}
+
+func start(t *testing.T, v brokers.Version, jwtJSON any) *harness.Broker {
+	t.Helper()
+	return harness.Start(t, v, options(jwtJSON))
+}
+
+// everywhere runs a case on every broker version, in parallel, and returns when all are through.
+func everywhere(t *testing.T, run func(t *testing.T, v brokers.Version)) {
+	t.Helper()
+	t.Run("Mosquitto", func(t *testing.T) {
+		brokers.Each(t, func(t *testing.T, v brokers.Version) {
+			t.Parallel()
+			run(t, v)
+		})
+	})
+}
+
+// launch starts a broker of every version with the tutorial's file, for what happens to all at once.
+func launch(t *testing.T, s *keycloak.Server) (fleet []*harness.Broker) {
+	t.Helper()
+	brokers.Each(t, func(_ *testing.T, v brokers.Version) { fleet = append(fleet, start(t, v, tutorial(t, s))) })
+	return fleet
+}
+
+// pause is how long a condition that has to be asked for is left alone.
+const pause = 100 * time.Millisecond
+
+// connect connects a client. Where the broker closes the connection without an answer, the keys were on their way, and it
+// tries again.
+func connect(t *testing.T, b *harness.Broker, listener int, kind harness.Kind, l harness.Login) *harness.Client {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(pause) {
+		c := harness.Connect(t, b.URL(listener), kind, l)
+		if !c.Connack().Closed || time.Now().After(deadline) {
+			return c
+		}
+	}
+}
+
+// untilLogged knocks until the log has a line that was not there before. It takes the tutorial's ttlMs, 30 s, for a kept
+// key set to run out.
+func untilLogged(t *testing.T, b *harness.Broker, l harness.Login, pattern string) {
+	t.Helper()
+	line, mark := regexp.MustCompile(pattern), b.Mark()
+	for deadline := time.Now().Add(30*time.Second + harness.Patience); !line.MatchString(b.LogSince(mark)); time.Sleep(pause) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the log has nothing like %s", pattern)
+		}
+		if _, err := harness.Knock(b.URL(0), harness.V5, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// introspections waits until Keycloak has recorded n questions about a token, and returns them.
+func introspections(t *testing.T, s *keycloak.Server, token string, n int) []keycloak.Introspection {
+	t.Helper()
+	_, claims := read(t, token)
+	jti, _ := claims["jti"].(string)
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(pause) {
+		asked := s.Introspections(t, jti)
+		if len(asked) >= n {
+			return asked
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Keycloak has recorded %d questions about the token, want %d", len(asked), n)
+		}
+	}
+}
+
+// observe connects a client that sees everything.
+func observe(t *testing.T, s *keycloak.Server, b *harness.Broker) *harness.Client {
+	t.Helper()
+	token := s.Login(t, keycloak.Sensors, keycloak.Observer).Access
+	c := connect(t, b, 0, harness.Paho5, login("observer", token)).Accepted()
+	if code := c.Subscribe("#", 1); code >= 0x80 {
+		t.Fatalf("the observer may not subscribe: 0x%02x", code)
+	}
+	return c
+}
+
+// login is a CONNECT with a token and a username that means nothing.
+func login(id, token string) harness.Login {
+	return harness.Login{ClientID: id, Username: new("whoever"), Password: &token}
+}
+
+// refused matches the log line for a refusal.
+func refused(id, reason string) string {
+	return fmt.Sprintf(`go_jwt_auth: client %q \[127\.0\.0\.1\] refused: %s`, id, reason)
+}
+
+func kid(t *testing.T, token string) string {
+	t.Helper()
+	header, _ := read(t, token)
+	id, _ := header["kid"].(string)
+	return id
+}
