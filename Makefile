@@ -31,7 +31,7 @@ test: unit e2e
 
 unit: set-up
 	go test -race ./...
-	cd test && go test -race $$(go list ./... | grep -v /e2e)
+	cd test && go test -race -count=1 $$(go list ./... | grep -v /e2e)
 
 e2e: set-up
 	cd test && go test -count=1 -timeout 10m ./e2e/...

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"regexp"
@@ -105,7 +107,14 @@ func TestReferenceHasEveryMode(t *testing.T) {
 		case c.Mode == ModeJWKS && c.JWKS.FilePath != "":
 			seen["jwks file"] = true
 		case c.Mode == ModeLocal && symmetric(c.Algorithms[0]):
-			seen["secret"] = true
+			seen["secret"] = len(c.Local.Reveal()) >= 32 // RFC 7518 §3.2
+		case c.Mode == ModeLocal:
+			block, _ := pem.Decode([]byte(c.Local.Reveal()))
+			if block == nil {
+				t.Fatalf("line %d: no PEM", b.line)
+			}
+			_, err := x509.ParsePKIXPublicKey(block.Bytes)
+			seen["public key"] = err == nil
 		}
 		if c.Revocation != nil && c.Revocation.Plain != nil {
 			seen["plain"] = true
@@ -116,7 +125,7 @@ func TestReferenceHasEveryMode(t *testing.T) {
 			t.Errorf("no file of mode %s", mode)
 		}
 	}
-	for _, kind := range []string{"jwks file", "secret", "plain"} {
+	for _, kind := range []string{"jwks file", "secret", "public key", "plain"} {
 		if !seen[kind] {
 			t.Errorf("no file with %s", kind)
 		}
@@ -253,4 +262,15 @@ func sameJSON(a, b string) bool {
 	var one, two any
 	errA, errB := json.Unmarshal([]byte(a), &one), json.Unmarshal([]byte(b), &two)
 	return errA == nil && errB == nil && fmt.Sprint(one) == fmt.Sprint(two)
+}
+
+// What belongs to the format but not yet to this version is named.
+func TestReferenceNamesWhatIsPlanned(t *testing.T) {
+	text := strings.Join(readLines(t, reference), "\n")
+	for _, k := range later() {
+		whole, short := "`"+strings.TrimPrefix(k.path, "$.")+"`", "`."+base(k.path)+"`"
+		if !strings.Contains(text, whole) && !strings.Contains(text, short) {
+			t.Errorf("%s is not named", k.path)
+		}
+	}
 }

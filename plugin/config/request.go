@@ -202,7 +202,7 @@ func (d *document) readRequestText(to *Request, n *node, text, where string, rul
 }
 
 func (d *document) readRequest(to *Request, n *node, rule requestRule) {
-	object, ok := n.value.(object)
+	all, ok := n.value.(object)
 	if !ok {
 		d.errorf(n, `must be an object such as {"method": "POST", "payload": {"token": "%s"}}, found %s`, TokenPlaceholder, n.kind())
 		return
@@ -210,7 +210,7 @@ func (d *document) readRequest(to *Request, n *node, rule requestRule) {
 	format := requestMembers(to)
 	members := map[string]*node{}
 	faults := len(d.problems.Errors())
-	for _, m := range object {
+	for _, m := range all {
 		i := slices.IndexFunc(format, func(k key) bool { return k.path == m.name })
 		if i < 0 {
 			d.unknown(m, suggest(n.path, m.name, prefixed(n.path, format)))

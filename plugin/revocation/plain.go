@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
@@ -21,16 +20,10 @@ func (plain) expected() string { return "the configured answer" }
 
 func (p plain) request(uri, token string) (endpoint.Request, error) {
 	parts := p.cfg.Request
-	if parts.Payload == nil && !holdsPlaceholder(parts) && takesBody(parts.Method) {
+	if parts.Payload == nil && !parts.HoldsToken() && takesBody(parts.Method) {
 		parts.Payload = map[string]any{"token": config.TokenPlaceholder}
 	}
 	return render(uri, parts, p.cfg.BodyEncoding, http.Header{"Accept": {"application/json, */*"}}, token)
-}
-
-// holdsPlaceholder tells whether the path or a header already carries the token.
-func holdsPlaceholder(parts config.Request) bool {
-	return strings.Contains(parts.Path, config.TokenPlaceholder) ||
-		slices.ContainsFunc(parts.Headers, func(h config.Header) bool { return strings.Contains(h.Value, config.TokenPlaceholder) })
 }
 
 func takesBody(method string) bool { return method != http.MethodGet && method != http.MethodDelete }
