@@ -76,6 +76,9 @@ func mismatch(what, expected string, found *string, why string, trace *verdict.T
 	shown := "none"
 	if found != nil {
 		shown = verdict.Quote(*found)
+		if shape, _ := token.Look(*found); shape != token.Other {
+			shown = "a token" // in the wrong field, and not for the log either
+		}
 	}
 	return trace.FailWith(verdict.Refuse(verdict.IdentityMismatch, "the %s must be %s, found %s (%s)", what, verdict.Quote(expected), shown, why),
 		what, verdict.Quote(expected), shown)

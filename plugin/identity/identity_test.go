@@ -72,6 +72,7 @@ func TestMap(t *testing.T) {
 		{rule: "both match", common: both, username: "alice", id: "alice", want: ok, newName: none, newID: none},
 		{rule: "deny: both match", common: deny, username: "alice", id: "alice", want: ok, newName: none, newID: none},
 		{rule: "deny: another username", common: deny, username: "bob", id: "alice", want: `identity mismatch: the username must be "alice", found "bob"` + denied},
+		{rule: "deny: a token in the wrong field is not shown", common: deny, username: "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", id: "alice", want: `identity mismatch: the username must be "alice", found a token` + denied},
 		{rule: "deny: no username", common: deny, username: none, id: "alice", want: `identity mismatch: the username must be "alice", found none` + denied},
 		{rule: "deny: another client id", common: deny, username: "alice", id: "c", want: `identity mismatch: the client id must be "alice", found "c"` + denied},
 		{rule: "deny: what the client sent is no forged log line", common: deny, username: "b\nob", id: "c", want: `identity mismatch: the username must be "alice", found "b\nob"` + denied},
