@@ -65,44 +65,54 @@ func newRemote(cfg config.JWKS, accept acceptance, o Options) *remote {
 	}
 }
 
-// Find looks into the current set, and asks for a fresh one where that has run out or does not know the key.
+// Find looks into the current set, and asks for a fresh one where that has run out or does not know the key. A fetch that
+// was under way already may have been answered before the key was published: then another one is asked for.
 func (r *remote) Find(ctx context.Context, kid, alg string) ([]any, error) {
-	found, f, err := r.look(kid, alg)
-	if f == nil {
-		return found, err
+	for {
+		found, f, joined, err := r.look(kid, alg)
+		if f == nil {
+			return found, err
+		}
+		if err := r.await(ctx, f); err != nil {
+			return nil, err
+		}
+		if found := r.find(kid, alg); len(found) > 0 {
+			return found, nil
+		}
+		if !joined {
+			return nil, ErrUnknownKey
+		}
 	}
-	if err := r.await(ctx, f); err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if found := r.set.find(kid, alg); len(found) > 0 {
-		return found, nil
-	}
-	return nil, ErrUnknownKey
 }
 
-// look answers from memory, or returns the fetch that has to be waited for.
-func (r *remote) look(kid, alg string) ([]any, *fetch, error) {
+func (r *remote) find(kid, alg string) []any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.set.find(kid, alg)
+}
+
+// look answers from memory, or returns the fetch that has to be waited for; joined where that was under way already.
+func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.Now()
+	joined = r.fetch != nil
 	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
 	r.credits = max(r.credits-1, 0)
 	if r.set.Len() == 0 || (!now.Before(r.expires) && !retry) {
 		if resting := now.Sub(r.failed); r.err != nil && resting >= 0 && resting < failureRest {
-			return nil, nil, &UnavailableError{Cause: r.err}
+			return nil, nil, false, &UnavailableError{Cause: r.err}
 		}
-		return nil, r.join(), nil
+		return nil, r.join(), joined, nil
 	}
 	if found := r.set.find(kid, alg); len(found) > 0 {
-		return found, nil, nil
+		return found, nil, false, nil
 	}
-	if r.fetch == nil && !r.unknown.AllowN(now, 1) {
-		return nil, nil, fmt.Errorf("%w, and so many unknown keys were asked for that the set is read again only every %s",
+	if !joined && !r.unknown.AllowN(now, 1) {
+		return nil, nil, false, fmt.Errorf("%w, and so many unknown keys were asked for that the set is read again only every %s",
 			ErrUnknownKey, unknownEvery)
 	}
-	return nil, r.join(), nil
+	return nil, r.join(), joined, nil
 }
 
 // Load reads the set now.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +168,29 @@ func TestUnknownKidJoinsTheFetchUnderWay(t *testing.T) {
 	p.open()
 	finds(t, source, "new", "ES256", fresh.Public())
 	p.asked(t, 2)
+}
+
+// TestANewKeyIsNotMissedByAFetchThatBeganBeforeIt: whoever joins a fetch that was answered before the key was published
+// has the set read once more.
+func TestANewKeyIsNotMissedByAFetchThatBeganBeforeIt(t *testing.T) {
+	old, fresh := testkeys.New("ES256", "old"), testkeys.New("ES256", "new")
+	p, cfg := newProvider(t, testkeys.Set(old))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "old", "ES256", old.Public())
+	h.advance(cfg.JWKS.Cache.TTL)
+	p.shut()
+	if _, err := source.Find(impatient(), "old", "ES256"); !errors.Is(err, keyset.ErrPending) {
+		t.Fatalf("got %v", err)
+	}
+	for p.hits.Load() < 2 { // the fetch has arrived, and its answer is the old set
+		runtime.Gosched()
+	}
+	p.serves(testkeys.Set(old, fresh))
+	// The clock is looked at under the lock that joining takes, too: the gate opens for somebody who has joined.
+	h.looked = sync.OnceFunc(func() { go p.open() })
+	finds(t, source, "new", "ES256", fresh.Public())
+	p.asked(t, 3)
 }
 
 func TestRemovedKeyStopsWorking(t *testing.T) {
