@@ -25,7 +25,7 @@ import (
 type house struct {
 	mu      sync.Mutex
 	clock   time.Time
-	looked  func()      // called whenever somebody looks at the clock; nil: nothing
+	looked  func() // called whenever somebody looks at the clock; nil: nothing
 	lines   []string
 	arrived chan string // each line as it comes
 }
