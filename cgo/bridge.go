@@ -48,21 +48,23 @@ func gja_go_cleanup(handle C.uintptr_t) {
 //export gja_go_basic_auth
 func gja_go_basic_auth(handle, client C.uintptr_t, id, username, password, address *C.char) (rc C.int) {
 	defer recovered("login", func() { rc = C.MOSQ_ERR_AUTH })
-	kind := of(handle).BasicAuth(plugin.Login{
+	v := of(handle).BasicAuth(plugin.Login{
 		Client:   plugin.Client(client),
 		ClientID: C.GoString(id),
 		Username: optional(username),
 		Password: optional(password),
 		Address:  C.GoString(address),
 	})
-	switch kind {
-	case verdict.Accept:
+	switch {
+	case v.Kind == verdict.Accept:
 		return C.MOSQ_ERR_SUCCESS
-	case verdict.Defer:
+	case v.Kind == verdict.Defer:
 		return C.MOSQ_ERR_PLUGIN_DEFER
-	case verdict.Retry:
+	case v.Kind == verdict.Retry:
 		// Anything but AUTH and DEFER closes the connection without a CONNACK, which clients take for a lost one.
 		return C.MOSQ_ERR_UNKNOWN
+	case v.Reason.Unavailable() && bool(C.gja_broker_is_2_1()):
+		return C.GJA_ERR_SERVER_UNAVAILABLE
 	default:
 		return C.MOSQ_ERR_AUTH
 	}

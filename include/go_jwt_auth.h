@@ -24,6 +24,12 @@
 /* mosquitto/broker.h of 2.1: the event that takes DISCONNECT's place where the broker keeps the client's session. */
 #define GJA_EVT_CLIENT_OFFLINE 28
 
+/*
+ * mosquitto/defs.h of 2.1: a result of BASIC_AUTH that MQTT 5 clients get as reason code 0x88, and older ones as "not
+ * authorized". 2.0 would close the connection without an answer.
+ */
+#define GJA_ERR_SERVER_UNAVAILABLE 136
+
 /* 2.1 only */
 extern int mosquitto_set_clientid(struct mosquitto *client, const char *clientid) __attribute__((weak));
 extern struct mosquitto *mosquitto_client(const char *clientid) __attribute__((weak));

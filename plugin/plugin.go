@@ -117,13 +117,13 @@ func (p *Plugin) Close() {
 }
 
 // BasicAuth judges a login and, where it is accepted, gives the client its identity and records its session.
-func (p *Plugin) BasicAuth(login Login) verdict.Kind {
+func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 	if p.now().After(p.sweepEnds) {
 		p.sessions.CloseSweep()
 	}
 	if p.sessions.Vouch(login.Client, credentials(login)) {
 		p.log(Debug, "client %s [%s] stays: the broker asked again after a reload", verdict.Quote(login.ClientID), login.Address)
-		return verdict.Accept
+		return verdict.Verdict{Kind: verdict.Accept}
 	}
 	result := p.chain.Check(p.ctx, chain.Login{
 		Client:   identity.Client{ID: login.ClientID, Username: login.Username, FixedID: !p.broker.CanSetClientID()},
@@ -136,7 +136,7 @@ func (p *Plugin) BasicAuth(login Login) verdict.Kind {
 	if result.Kind != verdict.Defer {
 		p.withoutTicks()
 	}
-	return result.Kind
+	return result.Verdict
 }
 
 // admit gives the client its identity and records its session.

@@ -153,7 +153,7 @@ func (h *house) token(subject string, lifetime time.Duration) *string {
 
 // login is a CONNECT; on success the broker knows the client by its id, and a client of the same id is taken over.
 func (h *house) login(c Client, id string, username, password *string) verdict.Kind {
-	kind := h.BasicAuth(Login{Client: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"})
+	kind := h.BasicAuth(Login{Client: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
 	if kind == verdict.Accept {
 		if mapped, renamed := h.broker.ids[c]; renamed {
 			id = mapped
@@ -327,7 +327,7 @@ func TestReloadAsksNobodyAgain(t *testing.T) {
 	password := h.token("alice", time.Minute)
 	h.login(1, "c", text("x"), password)
 	again := func(c Client, id, username string, password *string) verdict.Kind {
-		return h.BasicAuth(Login{Client: c, ClientID: id, Username: &username, Password: password})
+		return h.BasicAuth(Login{Client: c, ClientID: id, Username: &username, Password: password}).Kind
 	}
 	// The file now has another secret: judged by it, the client would lose its connection.
 	h.write(t, strings.ReplaceAll(local(``), secret, strings.ToUpper(secret)))
@@ -363,7 +363,7 @@ func TestASweepEndsWithoutATick(t *testing.T) {
 	h.Disconnect(1)
 	h.Reload()
 	h.clock = h.clock.Add(sweepTime + time.Minute)
-	if got := h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}); got != verdict.Deny {
+	if got := h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}).Kind; got != verdict.Deny {
 		t.Errorf("got %s", got)
 	}
 }
@@ -374,7 +374,7 @@ func TestReloadVouchesForDepartedClientsInTheSweepAlone(t *testing.T) {
 	h.login(1, "c", nil, password)
 	h.Disconnect(1)
 	h.clock = h.clock.Add(time.Hour)
-	ask := func() verdict.Kind { return h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}) }
+	ask := func() verdict.Kind { return h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}).Kind }
 	if got := ask(); got != verdict.Deny {
 		t.Errorf("before: got %s", got)
 	}

@@ -96,6 +96,7 @@ func brokenFiles() []brokenFile {
 		{"timeout beyond numbers", with("options.modes.jwks.timeoutMs", `1e999999999`), []string{"$.options.modes.jwks.timeoutMs: must be at most 86400000 milliseconds, because a day is longer than any answer is worth waiting for, found 1e999999999"}},
 		{"maxBlockMs too long", with("options.modes.jwks.maxBlockMs", `10001`), []string{"$.options.modes.jwks.maxBlockMs: must be at most 10000 milliseconds, because the whole broker stands still while it waits, found 10001"}},
 		{"cache a boolean", with("options.modes.jwks.cache", `true`), []string{"$.options.modes.jwks.cache: must be an object, found true"}},
+		{"maxStaleMs too long", with("options.modes.jwks.cache.maxStaleMs", `2592000001`), []string{"$.options.modes.jwks.cache.maxStaleMs: must be at most 2592000000 milliseconds, because keys that the provider withdrew would go on serving, found 2592000001"}},
 		{"ttlMs negative", with("options.modes.jwks.cache.ttlMs", `-1`), []string{"$.options.modes.jwks.cache.ttlMs: must be a number of milliseconds, 0 or above, found -1"}},
 		{"ttlMs too long", with("options.modes.jwks.cache.ttlMs", `2592000001`), []string{"$.options.modes.jwks.cache.ttlMs: must be at most 2592000000 milliseconds, because keys that the provider withdrew would go on serving, found 2592000001"}},
 
@@ -361,7 +362,6 @@ func brokenFiles() []brokenFile {
 		{"providers", with("providers", `[]`), []string{"$.providers: " + unsupported}},
 		{"authorization", with("options.authorization", `{}`), []string{"$.options.authorization: " + unsupported}},
 		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unsupported}},
-		{"maxStaleMs", with("options.modes.jwks.cache.maxStaleMs", `1`), []string{"$.options.modes.jwks.cache.maxStaleMs: " + unsupported}},
 		{"usernameTemplate", with("options.common.usernameTemplate", `"{sub}"`), []string{"$.options.common.usernameTemplate: " + unsupported}},
 		{"clientIdTemplate", with("options.common.clientIdTemplate", `"{sub}"`), []string{"$.options.common.clientIdTemplate: " + unsupported}},
 		{"revocation.cache", revoking("options.revocation.cache.ttlMs", `1`), []string{"$.options.revocation.cache: " + unsupported}},

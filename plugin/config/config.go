@@ -51,7 +51,7 @@ func defaults() *Config {
 		JWKS: JWKS{
 			Timeout:  10 * time.Second,
 			MaxBlock: 250 * time.Millisecond,
-			Cache:    JWKSCache{TTL: time.Minute},
+			Cache:    JWKSCache{TTL: time.Minute, MaxStale: 24 * time.Hour},
 		},
 		Common: Common{
 			TokenSource:        []TokenSource{TokenInPassword},
@@ -100,6 +100,9 @@ type JWKSCache struct {
 	TTL time.Duration
 	// RespectCacheHeaders lets the answer's HTTP cache headers (RFC 9111) win over TTL.
 	RespectCacheHeaders bool
+	// MaxStale is how long after its arrival the last good set serves while no newer one can be had, 0 to 30 days;
+	// default 24 h.
+	MaxStale time.Duration
 }
 
 // Mismatch says what becomes of an identity that differs from what the client sent

@@ -20,7 +20,7 @@ func TestDefaults(t *testing.T) {
 			URI:      "https://idp.test/jwks",
 			Timeout:  10 * time.Second,
 			MaxBlock: 250 * time.Millisecond,
-			Cache:    JWKSCache{TTL: time.Minute},
+			Cache:    JWKSCache{TTL: time.Minute, MaxStale: 24 * time.Hour},
 		},
 		Common: Common{
 			TokenSource:        []TokenSource{TokenInPassword},
@@ -109,6 +109,7 @@ func effects(dir string) []effect {
 		{"options.modes.jwks.maxBlockMs", `0`, nil, func(c *Config) any { return c.JWKS.MaxBlock }, time.Duration(0)},
 		{"options.modes.jwks.cache.enabled", `true`, nil, func(c *Config) any { return c.JWKS.Cache.Enabled }, true},
 		{"options.modes.jwks.cache.ttlMs", `0`, nil, func(c *Config) any { return c.JWKS.Cache.TTL }, time.Duration(0)},
+		{"options.modes.jwks.cache.maxStaleMs", `0`, nil, func(c *Config) any { return c.JWKS.Cache.MaxStale }, time.Duration(0)},
 		{"options.modes.jwks.cache.respectCacheHeaders", `true`, nil, func(c *Config) any { return c.JWKS.Cache.RespectCacheHeaders }, true},
 
 		{"options.modes.local", `"-----BEGIN\nEND"`, inLocal, localOf, "-----BEGIN\nEND"},
@@ -312,7 +313,7 @@ func TestTutorial(t *testing.T) {
 				URI:      "http://idp.example.com:8080/realms/test/protocol/openid-connect/certs",
 				Timeout:  5 * time.Second,
 				MaxBlock: 250 * time.Millisecond,
-				Cache:    JWKSCache{Enabled: true, TTL: 30 * time.Second},
+				Cache:    JWKSCache{Enabled: true, TTL: 30 * time.Second, MaxStale: 24 * time.Hour},
 			},
 			Common: Common{
 				TokenSource:        []TokenSource{TokenInPassword},

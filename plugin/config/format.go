@@ -35,6 +35,7 @@ func keys(c *Config) []key {
 		{"$.options.modes.jwks.cache.enabled", boolean(&jwks.Cache.Enabled)},
 		{"$.options.modes.jwks.cache.ttlMs", milliseconds(&jwks.Cache.TTL, ttls)},
 		{"$.options.modes.jwks.cache.respectCacheHeaders", boolean(&jwks.Cache.RespectCacheHeaders)},
+		{"$.options.modes.jwks.cache.maxStaleMs", milliseconds(&jwks.Cache.MaxStale, ttls)},
 
 		{"$.options.modes.local", localKey(c)}, // a string, or an object with one of origins
 
@@ -148,7 +149,6 @@ func later() []key {
 		$.providers
 		$.options.authorization
 		$.options.enhancedAuth
-		$.options.modes.jwks.cache.maxStaleMs
 		$.options.common.usernameTemplate
 		$.options.common.clientIdTemplate
 		$.options.revocation.cache

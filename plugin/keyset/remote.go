@@ -47,14 +47,16 @@ type remote struct {
 	unknown *rate.Limiter
 	failed  time.Time
 	err     error
+	stale   bool // it has been said that the set serves on after its time
 }
 
 // fetch is one request for the set, which all who need it wait for together. (x/sync/singleflight can't say whether one
 // is under way, and only then may an unknown kid join without counting against the limit.)
 type fetch struct {
-	done chan struct{} // closed when err is set
-	err  error
-	late int // those who could not wait for its end
+	began time.Time
+	done  chan struct{} // closed when err is set
+	err   error
+	late  int // those who could not wait for its end
 }
 
 func newRemote(cfg config.JWKS, accept acceptance, o Options) *remote {
@@ -73,22 +75,17 @@ func (r *remote) Find(ctx context.Context, kid, alg string) ([]any, error) {
 		if f == nil {
 			return found, err
 		}
-		if err := r.await(ctx, f); err != nil {
-			return nil, err
-		}
-		if found := r.find(kid, alg); len(found) > 0 {
+		err = r.await(ctx, f)
+		if found := r.findAfter(err, kid, alg); len(found) > 0 {
 			return found, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 		if !joined {
 			return nil, ErrUnknownKey
 		}
 	}
-}
-
-func (r *remote) find(kid, alg string) []any {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.set.find(kid, alg)
 }
 
 // look answers from memory, or returns the fetch that has to be waited for; joined where that was under way already.
@@ -97,15 +94,29 @@ func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err 
 	defer r.mu.Unlock()
 	now := r.Now()
 	joined = r.fetch != nil
+	resting := r.err != nil && within(now.Sub(r.failed), failureRest)
 	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
 	r.credits = max(r.credits-1, 0)
 	if r.set.Len() == 0 || (!now.Before(r.expires) && !retry) {
-		if resting := now.Sub(r.failed); r.err != nil && resting >= 0 && resting < failureRest {
+		// The provider is known to be out of reach: nobody has to wait to find that out again.
+		if out := r.err != nil || (joined && now.Sub(r.fetch.began) >= r.cfg.MaxBlock); out && r.mayServeStale(now) {
+			if found := r.set.find(kid, alg); len(found) > 0 {
+				if !resting {
+					r.join()
+				}
+				r.saysStale()
+				return found, nil, false, nil
+			}
+		}
+		if resting {
 			return nil, nil, false, &UnavailableError{Cause: r.err}
 		}
 		return nil, r.join(), joined, nil
 	}
 	if found := r.set.find(kid, alg); len(found) > 0 {
+		if r.runsOut(now) && !resting {
+			r.join() // nobody waits for it
+		}
 		return found, nil, false, nil
 	}
 	if !joined && !r.unknown.AllowN(now, 1) {
@@ -114,6 +125,47 @@ func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err 
 	}
 	return nil, r.join(), joined, nil
 }
+
+// findAfter looks into the set that a fetch has brought; where it has failed or is late, into the last good one.
+func (r *remote) findAfter(err error, kid, alg string) []any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil && !r.mayServeStale(r.Now()) {
+		return nil
+	}
+	found := r.set.find(kid, alg)
+	if err != nil && len(found) > 0 {
+		r.saysStale()
+	}
+	return found
+}
+
+// mayServeStale tells whether the last good set may serve although it has run out: for MaxStale, and never one that was
+// only for the login that asked for it. r.mu is held.
+func (r *remote) mayServeStale(now time.Time) bool {
+	return r.expires.After(r.arrived) && within(now.Sub(r.arrived), r.cfg.Cache.MaxStale)
+}
+
+// saysStale reports once that the last good set serves on. r.mu is held.
+func (r *remote) saysStale() {
+	if r.stale || r.Now().Before(r.expires) {
+		return
+	}
+	r.stale = true
+	cause := "no answer yet"
+	if r.err != nil {
+		cause = r.err.Error()
+	}
+	r.Report(true, fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
+		r, cause, r.arrived.UTC().Format(time.RFC3339), r.arrived.Add(r.cfg.Cache.MaxStale).UTC().Format(time.RFC3339)))
+}
+
+// runsOut tells whether a set in use is in the last fifth of its life: it is then read again before anybody has to wait.
+func (r *remote) runsOut(now time.Time) bool {
+	return r.expires.Sub(now) < r.expires.Sub(r.arrived)/5
+}
+
+func within(age, limit time.Duration) bool { return age >= 0 && age < limit }
 
 // Load reads the set now.
 func (r *remote) Load(ctx context.Context) (Set, error) {
@@ -131,7 +183,7 @@ func (r *remote) Load(ctx context.Context) (Set, error) {
 // join returns the fetch under way, or starts one. It goes on when nobody waits for it any more. r.mu is held.
 func (r *remote) join() *fetch {
 	if r.fetch == nil {
-		f := &fetch{done: make(chan struct{})}
+		f := &fetch{began: r.Now(), done: make(chan struct{})}
 		r.fetch = f
 		go func() {
 			answer, set, err := r.read()
@@ -204,6 +256,10 @@ func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
 		r.credits = 0 // nobody came back for them
 	}
 	r.credits += f.late
+	if r.stale {
+		r.stale = false
+		r.Report(false, fmt.Sprintf("the keys at %s can be read again", r))
+	}
 	r.set, r.err = set, nil
 	r.arrived, r.expires = now, now.Add(r.lifetime(answer))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -429,4 +430,116 @@ func TestClose(t *testing.T) {
 
 func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) }
+}
+
+// TestTheLastGoodSetServesWhileTheProviderIsDown: for maxStaleMs and no longer, said once when it begins and once when it
+// ends, without asking more than once a second, and without anybody waiting.
+func TestTheLastGoodSetServesWhileTheProviderIsDown(t *testing.T) {
+	key, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "new")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	cfg.JWKS.Cache.MaxStale = time.Hour
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", key.Public())
+
+	h.advance(cfg.JWKS.Cache.TTL)
+	p.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	for range 3 {
+		finds(t, source, "k", "ES256", key.Public())
+	}
+	p.asked(t, 2)
+	h.says(t, "warning: the keys at")
+	if _, err := source.Find(t.Context(), "new", "ES256"); !errors.As(err, new(*keyset.UnavailableError)) {
+		t.Errorf("a kid that nobody knows: got %v", err)
+	}
+
+	h.advance(time.Second) // after its rest the provider is asked again, and nobody waits
+	p.shut()
+	found, err := source.Find(impatient(), "k", "ES256")
+	if err != nil || len(found) != 1 {
+		t.Errorf("got %v, %v", found, err)
+	}
+	p.serves(testkeys.Set(key, fresh))
+	p.open()
+	h.advance(time.Minute)
+	for {
+		if found, err := source.Find(t.Context(), "new", "ES256"); err == nil && len(found) == 1 {
+			break // the answer that was under way may still have been the bad one
+		}
+		h.advance(time.Second)
+	}
+	if lines := h.said(); !slices.ContainsFunc(lines, func(line string) bool { return strings.HasSuffix(line, "can be read again") }) {
+		t.Errorf("reported %q", lines)
+	}
+}
+
+func TestTheLastGoodSetServesNoLongerThanMaxStale(t *testing.T) {
+	for _, c := range []struct {
+		rule     string
+		maxStale time.Duration
+		cached   bool
+		after    time.Duration
+		serves   bool
+	}{
+		{"just before its end", time.Hour, true, time.Hour - time.Nanosecond, true},
+		{"at its end", time.Hour, true, time.Hour, false},
+		{"never with 0", 0, true, time.Minute, false},
+		{"never where the set is not kept", time.Hour, false, time.Minute, false},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			key := testkeys.New("ES256", "k")
+			p, cfg := newProvider(t, testkeys.Set(key))
+			cfg.JWKS.Cache.MaxStale, cfg.JWKS.Cache.Enabled = c.maxStale, c.cached
+			h := newHouse()
+			source := h.mustOpen(t, cfg)
+			finds(t, source, "k", "ES256", key.Public())
+			h.advance(c.after)
+			p.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+			for range 2 {
+				found, err := source.Find(t.Context(), "k", "ES256")
+				if serves := err == nil && len(found) == 1; serves != c.serves {
+					t.Errorf("got %v, %v", found, err)
+				}
+			}
+		})
+	}
+}
+
+// TestAHangingProviderHoldsNobodyTwice: the first login waits as long as it may, the others are served at once.
+func TestAHangingProviderHoldsNobodyTwice(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	cfg.JWKS.Cache.MaxStale, cfg.JWKS.MaxBlock = time.Hour, 250*time.Millisecond
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", key.Public())
+	h.advance(cfg.JWKS.Cache.TTL)
+	p.shut()
+	if found, err := source.Find(impatient(), "k", "ES256"); err != nil || len(found) != 1 {
+		t.Errorf("got %v, %v", found, err)
+	}
+	h.advance(cfg.JWKS.MaxBlock)
+	finds(t, source, "k", "ES256", key.Public()) // would wait for ever
+	h.says(t, "no answer yet")
+}
+
+// TestASetIsReadAgainBeforeItRunsOut: in the last fifth of its life, by somebody who does not wait for it.
+func TestASetIsReadAgainBeforeItRunsOut(t *testing.T) {
+	first, second := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(first))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", first.Public())
+	p.serves(testkeys.Set(second))
+	h.advance(cfg.JWKS.Cache.TTL * 4 / 5)
+	finds(t, source, "k", "ES256", first.Public())
+	p.asked(t, 1)
+	h.advance(time.Nanosecond)
+	finds(t, source, "k", "ES256", first.Public())
+	<-h.arrived // "have changed"
+	finds(t, source, "k", "ES256", second.Public())
+	p.asked(t, 2)
+	h.advance(cfg.JWKS.Cache.TTL / 2)
+	finds(t, source, "k", "ES256", second.Public())
+	p.asked(t, 2)
 }

@@ -85,6 +85,9 @@ const (
 	InternalError Reason = "internal error"
 )
 
+// Unavailable tells whether the reason lies with the provider rather than with the token: the same login may succeed later.
+func (r Reason) Unavailable() bool { return r == KeysUnavailable || r == ProviderUnavailable }
+
 // Verdict is the answer to one login.
 type Verdict struct {
 	Kind Kind

@@ -151,3 +151,37 @@ func TestASlowKeySetDoesNotHoldTheBroker(t *testing.T) {
 		}
 	})
 }
+
+// While the provider is down the last good set serves on, and a key it has published since is found when it is back.
+func TestAnOutageOfTheProviderRefusesNoGoodSignature(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		p := ownProvider(t)
+		b := start(t, v, config(t, p, object{"options.modes.jwks.cache.ttlMs": 500, "options.revocation": nil}))
+		known := p.Token("sensor-1", time.Hour)
+		if err := p.SetDown(true); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(harness.Patience); !matches(b.Log(), `the keys at http.* can't be read \(.*\): those read at .* go on serving, until `); {
+			if got := knock(t, b, harness.V5, login("c", known)); !got.Accepted() || time.Now().After(deadline) {
+				t.Fatalf("CONNECT was %v", got)
+			}
+		}
+		if _, err := p.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		fresh := p.Token("sensor-1", time.Hour)
+		if got := knock(t, b, harness.V5, login("new", fresh)); got.Accepted() {
+			t.Error("a key that could not be read was accepted")
+		}
+		b.WaitLog(refused("new", "keys unavailable"))
+		if err := p.SetDown(false); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(harness.Patience); !knock(t, b, harness.V5, login("c", fresh)).Accepted(); {
+			if got := knock(t, b, harness.V5, login("c", known)); !got.Accepted() || time.Now().After(deadline) {
+				t.Fatalf("CONNECT was %v", got)
+			}
+		}
+		b.WaitLog(`the keys at http.* can be read again`)
+	})
+}

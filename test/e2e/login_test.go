@@ -227,7 +227,8 @@ func TestAnIntrospectionThatDoesNotAnswerRefuses(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				mark, restore := b.Mark(), c.arrange()
-				harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Refused()
+				harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Unavailable(v)
+				harness.Connect(t, b.URL(0), harness.Paho3, login("c", token)).Refused()
 				b.WaitLogSince(mark, refused("c", c.reason))
 				restore()
 				harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Accepted().Disconnect()

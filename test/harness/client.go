@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"go-jwt-auth/test/brokers"
 )
 
 // Kind is a client library and the protocol version that it speaks. Each kind
@@ -182,6 +184,19 @@ func (c *Client) Refused() {
 	want := byte(0x05)
 	if c.kind.Protocol() == V5 {
 		want = 0x87
+	}
+	if c.connack.Closed || c.connack.Code != want {
+		c.t.Fatalf("%s: CONNECT was %v, want refused with 0x%02x", c.kind, c.connack, want)
+	}
+}
+
+// Unavailable fails the test unless an MQTT 5 client was refused because a server is unavailable: with 0x88 where the
+// broker lets plugins say so (2.1), with 0x87 before.
+func (c *Client) Unavailable(v brokers.Version) {
+	c.t.Helper()
+	want := byte(0x87)
+	if v.AtLeast(2, 1) {
+		want = 0x88
 	}
 	if c.connack.Closed || c.connack.Code != want {
 		c.t.Fatalf("%s: CONNECT was %v, want refused with 0x%02x", c.kind, c.connack, want)
