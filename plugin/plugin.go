@@ -174,6 +174,11 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 		if result.Identity.Username != nil {
 			name = verdict.Quote(*result.Identity.Username)
 		}
+		if result.Detail != "" {
+			p.log(Notice, "%s accepted as %s without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
+				who, name, result.Detail, result.Token)
+			return
+		}
 		p.log(Debug, "%s accepted as %s (token %s)", who, name, result.Token)
 	case verdict.Defer:
 		p.log(Debug, "%s left to the next plugin or password file: its password is no token", who)

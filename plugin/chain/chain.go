@@ -80,7 +80,9 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 	}
 	c.verifier = token.New(cfg, c.keys, o.Now)
 	if cfg.Revocation != nil {
-		c.checker = revocation.New(cfg.Revocation, client, c.locateIntrospection)
+		if c.checker, err = revocation.New(cfg.Revocation, client, c.locateIntrospection, o.Now); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -126,10 +128,14 @@ func (c *Chain) Confirm(ctx context.Context, result *Result) {
 	if c.checker == nil {
 		return
 	}
-	said, v := c.checker.Check(ctx, result.token, &result.Trace)
+	said, v := c.checker.Check(ctx, result.token, result.Expiry, &result.Trace)
 	result.Verdict = v
 	id := c.cfg.Revocation.Introspection.ClientID
 	switch {
+	case v.Reason == verdict.ProviderUnavailable && c.cfg.Revocation.OnUnavailable == config.UnavailableAllow && c.cfg.Mode != config.ModeIntrospection:
+		// In mode introspection nothing but the answer could speak for the token.
+		result.Verdict = verdict.Verdict{Kind: verdict.Accept, Detail: v.String()}
+		return
 	case v.Reason == verdict.Revoked && id != "" && c.cfg.Mode != config.ModeIntrospection && !result.claims.HasAudience(id):
 		// Keycloak since 26.6.2, for one; it says so in its own log alone.
 		result.Detail += fmt.Sprintf("; some providers say so of a token whose aud does not hold %s ($.options.revocation.introspection.clientId)",

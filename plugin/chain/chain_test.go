@@ -356,3 +356,44 @@ func b64(text string) string { return base64.RawURLEncoding.EncodeToString([]byt
 
 // audienceHint is said where the token's aud does not hold the introspecting client.
 const audienceHint = `; some providers say so of a token whose aud does not hold "broker" ($.options.revocation.introspection.clientId)`
+
+// onUnavailable "allow" admits by signature and claims where the endpoint gives no answer, and in no other case.
+func TestOnUnavailable(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	for _, c := range []struct {
+		rule, answer string
+		status       int
+		lifetime     int
+		want         string
+	}{
+		{"no answer", "", 500, 60, "accept"},
+		{"nonsense", "<html>", 200, 60, "accept"},
+		{"an answer", `{"active":false}`, 200, 60, "revoked"},
+		{"an expired token", "", 500, -60, "expired"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			p := newProvider(t)
+			p.does(answer(http.StatusOK, string(testkeys.Set(key))), answer(c.status, c.answer))
+			cfg := atProvider(p, "ES256")
+			cfg.Revocation.OnUnavailable = config.UnavailableAllow
+			judge, _ := newChain(t, cfg)
+			result := judge.Check(t.Context(), login(key.Sign(object{"sub": "alice", "exp": now + c.lifetime})))
+			if got := result.String(); !strings.HasPrefix(got, c.want) {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if (result.Kind == verdict.Accept) != strings.HasPrefix(result.Detail, "provider unavailable: POST") {
+				t.Errorf("detail %q", result.Detail)
+			}
+		})
+	}
+	t.Run("never in mode introspection", func(t *testing.T) {
+		p := newProvider(t)
+		p.does(nil, answer(http.StatusInternalServerError, ""))
+		cfg := opaque(p)
+		cfg.Revocation.OnUnavailable = config.UnavailableAllow // the configuration refuses it, too
+		judge, _ := newChain(t, cfg)
+		if result := judge.Check(t.Context(), login("opaque")); result.Kind != verdict.Deny {
+			t.Errorf("got %s", result)
+		}
+	})
+}

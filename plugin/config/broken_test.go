@@ -96,6 +96,8 @@ func brokenFiles() []brokenFile {
 		{"timeout beyond numbers", with("options.modes.jwks.timeoutMs", `1e999999999`), []string{"$.options.modes.jwks.timeoutMs: must be at most 86400000 milliseconds, because a day is longer than any answer is worth waiting for, found 1e999999999"}},
 		{"maxBlockMs too long", with("options.modes.jwks.maxBlockMs", `10001`), []string{"$.options.modes.jwks.maxBlockMs: must be at most 10000 milliseconds, because the whole broker stands still while it waits, found 10001"}},
 		{"cache a boolean", with("options.modes.jwks.cache", `true`), []string{"$.options.modes.jwks.cache: must be an object, found true"}},
+		{"an answer kept too long", revoking("options.revocation.cache.ttlMs", `86400001`), []string{"$.options.revocation.cache.ttlMs: must be at most 86400000 milliseconds, because revoked tokens would go on serving, found 86400001"}},
+		{"no answer may be kept", revoking("options.revocation.cache.maxEntries", `0`), []string{"$.options.revocation.cache.maxEntries: must be a number of entries above 0, found 0"}},
 		{"maxStaleMs too long", with("options.modes.jwks.cache.maxStaleMs", `2592000001`), []string{"$.options.modes.jwks.cache.maxStaleMs: must be at most 2592000000 milliseconds, because keys that the provider withdrew would go on serving, found 2592000001"}},
 		{"ttlMs negative", with("options.modes.jwks.cache.ttlMs", `-1`), []string{"$.options.modes.jwks.cache.ttlMs: must be a number of milliseconds, 0 or above, found -1"}},
 		{"ttlMs too long", with("options.modes.jwks.cache.ttlMs", `2592000001`), []string{"$.options.modes.jwks.cache.ttlMs: must be at most 2592000000 milliseconds, because keys that the provider withdrew would go on serving, found 2592000001"}},
@@ -122,6 +124,8 @@ func brokenFiles() []brokenFile {
 		{"oidc's cache is checked", oidc("options.modes.jwks.cache.ttlMs", `-1`), []string{"$.options.modes.jwks.cache.ttlMs: must be a number of milliseconds, 0 or above, found -1"}},
 
 		// Mode introspection
+		{"introspection without its answer", opaque("options.revocation.onUnavailable", `"allow"`), []string{`$.options.revocation.onUnavailable: must be "deny" in mode "introspection": nothing but the answer speaks for a token`}},
+		{"onUnavailable of another kind", revoking("options.revocation.onUnavailable", `true`), []string{`$.options.revocation.onUnavailable: must be "deny" or "allow", found true`}},
 		{"introspection without endpoint", opaque("options.revocation", ""), []string{`$.options.revocation.introspection: must be there in mode "introspection": it judges the tokens`}},
 		{"introspection without introspection", opaque("options.revocation", `{}`), []string{`$.options.revocation.introspection: must be there in mode "introspection": it judges the tokens`}},
 		{"introspection without uri in its mode", opaque(introspect, `{}`), []string{"$.options.revocation.introspection.uri: must be there: the address of the RFC 7662 endpoint"}},
@@ -364,10 +368,8 @@ func brokenFiles() []brokenFile {
 		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unsupported}},
 		{"usernameTemplate", with("options.common.usernameTemplate", `"{sub}"`), []string{"$.options.common.usernameTemplate: " + unsupported}},
 		{"clientIdTemplate", with("options.common.clientIdTemplate", `"{sub}"`), []string{"$.options.common.clientIdTemplate: " + unsupported}},
-		{"revocation.cache", revoking("options.revocation.cache.ttlMs", `1`), []string{"$.options.revocation.cache: " + unsupported}},
 		{"revocation.check", revoking("options.revocation.check", `"onRetry"`), []string{"$.options.revocation.check: " + unsupported}},
 		{"revocation.maxConcurrent", revoking("options.revocation.maxConcurrent", `1`), []string{"$.options.revocation.maxConcurrent: " + unsupported}},
-		{"revocation.onUnavailable", revoking("options.revocation.onUnavailable", `"allow"`), []string{"$.options.revocation.onUnavailable: " + unsupported}},
 		{"revocation.recheckIntervalMs", revoking("options.revocation.recheckIntervalMs", `1`), []string{"$.options.revocation.recheckIntervalMs: " + unsupported}},
 		{"revocation.retryWindowMs", revoking("options.revocation.retryWindowMs", `1`), []string{"$.options.revocation.retryWindowMs: " + unsupported}},
 

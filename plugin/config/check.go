@@ -134,6 +134,9 @@ func (d *document) checkRevocation(c *Config) {
 	case d.has(revocation) && !d.has(introspection) && !d.has(plain):
 		d.missing(revocation, `must hold "introspection" or "plain": the endpoint to ask`)
 	}
+	if c.Mode == ModeIntrospection && c.Revocation.OnUnavailable == UnavailableAllow {
+		d.errorf(d.nodes[revocation+".onUnavailable"], `must be "deny" in mode "introspection": nothing but the answer speaks for a token`)
+	}
 	if d.has(introspection) {
 		d.checkIntrospection(c)
 	}

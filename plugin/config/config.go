@@ -66,6 +66,9 @@ func defaults() *Config {
 		},
 		Revocation: &Revocation{
 			Timeout: 10 * time.Second,
+			Cache:   AnswerCache{MaxEntries: 10_000},
+
+			OnUnavailable: UnavailableDeny,
 			Plain: &Plain{
 				BodyEncoding: BodyForm,
 				Response:     Response{SuccessCodes: []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226}},
@@ -189,9 +192,32 @@ type RequiredClaim struct {
 type Revocation struct {
 	// Timeout of one request, 1 ms to 24 h; default 10 s.
 	Timeout time.Duration
+	// Cache keeps answers.
+	Cache AnswerCache
+	// OnUnavailable: deny (default), or allow a client about which the endpoint gives no answer.
+	OnUnavailable Unavailable
 	// Introspection is used where Plain is nil.
 	Introspection Introspection
 	Plain         *Plain
+}
+
+// Unavailable says what becomes of a client about which nothing could be learnt (`$.options.revocation.onUnavailable`).
+type Unavailable string
+
+// What `$.options.revocation.onUnavailable` accepts.
+const (
+	UnavailableDeny  Unavailable = "deny"
+	UnavailableAllow Unavailable = "allow"
+)
+
+// AnswerCache is `$.options.revocation.cache`.
+type AnswerCache struct {
+	// TTL is how long "active" is believed, 0 to 24 h and never past exp; default 0: every login asks.
+	TTL time.Duration
+	// NegativeTTL is how long "not active" is, 0 to 24 h; default 0.
+	NegativeTTL time.Duration
+	// MaxEntries bounds the answers of either kind, 1 to 1,000,000; default 10,000. The least used make room.
+	MaxEntries int
 }
 
 // Plain is `$.options.revocation.plain`: an endpoint of another kind than RFC 7662.

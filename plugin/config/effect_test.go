@@ -40,6 +40,8 @@ func TestDefaults(t *testing.T) {
 	}
 	if got := mustLoad(t, dir, revoking()).Revocation; !reflect.DeepEqual(*got, Revocation{
 		Timeout:       10 * time.Second,
+		Cache:         AnswerCache{MaxEntries: 10_000},
+		OnUnavailable: UnavailableDeny,
 		Introspection: Introspection{URI: "https://idp.test/introspect"},
 	}) {
 		t.Errorf("revocation: got %+v", got)
@@ -58,6 +60,9 @@ func TestDefaults(t *testing.T) {
 	}
 	if got := mustLoad(t, dir, asking()).Revocation; !reflect.DeepEqual(*got, Revocation{
 		Timeout: 10 * time.Second,
+		Cache:   AnswerCache{MaxEntries: 10_000},
+
+		OnUnavailable: UnavailableDeny,
 		Plain: &Plain{
 			URI:          "https://idp.test/check",
 			BodyEncoding: BodyForm,
@@ -158,6 +163,10 @@ func effects(dir string) []effect {
 		{"options.common.allowWeakKeys", `true`, nil, func(c *Config) any { return c.Common.AllowWeakKeys }, true},
 		{"options.common.maxTokenBytes", `65535`, nil, func(c *Config) any { return c.Common.MaxTokenBytes }, 65535},
 
+		{"options.revocation.onUnavailable", `"allow"`, client, func(c *Config) any { return c.Revocation.OnUnavailable }, UnavailableAllow},
+		{"options.revocation.cache.ttlMs", `30000`, client, func(c *Config) any { return c.Revocation.Cache.TTL }, 30 * time.Second},
+		{"options.revocation.cache.negativeTtlMs", `5000`, client, func(c *Config) any { return c.Revocation.Cache.NegativeTTL }, 5 * time.Second},
+		{"options.revocation.cache.maxEntries", `1`, client, func(c *Config) any { return c.Revocation.Cache.MaxEntries }, 1},
 		{"options.revocation.timeoutMs", `5000`, client, func(c *Config) any { return c.Revocation.Timeout }, 5 * time.Second},
 		{introspect + ".uri", `"https://idp.test/i"`, nil, func(c *Config) any { return c.Revocation.Introspection.URI }, "https://idp.test/i"},
 		{introspect + ".clientId", `"b"`, client[:2], func(c *Config) any { return c.Revocation.Introspection.ClientID }, "b"},
@@ -330,6 +339,9 @@ func TestTutorial(t *testing.T) {
 			},
 			Revocation: &Revocation{
 				Timeout: 5 * time.Second,
+				Cache:   AnswerCache{MaxEntries: 10_000},
+
+				OnUnavailable: UnavailableDeny,
 				Introspection: Introspection{
 					URI:          "http://idp.example.com:8080/realms/test/protocol/openid-connect/token/introspect",
 					ClientID:     "client-id",

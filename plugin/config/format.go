@@ -63,6 +63,10 @@ func keys(c *Config) []key {
 		{"$.options.common.maxTokenBytes", integer(&common.MaxTokenBytes, tokenSizes)},
 
 		{"$.options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
+		{"$.options.revocation.onUnavailable", oneOf(&revocation.OnUnavailable, UnavailableDeny, UnavailableAllow)},
+		{"$.options.revocation.cache.ttlMs", milliseconds(&revocation.Cache.TTL, answers)},
+		{"$.options.revocation.cache.negativeTtlMs", milliseconds(&revocation.Cache.NegativeTTL, answers)},
+		{"$.options.revocation.cache.maxEntries", integer(&revocation.Cache.MaxEntries, entries)},
 		{"$.options.revocation.introspection.uri", endpoint(&introspection.URI)},
 		{"$.options.revocation.introspection.clientId", text(&introspection.ClientID)},
 		{"$.options.revocation.introspection.clientSecret", secret(&introspection.ClientSecret)}, // like modes.local
@@ -89,6 +93,8 @@ var (
 	blocks     = bounds{0, 10 * second, "milliseconds", "the whole broker stands still while it waits"}
 	ttls       = bounds{0, 30 * day, "milliseconds", "keys that the provider withdrew would go on serving"}
 	leeways    = bounds{0, hour, "milliseconds", "expired tokens would go on serving"}
+	answers    = bounds{0, day, "milliseconds", "revoked tokens would go on serving"}
+	entries    = bounds{1, 1_000_000, "entries", "memory is bounded by it"}
 	tokenSizes = bounds{64, 65535, "bytes", "MQTT carries no longer password"}
 )
 
@@ -151,10 +157,8 @@ func later() []key {
 		$.options.enhancedAuth
 		$.options.common.usernameTemplate
 		$.options.common.clientIdTemplate
-		$.options.revocation.cache
 		$.options.revocation.check
 		$.options.revocation.maxConcurrent
-		$.options.revocation.onUnavailable
 		$.options.revocation.recheckIntervalMs
 		$.options.revocation.retryWindowMs
 	`) {

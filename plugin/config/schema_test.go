@@ -195,7 +195,8 @@ func home(key, value string) string {
 		build = local
 	case strings.HasPrefix(key, "options.modes.oidc"):
 		build = oidc
-	case strings.HasPrefix(key, introspect), strings.HasPrefix(key, "options.revocation.timeoutMs"):
+	case strings.HasPrefix(key, introspect), strings.HasPrefix(key, "options.revocation.timeoutMs"), strings.HasPrefix(key, "options.revocation.cache"),
+		strings.HasPrefix(key, "options.revocation.onUnavailable"):
 		build, rest = revoking, []string{introspect + ".clientId", `"a"`}
 	case strings.HasPrefix(key, plainly):
 		build = asking

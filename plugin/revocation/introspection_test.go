@@ -39,11 +39,23 @@ func check(t *testing.T, uri string, adjust ...func(*config.Revocation)) (verdic
 		a(&cfg)
 	}
 	var trace verdict.Trace
-	_, v := revocation.New(&cfg, client, nil).Check(t.Context(), password, &trace)
+	_, v := newChecker(t, &cfg, client, nil).Check(t.Context(), password, time.Time{}, &trace)
 	if len(trace) != 1 || trace[0].Name != "introspection" || trace[0].OK != (v.Kind == verdict.Accept) {
 		t.Errorf("%s, traced as %+v", v, trace)
 	}
 	return v, trace
+}
+
+func newChecker(t *testing.T, cfg *config.Revocation, client *endpoint.Client, locate revocation.Locate) *revocation.Checker {
+	t.Helper()
+	if cfg.Cache.MaxEntries == 0 {
+		cfg.Cache.MaxEntries = 1
+	}
+	c, err := revocation.New(cfg, client, locate, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func serve(t *testing.T, handler http.HandlerFunc) string {

@@ -14,7 +14,6 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
-	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -51,7 +50,7 @@ func ask(t *testing.T, token string, cfg config.Revocation) (asked, verdict.Verd
 	}
 	defer client.Close()
 	var trace verdict.Trace
-	_, v := revocation.New(&cfg, client, nil).Check(t.Context(), token, &trace)
+	_, v := newChecker(t, &cfg, client, nil).Check(t.Context(), token, time.Time{}, &trace)
 	return got, v
 }
 
@@ -246,7 +245,7 @@ func TestPlainAnswers(t *testing.T) {
 			}
 			defer client.Close()
 			var trace verdict.Trace
-			_, v := revocation.New(&cfg, client, nil).Check(t.Context(), "tok", &trace)
+			_, v := newChecker(t, &cfg, client, nil).Check(t.Context(), "tok", time.Time{}, &trace)
 			if got := strings.ReplaceAll(v.String(), uri, "URI"); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
@@ -262,7 +261,7 @@ func TestAnEndpointThatCanNotBeLocatedIsUnavailable(t *testing.T) {
 	defer client.Close()
 	lost := func(context.Context) (string, error) { return "", errors.New("no document") }
 	var trace verdict.Trace
-	_, v := revocation.New(&config.Revocation{Timeout: time.Minute}, client, lost).Check(t.Context(), "tok", &trace)
+	_, v := newChecker(t, &config.Revocation{Timeout: time.Minute}, client, lost).Check(t.Context(), "tok", time.Time{}, &trace)
 	if v.String() != "provider unavailable: no document" {
 		t.Errorf("got %s", v)
 	}

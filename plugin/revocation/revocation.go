@@ -21,6 +21,7 @@ type Checker struct {
 	client  *endpoint.Client
 	timeout time.Duration
 	locate  Locate
+	cache   *cache
 }
 
 // protocol is how a kind of endpoint is asked and understood.
@@ -43,8 +44,12 @@ type answered struct {
 }
 
 // New returns the Checker that cfg describes. locate is asked where cfg has no address.
-func New(cfg *config.Revocation, client *endpoint.Client, locate Locate) *Checker {
-	c := &Checker{client: client, timeout: cfg.Timeout, locate: locate}
+func New(cfg *config.Revocation, client *endpoint.Client, locate Locate, now func() time.Time) (*Checker, error) {
+	answers, err := newCache(cfg.Cache, now)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checker{client: client, timeout: cfg.Timeout, locate: locate, cache: answers}
 	uri := cfg.Introspection.URI
 	if cfg.Plain != nil {
 		c.protocol, uri = plain{*cfg.Plain}, cfg.Plain.URI
@@ -54,7 +59,7 @@ func New(cfg *config.Revocation, client *endpoint.Client, locate Locate) *Checke
 	if uri != "" {
 		c.locate = func(context.Context) (string, error) { return uri, nil }
 	}
-	return c
+	return c, nil
 }
 
 // URI is the address of the endpoint.
@@ -63,11 +68,11 @@ func (c *Checker) URI(ctx context.Context) (string, error) { return c.locate(ctx
 // errUnfit is a token that can't be put where the request wants it.
 var errUnfit = errors.New("the token holds characters that can't stand in an HTTP header")
 
-// Check asks whether the token is active, once, and waits for the answer for the configured timeout at most. The verdict
+// Check asks whether the token, which expires then (zero: not known), is active: the cache first, then the endpoint, once. It waits for the answer for the configured timeout at most. The verdict
 // is Accept, Deny with Revoked, or Deny with ProviderUnavailable where nothing was learnt. The claims are what an
 // introspection response says about an active token (RFC 7662 §2.2).
-func (c *Checker) Check(ctx context.Context, token string, trace *verdict.Trace) (map[string]any, verdict.Verdict) {
-	said, shown, err := c.ask(ctx, token)
+func (c *Checker) Check(ctx context.Context, token string, expires time.Time, trace *verdict.Trace) (map[string]any, verdict.Verdict) {
+	said, shown, err := c.ask(ctx, token, expires)
 	switch {
 	case errors.Is(err, errUnfit):
 		return nil, trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", err), c.name(), c.expected(), "no question could be asked")
@@ -80,10 +85,14 @@ func (c *Checker) Check(ctx context.Context, token string, trace *verdict.Trace)
 	return said.claims, verdict.Verdict{Kind: verdict.Accept}
 }
 
-func (c *Checker) ask(ctx context.Context, token string) (said answered, shown string, err error) {
+func (c *Checker) ask(ctx context.Context, token string, expires time.Time) (said answered, shown string, err error) {
 	uri, err := c.locate(ctx)
 	if err != nil {
 		return answered{}, "", err
+	}
+	q := questionOf(uri, token)
+	if said, found := c.cache.get(q); found {
+		return said, endpoint.Shown(uri), nil
 	}
 	request, err := c.request(uri, token)
 	if err != nil {
@@ -94,6 +103,8 @@ func (c *Checker) ask(ctx context.Context, token string) (said answered, shown s
 	if err != nil {
 		return answered{}, "", err
 	}
-	said, err = c.read(answer)
+	if said, err = c.read(answer); err == nil {
+		c.cache.put(q, said, expires)
+	}
 	return said, request.Name, err
 }

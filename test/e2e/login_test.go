@@ -364,3 +364,33 @@ func TestTheHTTPAPIIsLeftToPasswords(t *testing.T) {
 		}
 	})
 }
+
+// With revocation.cache an answer serves further logins; onUnavailable "allow" admits where there is none.
+func TestKeptAnswersAndNone(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		p := ownProvider(t)
+		b := start(t, v, config(t, p, object{
+			"options.revocation.cache":         object{"ttlMs": 600_000, "negativeTtlMs": 600_000},
+			"options.revocation.onUnavailable": "allow",
+			"options.modes.jwks.cache.ttlMs":   600_000,
+		}))
+		token, revoked := p.Token("sensor-1", time.Hour), p.Token("sensor-1", time.Hour)
+		if err := p.Revoke(revoked); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Accepted().Disconnect()
+			harness.Connect(t, b.URL(0), harness.Paho5, login("c", revoked)).Refused()
+		}
+		if got := p.Requests(idp.Introspect); got != 2 {
+			t.Errorf("%d questions about two tokens", got)
+		}
+		if err := p.SetDown(true); err != nil {
+			t.Fatal(err)
+		}
+		harness.Connect(t, b.URL(0), harness.Paho5, login("c", revoked)).Refused()
+		harness.Connect(t, b.URL(0), harness.Paho5, login("new", p.Token("sensor-1", time.Hour))).Accepted()
+		b.WaitLog(`client "new" \[127.0.0.1\] accepted as "sensor-1" without having been asked about .*: provider unavailable: POST http.*connection refused`)
+		harness.Connect(t, b.URL(0), harness.Paho5, login("bad", p.Token("sensor-1", time.Hour, idp.ForeignKey()))).Refused()
+	})
+}
