@@ -174,7 +174,11 @@ func (c *Chain) look(login Login) (header token.Header, result Result, done bool
 		if field == nil || *field == "" {
 			continue
 		}
-		if shape, header = c.shape(*field); shape == token.Other && len(*field) <= c.cfg.Common.MaxTokenBytes {
+		if most := c.cfg.Common.MaxTokenBytes; len(*field) > most {
+			return decide(result.Trace.FailWith(verdict.Refuse(verdict.TooLong, "%d bytes, the most is %d ($.options.common.maxTokenBytes)",
+				len(*field), most), "length", fmt.Sprintf("at most %d bytes", most), strconv.Itoa(len(*field))))
+		}
+		if shape, header = c.shape(*field); shape == token.Other {
 			continue
 		}
 		result.token, result.Token = *field, token.Name(*field)
@@ -183,13 +187,9 @@ func (c *Chain) look(login Login) (header token.Header, result Result, done bool
 		}
 		break
 	}
-	most := c.cfg.Common.MaxTokenBytes
 	switch {
 	case result.token == "":
 		return decide(c.nonToken(login, &result.Trace))
-	case len(result.token) > most:
-		return decide(result.Trace.FailWith(verdict.Refuse(verdict.TooLong, "%d bytes, the most is %d ($.options.common.maxTokenBytes)",
-			len(result.token), most), "length", fmt.Sprintf("at most %d bytes", most), strconv.Itoa(len(result.token))))
 	case c.cfg.Mode == config.ModeIntrospection:
 		return decide(verdict.Verdict{Kind: verdict.Accept})
 	case shape == token.Encrypted:
@@ -202,14 +202,10 @@ func (c *Chain) look(login Login) (header token.Header, result Result, done bool
 
 // shape is what a field looks like. In mode introspection everything is a token, as nobody but the provider can tell.
 func (c *Chain) shape(field string) (token.Shape, token.Header) {
-	switch {
-	case len(field) > c.cfg.Common.MaxTokenBytes:
-		return token.Other, token.Header{} // unread
-	case c.cfg.Mode == config.ModeIntrospection:
+	if c.cfg.Mode == config.ModeIntrospection {
 		return token.Signed, token.Header{}
-	default:
-		return token.Look(field)
 	}
+	return token.Look(field)
 }
 
 func (c *Chain) nonToken(login Login, trace *verdict.Trace) verdict.Verdict {
