@@ -66,12 +66,7 @@ func (b *broker) SetClientID(client plugin.Client, id string) error {
 func (b *broker) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
 
 func (b *broker) Holds(clientID string, client plugin.Client) bool {
-	var holds bool
-	withString(clientID, func(s *C.char) C.int {
-		holds = bool(C.gja_holds(s, C.uintptr_t(client)))
-		return 0
-	})
-	return holds
+	return withString(clientID, func(s *C.char) bool { return bool(C.gja_holds(s, C.uintptr_t(client))) })
 }
 
 func (b *broker) Kick(clientID string, withWill bool) error {
@@ -103,7 +98,7 @@ func (b *broker) setInfo(version string) {
 }
 
 // withString lends s to C for one call.
-func withString(s string, call func(*C.char) C.int) C.int {
+func withString[T any](s string, call func(*C.char) T) T {
 	c := C.CString(s)
 	defer C.free(unsafe.Pointer(c))
 	return call(c)

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -77,9 +76,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			p.log(Error, "%s", line)
-		}
+		p.logLines(Error, err, "")
 		p.Close()
 		return nil, err
 	}
@@ -103,14 +100,19 @@ func (p *Plugin) start(settings map[string]string) error {
 		return err
 	}
 	p.file = file
-	candidate, err := p.prepare()
-	p.adopt(candidate, "started with", err == nil)
-	return err
+	c, err := p.prepare()
+	if err != nil {
+		p.logFindings(c.findings)
+		return err
+	}
+	p.adopt(c, "started with")
+	return nil
 }
 
 // Close ends what runs in the background.
 func (p *Plugin) Close() {
 	p.cancel()
+	p.queue.close()
 	if p.chain != nil {
 		p.chain.Close()
 	}
@@ -253,6 +255,13 @@ func (p *Plugin) log(level Level, format string, args ...any) {
 	p.broker.Log(level, "go_jwt_auth: "+fmt.Sprintf(format, args...))
 }
 
+// logLines logs an error that may join several, one to a line.
+func (p *Plugin) logLines(level Level, err error, suffix string) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		p.log(level, "%s%s", line, suffix)
+	}
+}
+
 // report takes a line from any goroutine to the log.
 func (p *Plugin) report(warning bool, text string) {
 	p.queue.post(func() { p.logFindings([]chain.Finding{{Warning: warning, Text: text}}) })
@@ -260,13 +269,14 @@ func (p *Plugin) report(warning bool, text string) {
 
 func (p *Plugin) logFindings(findings []chain.Finding) {
 	// Warnings go first: on a screenful of lines they are what should be seen.
-	for _, warning := range []bool{true, false} {
-		for _, f := range slices.DeleteFunc(slices.Clone(findings), func(f chain.Finding) bool { return f.Warning != warning }) {
-			level := Info
-			if warning {
-				level = Warning
-			}
-			p.log(level, "%s", f.Text)
+	for _, f := range findings {
+		if f.Warning {
+			p.log(Warning, "%s", f.Text)
+		}
+	}
+	for _, f := range findings {
+		if !f.Warning {
+			p.log(Info, "%s", f.Text)
 		}
 	}
 }

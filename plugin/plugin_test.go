@@ -498,3 +498,21 @@ func TestAPanicInTheBackgroundIsLogged(t *testing.T) {
 	h.background(func() func() { panic("boom") })
 	h.broker.awaitLog(`error .*fault in the background: boom`)
 }
+
+// What a wake writes to is freed after Close: whatever a goroutine still has to say then must not reach the broker.
+func TestNothingWakesTheBrokerAfterClose(t *testing.T) {
+	h := open(t, local(``))
+	h.report(false, "before")
+	h.broker.awaitLog(`before`)
+	h.Close()
+	select {
+	case <-h.broker.woken: // one from before
+	default:
+	}
+	h.report(true, "after")
+	select {
+	case <-h.broker.woken:
+		t.Error("the broker was woken")
+	default:
+	}
+}

@@ -9,16 +9,27 @@ import (
 type queue struct {
 	wake func()
 
-	mu    sync.Mutex // guards items; never held across a call into the broker
-	items []func()
+	mu     sync.Mutex // guards all below, and wake against close; never held across any other call
+	items  []func()
+	closed bool
 }
 
-// post leaves do for the next drain and asks for it. From any goroutine.
+// post leaves do for the next drain and asks for it. From any goroutine. After close it does nothing.
 func (q *queue) post(do func()) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
 	q.items = append(q.items, do)
-	q.mu.Unlock()
 	q.wake()
+}
+
+// close makes sure that nothing wakes the broker any more: what a wake writes to is freed after this.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed, q.items = true, nil
 }
 
 // drain does what was left, in order.

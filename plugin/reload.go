@@ -47,12 +47,8 @@ func prefixLines(prefix string, err error) error {
 	return fmt.Errorf("%s%s", prefix, strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
 
-// adopt logs what was found and puts a good candidate into force.
-func (p *Plugin) adopt(c candidate, how string, good bool) {
-	if !good {
-		p.logFindings(c.findings)
-		return
-	}
+// adopt puts a candidate into force and logs what was found.
+func (p *Plugin) adopt(c candidate, how string) {
 	if p.chain != nil {
 		p.chain.Close()
 	}
@@ -66,10 +62,8 @@ func (p *Plugin) adopt(c candidate, how string, good bool) {
 			found, err := built.Probe(p.ctx)
 			return func() {
 				p.logFindings(found)
-				if err != nil && p.ctx.Err() == nil {
-					for line := range strings.SplitSeq(prefixLines(p.file+": ", err).Error(), "\n") {
-						p.log(Warning, "%s; $.options.lazyConnect is true, so logins will try again", line)
-					}
+				if err != nil && p.chain == built {
+					p.logLines(Warning, prefixLines(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
 				}
 			}
 		})
@@ -94,13 +88,11 @@ func (p *Plugin) Reload() {
 				c.chain.Close()
 			case number != p.reloads:
 			case err != nil:
-				p.adopt(c, "", false)
-				for line := range strings.SplitSeq(err.Error(), "\n") {
-					p.log(Error, "%s", line)
-				}
+				p.logFindings(c.findings)
+				p.logLines(Error, err, "")
 				p.log(Error, "%s was not reloaded: the configuration from before stays in force", p.file)
 			default:
-				p.adopt(c, "reloaded", true)
+				p.adopt(c, "reloaded")
 			}
 		}
 	})
@@ -116,9 +108,7 @@ func (p *Plugin) background(do func() func()) {
 				p.queue.post(func() { p.log(Error, "fault in the background: %v", fault) })
 			}
 		}()
-		if then := do(); p.ctx.Err() == nil {
-			p.queue.post(then)
-		}
+		p.queue.post(do())
 	}()
 }
 

@@ -130,21 +130,26 @@ func (c *Chain) Confirm(ctx context.Context, result *Result) {
 	}
 	said, v := c.checker.Check(ctx, result.token, result.Expiry, &result.Trace)
 	result.Verdict = v
+	if c.cfg.Mode == config.ModeIntrospection {
+		// Nothing but the answer speaks for the token.
+		if v.Kind == verdict.Accept {
+			c.judge(token.NewClaims(said), result)
+		}
+		return
+	}
 	id := c.cfg.Revocation.Introspection.ClientID
 	switch {
-	case v.Reason == verdict.ProviderUnavailable && c.cfg.Revocation.OnUnavailable == config.UnavailableAllow && c.cfg.Mode != config.ModeIntrospection:
-		// In mode introspection nothing but the answer could speak for the token.
+	case v.Reason == verdict.ProviderUnavailable && c.cfg.Revocation.OnUnavailable == config.UnavailableAllow:
 		result.Verdict = verdict.Verdict{Kind: verdict.Accept, Detail: v.String()}
-		return
-	case v.Reason == verdict.Revoked && id != "" && c.cfg.Mode != config.ModeIntrospection && !result.claims.HasAudience(id):
+	case v.Reason == verdict.Revoked && id != "" && !result.claims.HasAudience(id):
 		// Keycloak since 26.6.2, for one; it says so in its own log alone.
 		result.Detail += fmt.Sprintf("; some providers say so of a token whose aud does not hold %s ($.options.revocation.introspection.clientId)",
 			verdict.Quote(id))
-		return
-	case v.Kind != verdict.Accept || c.cfg.Mode != config.ModeIntrospection:
-		return
 	}
-	claims := token.NewClaims(said)
+}
+
+// judge checks the claims of an introspection response, and takes the identity from good ones.
+func (c *Chain) judge(claims token.Claims, result *Result) {
 	if result.Verdict = c.verifier.CheckClaims(claims, &result.Trace); result.Kind == verdict.Accept {
 		c.identify(claims, result)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go-jwt-auth/plugin/discovery"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/keyset"
 )
@@ -114,5 +115,5 @@ func (c *Chain) wayOut(uri string) string {
 	if issuer == "" {
 		issuer = "<issuer>"
 	}
-	return fmt.Sprintf("The provider lists its addresses at %s/.well-known/openid-configuration", strings.TrimSuffix(issuer, "/"))
+	return "The provider lists its addresses at " + discovery.URI(issuer)
 }

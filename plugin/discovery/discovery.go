@@ -43,13 +43,13 @@ func New(issuer string, timeout time.Duration, client *endpoint.Client, now func
 	return &Provider{issuer: issuer, timeout: timeout, client: client, now: now}
 }
 
-// URI is where the document stands.
-func (p *Provider) URI() string {
-	return strings.TrimSuffix(p.issuer, "/") + "/.well-known/openid-configuration"
+// URI is where the document of an issuer stands.
+func URI(issuer string) string {
+	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 }
 
-// Issuer is the provider's name, as its tokens have it in iss.
-func (p *Provider) Issuer() string { return p.issuer }
+// URI is where this provider's document stands.
+func (p *Provider) URI() string { return URI(p.issuer) }
 
 // Document returns the document, reading it where that is due. One that was read before goes on serving while the
 // provider does not answer.

@@ -3,12 +3,12 @@ package revocation
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/jsonvalue"
 )
 
 // cache keeps answers for a while, good and bad ones apart. Only answers: that an endpoint gave none is never kept. Safe for
@@ -71,20 +71,11 @@ func (c *cache) put(q question, said answered, expires time.Time) {
 		return
 	}
 	until := c.now().Add(ttl)
-	for _, end := range []time.Time{expires, expiryOf(said.claims)} {
+	exp, _ := jsonvalue.NumericDate(said.claims["exp"])
+	for _, end := range []time.Time{expires, exp} {
 		if said.active && !end.IsZero() && end.Before(until) {
 			until = end
 		}
 	}
 	answers.Add(q, kept{answered: said, until: until})
-}
-
-// expiryOf reads exp (RFC 7662 §2.2); zero where there is none, or none that anybody could mean.
-func expiryOf(claims map[string]any) time.Time {
-	number, _ := claims["exp"].(json.Number)
-	seconds, err := number.Float64()
-	if err != nil || seconds < 0 || seconds > 1<<40 {
-		return time.Time{}
-	}
-	return time.Unix(int64(seconds), 0)
 }

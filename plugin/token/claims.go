@@ -37,31 +37,17 @@ func (c Claims) HasAudience(name string) bool {
 	return err == nil && slices.Contains(aud, name)
 }
 
-// lastSecond is the end of year 9999. What lies outside of 1970 to then is no time that anybody meant, and could
-// overflow.
-const lastSecond = 253402300799
-
-// instant reads a NumericDate (RFC 7519 §2): seconds since 1970, possibly with a fraction, which is cut off.
+// instant reads a NumericDate (RFC 7519 §2).
 func (c Claims) instant(name string) (at time.Time, present bool, err error) {
 	value, present := c.all[name]
 	if !present {
 		return time.Time{}, false, nil
 	}
-	var seconds float64
-	switch number := value.(type) {
-	case json.Number:
-		if seconds, err = number.Float64(); err != nil {
-			return time.Time{}, true, errNotNumericDate
-		}
-	case float64:
-		seconds = number
-	default:
+	at, ok := jsonvalue.NumericDate(value)
+	if !ok {
 		return time.Time{}, true, errNotNumericDate
 	}
-	if !(seconds >= 0 && seconds <= lastSecond) {
-		return time.Time{}, true, errNotNumericDate
-	}
-	return time.Unix(int64(seconds), 0), true, nil
+	return at, true, nil
 }
 
 var errNotNumericDate = errors.New("not a NumericDate")

@@ -1,7 +1,10 @@
-// Package jsonvalue finds and compares values of decoded JSON: claims, and the answers of endpoints.
+// Package jsonvalue finds, compares and reads values of decoded JSON: claims, and the answers of endpoints.
 package jsonvalue
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Lookup finds a member by its dotted path. One whose own name is the whole path goes first, since names such as
 // "https://example.com/role" are common (RFC 7519 §4.2); otherwise each dot reaches into a nested object.
@@ -39,4 +42,28 @@ func Equal(a, b any) bool {
 		return a == b
 	}
 	return false
+}
+
+// lastSecond is the end of year 9999. What lies outside of 1970 to then is no time that anybody meant, and could
+// overflow.
+const lastSecond = 253402300799
+
+// NumericDate reads seconds since 1970 (RFC 7519 §2), possibly with a fraction, which is cut off; false for anything else.
+func NumericDate(value any) (time.Time, bool) {
+	var seconds float64
+	switch number := value.(type) {
+	case json.Number:
+		var err error
+		if seconds, err = number.Float64(); err != nil {
+			return time.Time{}, false
+		}
+	case float64:
+		seconds = number
+	default:
+		return time.Time{}, false
+	}
+	if !(seconds >= 0 && seconds <= lastSecond) {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(seconds), 0), true
 }
