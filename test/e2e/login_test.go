@@ -98,7 +98,7 @@ func TestABadTokenIsRefusedWithItsReason(t *testing.T) {
 		reason   string
 	}{
 		{"expired", new(p.Token("sensor-1", -time.Minute)), "expired: exp is .*s ago"},
-		{"not yet valid", new(good(idp.NotBefore(time.Now().Add(30*time.Minute)))), "not yet valid: nbf is .* ahead of the broker's clock"},
+		{"not yet valid", new(good(idp.NotBefore(time.Now().Add(30 * time.Minute)))), "not yet valid: nbf is .* ahead of the broker's clock"},
 		{"other issuer", new(good(idp.Issuer("https://evil.example"))), `wrong issuer: iss must be "http://127.*", found "https://evil.example"`},
 		{"no issuer", new(good(idp.Without("iss"))), "wrong issuer: .*found none"},
 		{"other key under the same kid", new(good(idp.ForeignKey())), "bad signature"},
