@@ -8,6 +8,8 @@ require (
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/lestrrat-go/jwx/v2 v2.1.7
 	github.com/pquerna/cachecontrol v0.2.0
+	github.com/sony/gobreaker/v2 v2.4.0
+	golang.org/x/sync v0.20.0
 	golang.org/x/time v0.15.0
 )
 

@@ -13,6 +13,8 @@ import (
 
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/verdict"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Document is the part of a provider's metadata that this plugin needs.
@@ -23,8 +25,12 @@ type Document struct {
 	IntrospectionURI string
 }
 
-// fresh is how long a document serves. Providers move their endpoints seldom, and announce it long before.
-const fresh = time.Hour
+// fresh is how long a document serves. Providers move their endpoints seldom, and announce it long before. After a failed
+// reading the next one waits for rest.
+const (
+	fresh = time.Hour
+	rest  = time.Second
+)
 
 // Provider is an issuer whose document is read when first needed, and again after an hour. Safe for concurrent use.
 type Provider struct {
@@ -32,10 +38,13 @@ type Provider struct {
 	timeout time.Duration
 	client  *endpoint.Client
 	now     func() time.Time
+	reads   singleflight.Group
 
-	mu   sync.Mutex // guards all below
-	doc  Document
-	read time.Time
+	mu     sync.Mutex // guards all below
+	doc    Document
+	read   time.Time
+	failed time.Time
+	err    error
 }
 
 // New returns the Provider with this issuer. It reads nothing yet.
@@ -51,26 +60,63 @@ func URI(issuer string) string {
 // URI is where this provider's document stands.
 func (p *Provider) URI() string { return URI(p.issuer) }
 
-// Document returns the document, reading it where that is due. One that was read before goes on serving while the
-// provider does not answer.
+// Document returns the document. One that was read before serves on at once, and is read again in the background where
+// that is due; else the first reading is waited for, until ctx ends.
 func (p *Provider) Document(ctx context.Context) (Document, error) {
-	p.mu.Lock()
-	doc, due := p.doc, p.read.IsZero() || p.now().Sub(p.read) >= fresh
-	p.mu.Unlock()
+	doc, due, err := p.memory()
 	if !due {
+		return doc, err
+	}
+	// For all who wait, so on nobody's own context.
+	reading := p.reads.DoChan("", func() (any, error) { return p.refresh(context.WithoutCancel(ctx)) })
+	if err == nil {
 		return doc, nil
 	}
-	found, err := p.fetch(ctx)
-	if err != nil {
-		if doc.JWKSURI != "" {
-			return doc, nil
-		}
-		return Document{}, err
+	select {
+	case result := <-reading:
+		return result.Val.(Document), result.Err //nolint:errcheck,forcetypeassert // refresh returns nothing else
+	case <-ctx.Done():
+		return Document{}, fmt.Errorf("GET %s: no answer yet: %w", p.URI(), ctx.Err())
 	}
+}
+
+var errUnread = errors.New("it was not read yet")
+
+// memory is what there is without reading: the document, or why there is none; due tells whether to read now.
+func (p *Provider) memory() (doc Document, due bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doc, p.read = found, p.now()
-	return found, nil
+	now := p.now()
+	age := now.Sub(p.failed)
+	due = (p.read.IsZero() || now.Sub(p.read) >= fresh) && (p.err == nil || age < 0 || age >= rest)
+	switch {
+	case !p.read.IsZero():
+		return p.doc, due, nil
+	case p.err != nil:
+		return Document{}, due, p.err
+	}
+	return Document{}, due, errUnread
+}
+
+// refresh reads the document, unless somebody just has, and keeps it, or the failure. It runs on a goroutine of its own,
+// where a panic would take the broker down.
+func (p *Provider) refresh(ctx context.Context) (doc Document, err error) {
+	if doc, due, err := p.memory(); !due {
+		return doc, err
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("fault while reading %s: %v", p.URI(), fault)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.err = err; err != nil {
+			p.failed = p.now()
+			return
+		}
+		p.doc, p.read = doc, p.now()
+	}()
+	return p.fetch(ctx)
 }
 
 func (p *Provider) fetch(ctx context.Context) (Document, error) {

@@ -1,11 +1,14 @@
 package discovery_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,21 +20,26 @@ import (
 // site is a provider whose document a test decides. ISSUER stands for its address.
 type site struct {
 	*httptest.Server
-	status int
 	body   string
-	reads  int
+	status atomic.Int32
+	reads  atomic.Int32
+	hold   chan struct{} // closed when answers may go out; nil: at once
 }
 
 func newSite(t *testing.T, body string) *site {
 	t.Helper()
-	s := &site{status: http.StatusOK, body: body}
+	s := &site{body: body}
+	s.status.Store(http.StatusOK)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration") {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
-		s.reads++
-		w.WriteHeader(s.status)
+		s.reads.Add(1)
+		if s.hold != nil {
+			<-s.hold
+		}
+		w.WriteHeader(int(s.status.Load()))
 		_, _ = io.WriteString(w, strings.ReplaceAll(s.body, "ISSUER", s.URL))
 	}))
 	t.Cleanup(s.Close)
@@ -89,30 +97,68 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// Only the first reading is waited for: later ones go on in the background, while the document that is there serves.
 func TestTheDocumentIsReadOnceAnHourAndOutlivesAnOutage(t *testing.T) {
 	s := newSite(t, good)
-	now := time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC)
-	p := newProvider(t, s.URL, func() time.Time { return now })
-	read := func(want int) {
+	var clock atomic.Int64
+	clock.Store(1_795_446_000)
+	pass := func(d time.Duration) { clock.Add(int64(d / time.Second)) }
+	p := newProvider(t, s.URL, func() time.Time { return time.Unix(clock.Load(), 0) })
+	serves := func() {
 		t.Helper()
 		if doc, err := p.Document(t.Context()); err != nil || doc.JWKSURI != s.URL+"/keys" {
 			t.Errorf("got %+v, %v", doc, err)
 		}
-		if s.reads != want {
-			t.Errorf("%d reads, want %d", s.reads, want)
+	}
+	read := func(want int32) {
+		t.Helper()
+		serves()
+		for deadline := time.Now().Add(30 * time.Second); s.reads.Load() != want; {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d reads, want %d", s.reads.Load(), want)
+			}
+			serves()
 		}
+		serves()
 	}
 	read(1)
-	now = now.Add(time.Hour - time.Second)
+	pass(time.Hour - time.Second)
 	read(1)
-	now = now.Add(time.Second)
+	s.status.Store(http.StatusInternalServerError)
+	pass(time.Second)
 	read(2)
-	now = now.Add(time.Hour)
-	s.status = http.StatusInternalServerError
+	serves()
+	if got := s.reads.Load(); got != 2 {
+		t.Errorf("%d reads right after a failure, want 2", got)
+	}
+	s.status.Store(http.StatusOK)
+	// When the failure was noted can't be seen from here, so that the clock goes on until it is past.
+	for deadline := time.Now().Add(30 * time.Second); s.reads.Load() != 3; pass(time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatal("it was not read again")
+		}
+		serves()
+	}
+	pass(30 * time.Minute)
 	read(3)
-	s.status = http.StatusOK
-	read(4)
-	read(4)
+}
+
+func TestTheFirstReadingIsWaitedForAsLongAsTheCallerLikes(t *testing.T) {
+	s := newSite(t, good)
+	s.hold = make(chan struct{})
+	p := newProvider(t, s.URL, time.Now)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := p.Document(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(s.hold)
+	if doc, err := p.Document(t.Context()); err != nil || doc.JWKSURI != s.URL+"/keys" {
+		t.Errorf("got %+v, %v", doc, err)
+	}
+	if got := s.reads.Load(); got != 1 {
+		t.Errorf("%d reads: the second did not join the first", got)
+	}
 }
 
 func TestAnHTTPSIssuerIsNotLedAwayFromTLS(t *testing.T) {

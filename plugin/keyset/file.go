@@ -16,6 +16,7 @@ const lookEvery = time.Second
 
 // file is a JWKS file, read again when it changes.
 type file struct {
+	static
 	path   string
 	accept acceptance
 	Options
@@ -114,5 +115,3 @@ func (f *file) read(size int64) (Set, error) {
 }
 
 func (f *file) String() string { return f.path }
-
-func (f *file) Close() {}

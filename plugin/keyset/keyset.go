@@ -19,6 +19,13 @@ type Source interface {
 	// Find returns the keys that fit kid and alg, at least one. kid is empty where the token names none. It waits for
 	// a fetch at most until ctx ends. Errors: ErrUnknownKey, ErrPending, or an *UnavailableError.
 	Find(ctx context.Context, kid, alg string) ([]any, error)
+	// Known returns the fitting keys of the last good set, however old that is, and whether Find would answer now
+	// without waiting for anybody. It changes nothing.
+	Known(kid, alg string) (keys []any, settled bool)
+	// RefreshAt is when Refresh should be called next; zero: never. Refresh then begins to read the keys again in the
+	// background, so that nobody has to wait for that.
+	RefreshAt() time.Time
+	Refresh()
 	// Load reads the keys now; it fails where there is no usable one.
 	Load(ctx context.Context) (Set, error)
 	// String names where the keys come from, for the log.
@@ -40,6 +47,29 @@ func (e *UnavailableError) Error() string { return "there is no usable key set: 
 
 // Unwrap gives the cause.
 func (e *UnavailableError) Unwrap() error { return e.Cause }
+
+// Remembered is a Source that finds only what the last good set of another holds, and never waits or asks.
+func Remembered(from Source) Source { return remembered{from} }
+
+type remembered struct{ Source }
+
+func (r remembered) Find(_ context.Context, kid, alg string) ([]any, error) {
+	if found, _ := r.Known(kid, alg); len(found) > 0 {
+		return found, nil
+	}
+	return nil, ErrPending
+}
+
+// static is what sources that nobody has to wait for have in common.
+type static struct{}
+
+func (static) Known(string, string) (keys []any, settled bool) { return nil, true }
+
+func (static) RefreshAt() time.Time { return time.Time{} }
+
+func (static) Refresh() {}
+
+func (static) Close() {}
 
 // Options are what a Source needs from the house.
 type Options struct {

@@ -13,7 +13,10 @@ import (
 )
 
 // local is the one key that stands in the configuration.
-type local struct{ set Set }
+type local struct {
+	static
+	set Set
+}
 
 // newLocal reads an HMAC secret or, for the asymmetric algorithms, a public key in PEM (PKIX, PKCS #1 or a
 // certificate). A PEM is never taken for a secret: that is how a public key becomes a forger's HMAC key (RFC 8725 §2.1).
@@ -75,5 +78,3 @@ func (l *local) Load(context.Context) (Set, error) {
 }
 
 func (l *local) String() string { return "jwt.json" }
-
-func (l *local) Close() {}

@@ -13,6 +13,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/pquerna/cachecontrol/cacheobject"
 	"golang.org/x/time/rate"
 )
@@ -22,8 +23,13 @@ const (
 	// Unknown kids cause at most unknownBurst fetches in a row and then one every unknownEvery, however many come.
 	unknownBurst = 3
 	unknownEvery = 5 * time.Second
+	// That a kid was looked for is remembered for longer than clients wait before they come again, and of so many kids.
+	soughtFor = 3 * time.Second
+	maxSought = 256
 	// After a failed fetch the next one waits this long.
 	failureRest = time.Second
+	// Without anybody asking, a set is read again no sooner than this after a failure, and only where it lives for longer.
+	refreshRest = 5 * time.Second
 )
 
 // remote is a JWKS URL.
@@ -45,9 +51,13 @@ type remote struct {
 	// where caching is off: they are the retries of those who asked for it.
 	credits int
 	unknown *rate.Limiter
-	failed  time.Time
-	err     error
-	stale   bool // it has been said that the set serves on after its time
+	// sought holds the kids because of which the set is being read, or was a moment ago: who comes again with one that the
+	// set turned out not to have is told so at once. Fetches are numbered as they begin; finished is the last that ended.
+	sought            *lru.Cache[string, search]
+	started, finished int
+	failed            time.Time
+	err               error
+	stale             bool // it has been said that the set serves on after its time
 }
 
 // fetch is one request for the set, which all who need it wait for together. (x/sync/singleflight can't say whether one
@@ -61,9 +71,13 @@ type fetch struct {
 
 func newRemote(cfg config.JWKS, accept acceptance, o Options) *remote {
 	ctx, cancel := context.WithCancel(context.Background())
+	sought, err := lru.New[string, search](maxSought)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
 	return &remote{
 		cfg: cfg, accept: accept, Options: o, ctx: ctx, close: cancel,
-		unknown: rate.NewLimiter(rate.Every(unknownEvery), unknownBurst),
+		unknown: rate.NewLimiter(rate.Every(unknownEvery), unknownBurst), sought: sought,
 	}
 }
 
@@ -88,42 +102,147 @@ func (r *remote) Find(ctx context.Context, kid, alg string) ([]any, error) {
 	}
 }
 
+// state is what can be said of a key without asking the provider.
+type state uint8
+
+const (
+	// missing: only a fresh set can tell.
+	missing state = iota
+	// current: the set in force has it.
+	current
+	// stale: the provider is known to be out of reach, and the last good set, which serves on, has it.
+	stale
+	// unavailable: there is no set, and it was just tried in vain to get one.
+	unavailable
+	// absent: the set in force does not have it, and was just read to find it.
+	absent
+	// unknown: the set in force does not have it, and so many unknown keys were asked for that it is not read again.
+	unknown
+)
+
+// recall looks for the key in memory, and changes nothing. r.mu is held.
+func (r *remote) recall(kid, alg string, now time.Time) (found []any, is state) {
+	found = r.set.find(kid, alg)
+	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
+	if r.set.Len() == 0 || (!now.Before(r.expires) && !retry) {
+		out := r.err != nil || (r.fetch != nil && now.Sub(r.fetch.began) >= r.cfg.MaxBlock)
+		switch {
+		case out && r.mayServeStale(now) && len(found) > 0:
+			return found, stale
+		case r.resting(now):
+			return found, unavailable
+		}
+		return found, missing
+	}
+	switch {
+	case len(found) > 0:
+		return found, current
+	case r.inVain(kid, now):
+		return nil, absent
+	case r.fetch == nil && r.unknown.TokensAt(now) < 1:
+		return nil, unknown
+	}
+	return nil, missing
+}
+
+// search is what is remembered of a kid that was not in the set: when it was first asked for, and by which fetch at the
+// earliest it would be found.
+type search struct {
+	at    time.Time
+	fetch int
+}
+
+// seek notes that the set is read because of this kid. A fetch that is under way does not count, as it may have been
+// answered before the key was published. r.mu is held.
+func (r *remote) seek(kid string, now time.Time) {
+	if s, found := r.sought.Peek(kid); !found || !within(now.Sub(s.at), soughtFor) {
+		r.sought.Add(kid, search{at: now, fetch: r.started + 1})
+	}
+}
+
+// inVain tells whether the set was read because of this kid a moment ago. r.mu is held.
+func (r *remote) inVain(kid string, now time.Time) bool {
+	s, found := r.sought.Peek(kid)
+	return found && r.finished >= s.fetch && within(now.Sub(s.at), soughtFor)
+}
+
+// resting tells whether a fetch has just failed. r.mu is held.
+func (r *remote) resting(now time.Time) bool {
+	return r.err != nil && within(now.Sub(r.failed), failureRest)
+}
+
+// Known answers from memory alone.
+func (r *remote) Known(kid, alg string) (found []any, settled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found, is := r.recall(kid, alg, r.Now())
+	return found, is != missing
+}
+
 // look answers from memory, or returns the fetch that has to be waited for; joined where that was under way already.
 func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.Now()
-	joined = r.fetch != nil
-	resting := r.err != nil && within(now.Sub(r.failed), failureRest)
-	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
+	found, is := r.recall(kid, alg, now)
 	r.credits = max(r.credits-1, 0)
-	if r.set.Len() == 0 || (!now.Before(r.expires) && !retry) {
-		// The provider is known to be out of reach: nobody has to wait to find that out again.
-		if out := r.err != nil || (joined && now.Sub(r.fetch.began) >= r.cfg.MaxBlock); out && r.mayServeStale(now) {
-			if found := r.set.find(kid, alg); len(found) > 0 {
-				if !resting {
-					r.join()
-				}
-				r.saysStale()
-				return found, nil, false, nil
-			}
-		}
-		if resting {
-			return nil, nil, false, &UnavailableError{Cause: r.err}
-		}
-		return nil, r.join(), joined, nil
-	}
-	if found := r.set.find(kid, alg); len(found) > 0 {
-		if r.runsOut(now) && !resting {
+	switch is {
+	case current:
+		if r.runsOut(now) && !r.resting(now) {
 			r.join() // nobody waits for it
 		}
 		return found, nil, false, nil
-	}
-	if !joined && !r.unknown.AllowN(now, 1) {
+	case stale:
+		if !r.resting(now) {
+			r.join() // nor for this
+		}
+		r.saysStale()
+		return found, nil, false, nil
+	case unavailable:
+		return nil, nil, false, &UnavailableError{Cause: r.err}
+	case absent:
+		return nil, nil, false, ErrUnknownKey
+	case unknown:
 		return nil, nil, false, fmt.Errorf("%w, and so many unknown keys were asked for that the set is read again only every %s",
 			ErrUnknownKey, unknownEvery)
+	default:
+		joined = r.fetch != nil
+		if !joined && r.set.Len() > 0 && now.Before(r.expires) {
+			r.unknown.AllowN(now, 1)
+		}
+		r.seek(kid, now)
+		return nil, r.join(), joined, nil
 	}
-	return nil, r.join(), joined, nil
+}
+
+// RefreshAt is when the set should be read again lest anybody has to wait for it: in the last fifth of its life, and after
+// a failure in a while. Sets of a very short life are read when they are asked for.
+func (r *remote) RefreshAt() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.expires.Add(-r.expires.Sub(r.arrived) / 5)
+	switch failed := r.failed.Add(refreshRest); {
+	case !r.cfg.Cache.Enabled || (r.set.Len() > 0 && r.expires.Sub(r.arrived) < refreshRest):
+		return time.Time{}
+	case r.fetch != nil:
+		return r.Now().Add(time.Second) // to see what came of it
+	case r.err != nil && at.Before(failed):
+		return failed
+	case r.set.Len() == 0:
+		return time.Time{} // nobody has asked for it yet
+	default:
+		return at
+	}
+}
+
+// Refresh begins to read the set.
+func (r *remote) Refresh() {
+	at := r.RefreshAt()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !at.IsZero() && !r.Now().Before(at) {
+		r.join()
+	}
 }
 
 // findAfter looks into the set that a fetch has brought; where it has failed or is late, into the last good one.
@@ -183,6 +302,7 @@ func (r *remote) Load(ctx context.Context) (Set, error) {
 // join returns the fetch under way, or starts one. It goes on when nobody waits for it any more. r.mu is held.
 func (r *remote) join() *fetch {
 	if r.fetch == nil {
+		r.started++
 		f := &fetch{began: r.Now(), done: make(chan struct{})}
 		r.fetch = f
 		go func() {
@@ -260,7 +380,7 @@ func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
 		r.stale = false
 		r.Report(false, fmt.Sprintf("the keys at %s can be read again", r))
 	}
-	r.set, r.err = set, nil
+	r.set, r.err, r.finished = set, nil, r.started
 	r.arrived, r.expires = now, now.Add(r.lifetime(answer))
 }
 

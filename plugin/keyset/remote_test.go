@@ -137,18 +137,113 @@ func TestUnknownKidsAreBounded(t *testing.T) {
 	p.asked(t, 20)
 }
 
-// TestUnknownAlgAsksWithinTheSameBound: no key of the set fits a known kid with another alg.
-func TestUnknownAlgAsksWithinTheSameBound(t *testing.T) {
+// TestAKeyThatWasJustLookedForIsNotLookedForAgain: no key of the set fits a known kid with another alg. Who comes again is
+// told so without another fetch, for a moment.
+func TestAKeyThatWasJustLookedForIsNotLookedForAgain(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.Algorithms = append(cfg.Algorithms, "EdDSA")
-	source := newHouse().mustOpen(t, cfg)
-	for range 100 {
-		if _, err := source.Find(t.Context(), "k", "EdDSA"); !errors.Is(err, keyset.ErrUnknownKey) {
-			t.Fatalf("got %v", err)
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	look := func(times int) {
+		t.Helper()
+		for range times {
+			if _, err := source.Find(t.Context(), "k", "EdDSA"); !errors.Is(err, keyset.ErrUnknownKey) {
+				t.Fatalf("got %v", err)
+			}
 		}
 	}
-	p.asked(t, 4)
+	look(100)
+	p.asked(t, 1)
+	if _, settled := source.Known("k", "EdDSA"); !settled {
+		t.Error("it is not settled that there is no such key")
+	}
+	for n := range 3 {
+		h.advance(3 * time.Second)
+		if _, settled := source.Known("k", "EdDSA"); settled {
+			t.Error("the set is not to be read again")
+		}
+		look(100)
+		p.asked(t, int32(n)+2)
+	}
+	finds(t, source, "k", "ES256", key.Public())
+}
+
+// TestKnownAsksNobody: it tells what there is, and whether more can be had.
+func TestKnownAsksNobody(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	know := func(rule, kid string, keys int, settled bool) {
+		t.Helper()
+		found, is := source.Known(kid, "ES256")
+		if len(found) != keys || is != settled {
+			t.Errorf("%s: %d keys, settled: %t; want %d, %t", rule, len(found), is, keys, settled)
+		}
+		if _, err := keyset.Remembered(source).Find(t.Context(), kid, "ES256"); (err == nil) != (keys > 0) {
+			t.Errorf("%s: remembered: %v", rule, err)
+		}
+	}
+	know("before the set is read", "k", 0, false)
+	p.asked(t, 0)
+	finds(t, source, "k", "ES256", key.Public())
+	know("a key of the set", "k", 1, true)
+	know("an unknown key", "x", 0, false)
+	h.advance(cfg.JWKS.Cache.TTL)
+	know("a key of a set that has run out", "k", 1, false)
+	p.asked(t, 1)
+}
+
+// TestASetIsReadAgainBeforeAnybodyHasToWait: in the last fifth of its life, and after a failure in a while.
+func TestASetIsReadAgainBeforeAnybodyHasToWait(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	cfg.JWKS.Cache.TTL = 100 * time.Second
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	if at := source.RefreshAt(); !at.IsZero() {
+		t.Errorf("before anybody asked: at %s", at)
+	}
+	finds(t, source, "k", "ES256", key.Public())
+	due := h.now().Add(80 * time.Second)
+	if at := source.RefreshAt(); !at.Equal(due) {
+		t.Errorf("at %s, want %s", at, due)
+	}
+	h.advance(80*time.Second - 1)
+	source.Refresh()
+	p.asked(t, 1)
+	refresh := func(want int32) {
+		t.Helper()
+		source.Refresh()
+		for deadline := time.Now().Add(30 * time.Second); p.hits.Load() != want || source.RefreshAt().Equal(h.now().Add(time.Second)); runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d requests, want %d", p.hits.Load(), want)
+			}
+		}
+	}
+	h.advance(1)
+	refresh(2)
+	if at, want := source.RefreshAt(), h.now().Add(80*time.Second); !at.Equal(want) {
+		t.Errorf("after that: at %s, want %s", at, want)
+	}
+	h.advance(80 * time.Second)
+	p.serves([]byte("{"))
+	refresh(3)
+	if at, want := source.RefreshAt(), h.now().Add(5*time.Second); !at.Equal(want) {
+		t.Errorf("after a failure: at %s, want %s", at, want)
+	}
+	finds(t, source, "k", "ES256", key.Public())
+	p.serves(testkeys.Set(key))
+	h.advance(5 * time.Second)
+	refresh(4)
+
+	cfg.JWKS.Cache.Enabled = false
+	uncached := h.mustOpen(t, cfg)
+	finds(t, uncached, "k", "ES256", key.Public())
+	if at := uncached.RefreshAt(); !at.IsZero() {
+		t.Errorf("without a cache: at %s", at)
+	}
 }
 
 // TestUnknownKidJoinsTheFetchUnderWay: logins that come while the new key is being fetched are not refused, however
