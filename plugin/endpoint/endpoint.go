@@ -29,8 +29,9 @@ const MaxBody = 1 << 20
 // maxHeader is the most that the header of an answer may have, in bytes.
 const maxHeader = 64 << 10
 
-// idleConnsPerHost keeps enough connections to one endpoint alive for a burst of logins.
-const idleConnsPerHost = 64
+// idleConnsPerHost keeps the connections alive that a burst of logins has opened: as many as jwt.json can ask for
+// (`maxConcurrent`). HTTP/2, which needs one alone, is used where the endpoint offers it.
+const idleConnsPerHost = 1024
 
 // Client makes the requests of one plugin instance. Safe for concurrent use.
 type Client struct {
@@ -134,7 +135,7 @@ func New(t config.TLS) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is one, by its doc
 	transport.TLSClientConfig = tlsConfig
-	transport.MaxIdleConnsPerHost = idleConnsPerHost
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, idleConnsPerHost
 	transport.MaxResponseHeaderBytes = maxHeader
 	return &Client{http: &http.Client{
 		Transport: transport,
@@ -185,6 +186,9 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 		return nil, failed(err)
 	}
 	maps.Copy(req.Header, r.Header)
+	// A question does no harm when it is asked twice: this, which is not sent, lets net/http repeat it where a connection
+	// that was kept turns out to have been closed, as after a restart of the provider.
+	req.Header["X-Idempotency-Key"] = nil
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -9,8 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -353,5 +356,73 @@ func gzipped(content []byte) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(packed.Bytes())
+	}
+}
+
+// TestAKeptConnectionThatWasClosedIsNoFailure: the provider has closed it without a word, as when it is restarted, and a
+// POST is sent again on a new one.
+func TestAKeptConnectionThatWasClosedIsNoFailure(t *testing.T) {
+	var connections atomic.Int32
+	uri := serveRaw(t, func(conn net.Conn) {
+		first := connections.Add(1) == 1
+		requests := bufio.NewReader(conn)
+		for n := 0; ; n++ {
+			r, err := http.ReadRequest(requests)
+			if err != nil {
+				return
+			}
+			if body, err := io.ReadAll(r.Body); err != nil || string(body) != "token=a" || r.Header["X-Idempotency-Key"] != nil {
+				t.Errorf("got %q %v (%v)", body, r.Header, err)
+			}
+			if first && n == 1 {
+				return
+			}
+			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	client := newClient(t, config.TLS{})
+	for n := range 3 {
+		answer, err := client.Do(t.Context(), patience, endpoint.Request{Method: http.MethodPost, URI: uri, Body: "token=a"})
+		if err != nil || string(answer.Body) != "ok" {
+			t.Errorf("request %d: %v", n+1, err)
+		}
+	}
+	if got := connections.Load(); got != 2 {
+		t.Errorf("%d connections, want 2", got)
+	}
+}
+
+// TestABurstKeepsItsConnections: those that many requests at once have opened serve the next burst.
+func TestABurstKeepsItsConnections(t *testing.T) {
+	const burst = 200
+	var connections atomic.Int32
+	var inside sync.WaitGroup
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		inside.Done()
+		inside.Wait() // until all are here
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	client := newClient(t, config.TLS{})
+	for range 2 {
+		inside.Add(burst)
+		var all sync.WaitGroup
+		for range burst {
+			all.Go(func() {
+				if _, err := client.Do(t.Context(), patience, endpoint.Request{Method: http.MethodPost, URI: server.URL}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	// A connection that is dialled while another becomes free is one too many, and kept.
+	if got := connections.Load(); got > burst+burst/10 {
+		t.Errorf("%d connections for twice %d requests", got, burst)
 	}
 }

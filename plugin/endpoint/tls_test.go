@@ -8,10 +8,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -167,4 +169,27 @@ func (p pair) load(t *testing.T) tls.Certificate {
 		t.Fatal(err)
 	}
 	return cert
+}
+
+// TestHTTP2: it is spoken where the endpoint offers it.
+func TestHTTP2(t *testing.T) {
+	for _, offered := range []bool{true, false} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.Proto)
+		}))
+		server.EnableHTTP2 = offered
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := newClient(t, config.TLS{CAFile: ca}).Get(t.Context(), server.URL, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]string{true: "HTTP/2.0", false: "HTTP/1.1"}[offered]; string(answer.Body) != want {
+			t.Errorf("got %s, want %s", answer.Body, want)
+		}
+	}
 }
