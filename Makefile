@@ -11,6 +11,7 @@ SCRIPTS := $(wildcard .ci/* test/*/*.sh)
 PLUGIN := build/go_jwt_auth.so
 GOLANGCI_LINT := $(CURDIR)/build/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 MQTTJS := test/harness/mqttjs
+PAHO_PYTHON := build/paho-python
 INSTALL := .ci/apt-install
 
 .PHONY: all test unit e2e test-keycloak demo bench lint format brokers clean headers set-up
@@ -49,7 +50,7 @@ demo: all
 	@cd test && go build -o ../build/demo ./demo && exec ../build/demo
 
 # What the tests need beside the plugin: brokers, clients, a second provider.
-set-up: all brokers $(MQTTJS)/node_modules/.package-lock.json
+set-up: all brokers $(MQTTJS)/node_modules/.package-lock.json $(PAHO_PYTHON)/.installed
 	@$(INSTALL) mosquitto mosquitto-clients glewlwyd
 
 brokers:
@@ -58,6 +59,13 @@ brokers:
 $(MQTTJS)/node_modules/.package-lock.json: $(MQTTJS)/package.json $(MQTTJS)/package-lock.json
 	@command -v npm >/dev/null || $(INSTALL) nodejs npm
 	cd $(MQTTJS) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Debian's python3 has venv in a package of its own, ensurepip with it.
+$(PAHO_PYTHON)/.installed: test/harness/paho-python/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || $(INSTALL) python3 python3-venv
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip --disable-pip-version-check install --quiet --only-binary :all: -r $<
 	@touch $@
 
 # --- linters

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,15 +21,28 @@ const (
 	MQTTJS5 Kind = "MQTT.js, MQTT 5"
 )
 
-// Kinds are all of them.
-var Kinds = []Kind{Paho3, Paho5, MQTTJS3, MQTTJS5}
+// Further kinds, for Persist alone. Mosquitto's own works over TCP only.
+const (
+	PahoPython3   Kind = "paho-mqtt (Python), MQTT 3.1.1"
+	PahoPython5   Kind = "paho-mqtt (Python), MQTT 5"
+	MosquittoSub3 Kind = "mosquitto_sub, MQTT 3.1.1"
+	MosquittoSub5 Kind = "mosquitto_sub, MQTT 5"
+)
+
+// Kinds are all those for Connect, PersistentKinds those for Persist.
+var (
+	Kinds           = []Kind{Paho3, Paho5, MQTTJS3, MQTTJS5}
+	PersistentKinds = append(slices.Clone(Kinds), PahoPython3, PahoPython5, MosquittoSub3, MosquittoSub5)
+)
 
 // Protocol is the protocol level that the kind sends in CONNECT: 4 or 5.
 func (k Kind) Protocol() byte {
-	if k == Paho5 || k == MQTTJS5 {
+	switch k {
+	case Paho5, MQTTJS5, PahoPython5, MosquittoSub5:
 		return V5
+	default:
+		return V311
 	}
-	return V311
 }
 
 // The protocol levels in CONNECT (MQTT 3.1.1 §3.1.2.2, MQTT 5 §3.1.2.2).

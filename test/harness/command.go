@@ -30,12 +30,17 @@ func (b *Broker) Ctrl(i int, args ...string) *Process {
 
 func (b *Broker) command(command []string, i int, args []string) *Process {
 	b.t.Helper()
+	return b.commandHeard(nil, command, i, args)
+}
+
+func (b *Broker) commandHeard(heard func(line string), command []string, i int, args []string) *Process {
+	b.t.Helper()
 	u, err := url.Parse(b.URL(i))
 	if err != nil || u.Scheme != "mqtt" {
 		b.t.Fatalf("harness: mosquitto's own clients need an MQTT listener, not %s", b.URL(i))
 	}
 	// They would read their defaults from the user's own configuration files.
 	home := b.t.TempDir()
-	return spawn(b.t, []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home},
+	return spawnHeard(b.t, heard, []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home},
 		slices.Concat(command, []string{"-h", u.Hostname(), "-p", u.Port()}, args)...)
 }

@@ -1,8 +1,8 @@
 // Package harness runs real Mosquitto brokers and real MQTT clients for tests:
-// Start brings a broker up on loopback; Connect, Knock, Dial, Broker.Pub and
-// Broker.Sub talk to it. Everything is stopped when the test ends, and the
-// broker's log is printed when the test failed. Nothing here knows what a
-// token is.
+// Start brings a broker up on loopback; Connect, Persist, Knock, Dial,
+// Broker.Pub and Broker.Sub talk to it. Everything is stopped when the test
+// ends, and the broker's log is printed when the test failed. Nothing here
+// knows what a token is.
 package harness
 
 import (

@@ -83,6 +83,14 @@ func (m *mqttjs) connect(l Login) (Connack, error) {
 	if err := m.start(); err != nil {
 		return Connack{}, err
 	}
+	a, err := m.ask(jsRequest{Op: "connect", URL: m.url, Protocol: m.client.kind.Protocol(), Login: newJSLogin(l)})
+	return Connack{
+		Closed: a.Closed, Code: a.Code, SessionPresent: a.SessionPresent,
+		AssignedID: a.AssignedID, Reason: a.Reason,
+	}, err
+}
+
+func newJSLogin(l Login) *jsLogin {
 	login := &jsLogin{
 		ClientID: l.ClientID, Username: l.Username, Clean: !l.Resume,
 		KeepAlive: l.keepAlive(), SessionExpiry: l.SessionExpiry,
@@ -94,24 +102,29 @@ func (m *mqttjs) connect(l Login) (Connack, error) {
 	if w := l.Will; w != nil {
 		login.Will = &jsWill{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain, Delay: w.Delay}
 	}
-	a, err := m.ask(jsRequest{Op: "connect", URL: m.url, Protocol: m.client.kind.Protocol(), Login: login})
-	return Connack{
-		Closed: a.Closed, Code: a.Code, SessionPresent: a.SessionPresent,
-		AssignedID: a.AssignedID, Reason: a.Reason,
-	}, err
+	return login
+}
+
+// node is the command that runs one of the scripts in mqttjs.
+func node(script string) ([]string, error) {
+	root, err := brokers.Root()
+	if err != nil {
+		return nil, err
+	}
+	home := filepath.Join(root, "test", "harness", "mqttjs")
+	if _, err := os.Stat(filepath.Join(home, "node_modules")); err != nil {
+		return nil, fmt.Errorf("%w; `make test` installs MQTT.js", err)
+	}
+	return []string{"node", filepath.Join(home, script)}, nil
 }
 
 // start starts node.
 func (m *mqttjs) start() error {
-	root, err := brokers.Root()
+	command, err := node("client.mjs")
 	if err != nil {
 		return err
 	}
-	home := filepath.Join(root, "test", "harness", "mqttjs")
-	if _, err := os.Stat(filepath.Join(home, "node_modules")); err != nil {
-		return fmt.Errorf("%w; `make test` installs MQTT.js", err)
-	}
-	cmd := exec.Command("node", filepath.Join(home, "client.mjs"))
+	cmd := exec.Command(command[0], command[1:]...)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	if m.in, err = cmd.StdinPipe(); err != nil {

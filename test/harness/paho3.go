@@ -21,13 +21,11 @@ type paho3 struct {
 var errNoAnswer = errors.New("no answer")
 
 func (p *paho3) connect(l Login) (Connack, error) {
-	o := mqtt.NewClientOptions().AddBroker(p.url).
-		SetProtocolVersion(uint(V311)).
-		SetClientID(l.ClientID).
-		SetCleanSession(!l.Resume).
-		SetKeepAlive(time.Duration(l.keepAlive()) * time.Second).
-		SetConnectTimeout(Patience).
-		SetAutoReconnect(false).
+	o, err := options3(p.url, l)
+	if err != nil {
+		return Connack{}, err
+	}
+	o.SetAutoReconnect(false).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
 			p.client.received(Message{Topic: m.Topic(), Payload: string(m.Payload()), QoS: m.Qos(), Retain: m.Retained()})
 		}).
@@ -37,24 +35,12 @@ func (p *paho3) connect(l Login) (Connack, error) {
 			p.conn, err = dial(p.url)
 			return p.conn, err
 		})
-	if l.Username != nil {
-		o.SetUsername(*l.Username)
-	}
-	if l.Password != nil {
-		o.SetPassword(*l.Password)
-	}
-	if l.Username == nil && l.Password != nil || l.Username != nil && *l.Username == "" || l.Password != nil && *l.Password == "" {
-		return Connack{}, errors.New("paho.mqtt.golang can't send this login: an empty name or password, or a password alone; Knock and Dial can")
-	}
-	if w := l.Will; w != nil {
-		o.SetBinaryWill(w.Topic, []byte(w.Payload), w.QoS, w.Retain)
-	}
 	p.mqtt = mqtt.NewClient(o)
 	token, ok := p.mqtt.Connect().(*mqtt.ConnectToken)
 	if !ok || !token.WaitTimeout(2*Patience) {
 		return Connack{}, errNoAnswer
 	}
-	err := token.Error()
+	err = token.Error()
 	switch {
 	case err == nil, token.ReturnCode() != packets.ErrNetworkError && token.ReturnCode() != packets.ErrProtocolViolation:
 		return Connack{Code: token.ReturnCode(), SessionPresent: token.SessionPresent()}, nil
@@ -63,6 +49,29 @@ func (p *paho3) connect(l Login) (Connack, error) {
 	default:
 		return Connack{}, err
 	}
+}
+
+// options3 are the options that say who connects where.
+func options3(address string, l Login) (*mqtt.ClientOptions, error) {
+	o := mqtt.NewClientOptions().AddBroker(address).
+		SetProtocolVersion(uint(V311)).
+		SetClientID(l.ClientID).
+		SetCleanSession(!l.Resume).
+		SetKeepAlive(time.Duration(l.keepAlive()) * time.Second).
+		SetConnectTimeout(Patience)
+	if l.Username != nil {
+		o.SetUsername(*l.Username)
+	}
+	if l.Password != nil {
+		o.SetPassword(*l.Password)
+	}
+	if l.Username == nil && l.Password != nil || l.Username != nil && *l.Username == "" || l.Password != nil && *l.Password == "" {
+		return nil, errors.New("paho.mqtt.golang can't send this login: an empty name or password, or a password alone; Knock and Dial can")
+	}
+	if w := l.Will; w != nil {
+		o.SetBinaryWill(w.Topic, []byte(w.Payload), w.QoS, w.Retain)
+	}
+	return o, nil
 }
 
 func (p *paho3) subscribe(filter string, qos byte) (byte, error) {

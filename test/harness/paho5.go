@@ -31,6 +31,18 @@ func (p *paho5) connect(l Login) (Connack, error) {
 		OnServerDisconnect: func(d *paho.Disconnect) { p.client.lost(Disconnect{Packet: true, Code: d.ReasonCode}) },
 		OnClientError:      func(error) { p.client.lost(Disconnect{}) },
 	})
+	answer, err := p.mqtt.Connect(context.Background(), connectPacket5(l))
+	if answer == nil {
+		return p.conn.refusal(err)
+	}
+	connack := Connack{Code: answer.ReasonCode, SessionPresent: answer.SessionPresent}
+	if answer.Properties != nil {
+		connack.AssignedID, connack.Reason = answer.Properties.AssignedClientID, answer.Properties.ReasonString
+	}
+	return connack, nil
+}
+
+func connectPacket5(l Login) *paho.Connect {
 	connect := &paho.Connect{
 		ClientID:   l.ClientID,
 		KeepAlive:  l.keepAlive(),
@@ -47,15 +59,7 @@ func (p *paho5) connect(l Login) (Connack, error) {
 		connect.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: []byte(w.Payload), QoS: w.QoS, Retain: w.Retain}
 		connect.WillProperties = &paho.WillProperties{WillDelayInterval: &w.Delay}
 	}
-	answer, err := p.mqtt.Connect(context.Background(), connect)
-	if answer == nil {
-		return p.conn.refusal(err)
-	}
-	connack := Connack{Code: answer.ReasonCode, SessionPresent: answer.SessionPresent}
-	if answer.Properties != nil {
-		connack.AssignedID, connack.Reason = answer.Properties.AssignedClientID, answer.Properties.ReasonString
-	}
-	return connack, nil
+	return connect
 }
 
 func (p *paho5) subscribe(filter string, qos byte) (byte, error) {

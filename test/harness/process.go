@@ -21,7 +21,8 @@ type Process struct {
 	t     T
 	name  string
 	pid   int
-	state state // guards what follows
+	heard func(line string) // told of each line as it comes; nil: nobody is
+	state state             // guards what follows
 	lines []line
 	over  bool
 	exit  int
@@ -37,7 +38,13 @@ type line struct {
 // test ends, and when this process dies.
 func spawn(t T, env []string, argv ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, name: filepath.Base(argv[0])}
+	return spawnHeard(t, nil, env, argv...)
+}
+
+// spawnHeard is spawn for somebody who wants to hear each line.
+func spawnHeard(t T, heard func(line string), env []string, argv ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, name: filepath.Base(argv[0]), heard: heard}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -91,7 +98,11 @@ func (p *Process) read(from io.ReadCloser) {
 	for {
 		text, err := r.ReadString('\n')
 		if text != "" {
-			p.state.update(func() { p.lines = append(p.lines, line{time.Now(), strings.TrimSuffix(text, "\n")}) })
+			text = strings.TrimSuffix(text, "\n")
+			p.state.update(func() { p.lines = append(p.lines, line{time.Now(), text}) })
+			if p.heard != nil {
+				p.heard(text)
+			}
 		}
 		if err != nil {
 			return

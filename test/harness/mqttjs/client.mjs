@@ -3,19 +3,10 @@
 // output. Messages and the end of the connection are lines without an id.
 import { createInterface } from 'node:readline'
 import mqtt from 'mqtt'
-import WebSocket from 'ws'
+import { createWebsocket } from './websocket.mjs'
 
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 let client
-
-// createWebsocket is how MQTT.js would make one, but it sends no empty frames,
-// at which Mosquitto 2.1.2 loses its place (eclipse-mosquitto/mosquitto#3704).
-function createWebsocket(url, protocols, { wsOptions }) {
-	const socket = new WebSocket(url, protocols, wsOptions)
-	const send = socket.send.bind(socket)
-	socket.send = (data, done) => (data.length ? send(data, done) : done())
-	return socket
-}
 
 const requests = {
 	connect({ url, protocol, login }, answer) {
