@@ -22,6 +22,9 @@ import (
 
 func main() {}
 
+// attempts is one for all instances, as the broker's own table of pending logins is.
+var attempts = plugin.NewAttempts()
+
 //export gja_go_init
 func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, count C.int) (handle C.uintptr_t) {
 	b := &broker{instance: c}
@@ -31,7 +34,7 @@ func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, coun
 		settings[C.GoString(option.key)] = C.GoString(option.value)
 	}
 	b.setInfo(plugin.Version)
-	p, err := plugin.New(b, plugin.Options{Settings: settings})
+	p, err := plugin.New(b, plugin.Options{Settings: settings, Attempts: attempts})
 	if err != nil {
 		return 0
 	}
@@ -55,19 +58,32 @@ func gja_go_basic_auth(handle, client C.uintptr_t, id, username, password, addre
 		Password: optional(password),
 		Address:  C.GoString(address),
 	})
-	switch {
-	case v.Kind == verdict.Accept:
+	switch v.Kind {
+	case verdict.Accept:
 		return C.MOSQ_ERR_SUCCESS
-	case v.Kind == verdict.Defer:
+	case verdict.Defer:
 		return C.MOSQ_ERR_PLUGIN_DEFER
-	case v.Kind == verdict.Retry:
+	case verdict.Pending:
+		return C.GJA_ERR_AUTH_DELAYED
+	case verdict.Retry:
 		// Anything but AUTH and DEFER closes the connection without a CONNACK, which clients take for a lost one.
 		return C.MOSQ_ERR_UNKNOWN
-	case v.Reason.Unavailable() && bool(C.gja_broker_is_2_1()):
-		return C.GJA_ERR_SERVER_UNAVAILABLE
-	default:
-		return C.MOSQ_ERR_AUTH
+	case verdict.Deny:
+		return refusal(v.Reason)
 	}
+	return C.MOSQ_ERR_AUTH
+}
+
+// refusal is how the broker is told to refuse a client: Mosquitto 2.1 tells MQTT 5 clients more than that.
+func refusal(reason verdict.Reason) C.int {
+	switch {
+	case !bool(C.gja_broker_is_2_1()):
+	case reason == verdict.ServerBusy:
+		return C.GJA_ERR_SERVER_BUSY
+	case reason.Unavailable():
+		return C.GJA_ERR_SERVER_UNAVAILABLE
+	}
+	return C.MOSQ_ERR_AUTH
 }
 
 //export gja_go_tick

@@ -65,6 +65,15 @@ func (b *broker) SetClientID(client plugin.Client, id string) error {
 
 func (b *broker) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
 
+func (b *broker) CanDelay() bool { return bool(C.gja_broker_is_2_1()) }
+
+func (b *broker) Complete(clientID string, accepted bool) {
+	withString(clientID, func(s *C.char) C.int {
+		C.gja_complete(s, C.bool(accepted))
+		return 0
+	})
+}
+
 func (b *broker) Holds(clientID string, client plugin.Client) bool {
 	return withString(clientID, func(s *C.char) bool { return bool(C.gja_holds(s, C.uintptr_t(client))) })
 }

@@ -78,6 +78,35 @@ static void signals_use_altstack(void)
 	}
 }
 
+/*
+ * The broker sleeps up to 100 ms in its event loop. A signal to its thread ends that, and nothing else: system calls that
+ * must not be interrupted are begun again (SA_RESTART), epoll_wait never is. It is the last real-time signal that nobody
+ * has a use for (2.1 rotates its log on SIGRTMIN); 0: there is none, and verdicts wait for the next Tick. One for all
+ * instances; it stays, since a signal may still be on its way when an instance ends.
+ */
+static int wake_signal;
+
+static void on_wake_signal(int sig)
+{
+	(void)sig;
+}
+
+static void wake_signal_choose(void)
+{
+	struct sigaction action;
+
+	for(int sig = SIGRTMAX; wake_signal == 0 && sig > SIGRTMIN; sig--){
+		if(sigaction(sig, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL){
+			action.sa_handler = on_wake_signal;
+			action.sa_flags = SA_ONSTACK | SA_RESTART;
+			sigemptyset(&action.sa_mask);
+			if(sigaction(sig, &action, NULL) == 0){
+				wake_signal = sig;
+			}
+		}
+	}
+}
+
 static int64_t now_ms(void)
 {
 	struct timespec now;
@@ -183,6 +212,7 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
 	int rc;
 
 	signals_unblock();
+	wake_signal_choose();
 	instance = calloc(1, sizeof(struct gja_instance));
 	if(instance == NULL){
 		return MOSQ_ERR_NOMEM;
@@ -236,6 +266,9 @@ void gja_tick_at(struct gja_instance *instance, int64_t ms)
 void gja_wake(struct gja_instance *instance)
 {
 	atomic_store(&instance->wake, true);
+	if(wake_signal != 0){
+		pthread_kill(instance->main_thread, wake_signal);
+	}
 }
 
 void gja_log(int level, const char *line)
@@ -268,6 +301,13 @@ int gja_set_clientid(uintptr_t client, const char *clientid)
 bool gja_holds(const char *clientid, uintptr_t client)
 {
 	return mosquitto_client == NULL || (uintptr_t)mosquitto_client(clientid) == client;
+}
+
+void gja_complete(const char *clientid, bool accepted)
+{
+	if(mosquitto_complete_basic_auth != NULL){
+		mosquitto_complete_basic_auth(clientid, accepted ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH);
+	}
 }
 
 const char *gja_persistence_location(void)

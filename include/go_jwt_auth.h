@@ -25,14 +25,19 @@
 #define GJA_EVT_CLIENT_OFFLINE 28
 
 /*
- * mosquitto/defs.h of 2.1: a result of BASIC_AUTH that MQTT 5 clients get as reason code 0x88, and older ones as "not
- * authorized". 2.0 would close the connection without an answer.
+ * mosquitto/defs.h of 2.1: results of BASIC_AUTH that MQTT 5 clients get as reason code 0x88 and 0x89, and older ones as
+ * "not authorized". 2.0 would close the connection without an answer.
  */
 #define GJA_ERR_SERVER_UNAVAILABLE 136
+#define GJA_ERR_SERVER_BUSY 137
+
+/* The same: mosquitto_complete_basic_auth will tell the verdict. */
+#define GJA_ERR_AUTH_DELAYED -5
 
 /* 2.1 only */
 extern int mosquitto_set_clientid(struct mosquitto *client, const char *clientid) __attribute__((weak));
 extern struct mosquitto *mosquitto_client(const char *clientid) __attribute__((weak));
+extern void mosquitto_complete_basic_auth(const char *clientid, int result) __attribute__((weak));
 extern const char *mosquitto_persistence_location(void) __attribute__((weak));
 extern int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const char *plugin_name, const char *plugin_version)
 		__attribute__((weak));
@@ -43,7 +48,7 @@ struct gja_instance;
 /* Asks for a Tick at a time in ms since 1970 (INT64_MAX: none). From the broker's thread. */
 void gja_tick_at(struct gja_instance *instance, int64_t ms);
 
-/* Asks for a Tick as soon as may be. From any thread. */
+/* Asks for a Tick at once, and ends the broker's sleep for it, unless that begins just now. From any thread. */
 void gja_wake(struct gja_instance *instance);
 
 /* Writes one line to the broker's log; level is one of MOSQ_LOG_*. */
@@ -62,6 +67,9 @@ void gja_set_info(struct gja_instance *instance, const char *version);
 int gja_set_username(uintptr_t client, const char *username);
 int gja_set_clientid(uintptr_t client, const char *clientid);
 bool gja_holds(const char *clientid, uintptr_t client);
+
+/* Gives the verdict on the login that is pending by this client id, from TICK alone; without effect on 2.0. */
+void gja_complete(const char *clientid, bool accepted);
 
 /* Where the broker keeps its files; NULL on 2.0. */
 const char *gja_persistence_location(void);

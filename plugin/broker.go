@@ -35,6 +35,11 @@ type Broker interface {
 	SetClientID(client Client, id string) error
 	// CanSetClientID is false for Mosquitto 2.0.
 	CanSetClientID() bool
+	// CanDelay is false for Mosquitto 2.0. Elsewhere BasicAuth may answer Pending, and Complete, from Tick alone, gives the
+	// verdict on the login that is pending by that client id; where there is none, nothing happens. Disconnect may be
+	// called from inside it.
+	CanDelay() bool
+	Complete(clientID string, accepted bool)
 	// Holds tells whether the connection that the broker knows by clientID is client. True where it can't say (2.0).
 	Holds(clientID string, client Client) bool
 	// Kick disconnects the client that is connected as clientID. Disconnect is called from inside it.
@@ -43,6 +48,6 @@ type Broker interface {
 	PersistenceLocation() string
 	// TickAt asks for Tick once at has come; zero: not at all. The last call counts.
 	TickAt(at time.Time)
-	// Wake asks for Tick as soon as may be. From any goroutine.
+	// Wake asks for Tick at once, and may be lost. From any goroutine.
 	Wake()
 }

@@ -26,6 +26,8 @@ var Version = "0.1.0" //nolint:gochecknoglobals // the linker can set nothing el
 type Options struct {
 	// Settings are the plugin_opt_… values by name, without that prefix.
 	Settings map[string]string
+	// Attempts are shared by all instances of one broker; nil: this is the only one.
+	Attempts *Attempts
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -49,6 +51,9 @@ type Plugin struct {
 
 	chain    *chain.Chain
 	sessions *session.Book
+	attempts *Attempts
+	// rechecking counts the questions about connected clients that are under way.
+	rechecking int
 	// reloads numbers the reloads: only the result of the last one counts.
 	reloads int
 	// sweepEnds is when the broker has surely asked for everybody after the last one, Tick or no Tick.
@@ -72,7 +77,10 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &Plugin{broker: broker, now: o.Now, sessions: session.NewBook(), ticks: tickWatch{now: o.Now}}
+	if o.Attempts == nil {
+		o.Attempts = NewAttempts()
+	}
+	p := &Plugin{broker: broker, now: o.Now, sessions: session.NewBook(), attempts: o.Attempts, ticks: tickWatch{now: o.Now}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
@@ -118,19 +126,27 @@ func (p *Plugin) Close() {
 	}
 }
 
-// BasicAuth judges a login and, where it is accepted, gives the client its identity and records its session.
+// BasicAuth judges a login and, where it is accepted, gives the client its identity and records its session. Where the
+// verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 	if p.now().After(p.sweepEnds) {
 		p.sessions.CloseSweep()
 	}
+	p.superseded(login)
 	if p.sessions.Vouch(login.Client, credentials(login)) {
-		p.log(Debug, "client %s [%s] stays: the broker asked again after a reload", verdict.Quote(login.ClientID), login.Address)
+		p.log(Debug, "%s stays: the broker asked again after a reload", who(login))
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
-	result := p.chain.Check(p.ctx, chain.Login{
+	result := p.chain.Begin(p.ctx, chain.Login{
 		Client:   identity.Client{ID: login.ClientID, Username: login.Username, FixedID: !p.broker.CanSetClientID()},
 		Password: login.Password,
 	})
+	switch {
+	case result.Kind == verdict.Pending && p.broker.CanDelay():
+		result.Verdict = p.delay(login, result)
+	case result.Kind == verdict.Pending:
+		p.chain.Finish(p.ctx, &result)
+	}
 	if result.Kind == verdict.Accept {
 		result.Verdict = p.admit(login, result)
 	}
@@ -143,33 +159,82 @@ func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 
 // admit gives the client its identity and records its session.
 func (p *Plugin) admit(login Login, result chain.Result) verdict.Verdict {
+	v := p.inTime(p.chain, result)
+	if v.Kind == verdict.Accept {
+		if refused := p.identify(&login, result); refused != nil {
+			v = *refused
+		}
+	}
+	if v.Kind != verdict.Accept {
+		p.chain.Drop(&result)
+		return v
+	}
+	p.record(p.chain, login, result)
+	return v
+}
+
+// inTime refuses a token that has expired while its verdict was waited for.
+func (p *Plugin) inTime(c *chain.Chain, result chain.Result) verdict.Verdict {
+	if until := leavesAt(c, result); result.Kind == verdict.Accept && !until.IsZero() && !p.now().Before(until) {
+		return verdict.Refuse(verdict.Expired, "exp is %s, which passed while the identity provider was asked", result.Expiry.UTC().Format(time.RFC3339))
+	}
+	return result.Verdict
+}
+
+// leavesAt is when a client with this token has to go; zero: never.
+func leavesAt(c *chain.Chain, result chain.Result) time.Time {
+	if common := c.Config().Common; common.KickExpired && !result.Expiry.IsZero() {
+		return result.Expiry.Add(common.Leeway)
+	}
+	return time.Time{}
+}
+
+// identify gives the client the identity of its token, with the broker and in login.
+func (p *Plugin) identify(login *Login, result chain.Result) *verdict.Verdict {
+	refuse := func(what, value string, err error) *verdict.Verdict {
+		v := verdict.Refuse(verdict.InternalError, "the broker did not take the %s %s: %s", what, verdict.Quote(value), err)
+		return &v
+	}
 	if id := result.Identity.ClientID; id != nil {
 		if err := p.broker.SetClientID(login.Client, *id); err != nil {
-			return verdict.Refuse(verdict.InternalError, "the broker did not take the client id %s: %s", verdict.Quote(*id), err)
+			return refuse("client id", *id, err)
 		}
 		login.ClientID = *id
 	}
 	if name := result.Identity.Username; name != nil {
 		if err := p.broker.SetUsername(login.Client, *name); err != nil {
-			return verdict.Refuse(verdict.InternalError, "the broker did not take the username %s: %s", verdict.Quote(*name), err)
+			return refuse("username", *name, err)
 		}
 		login.Username = name
 	}
-	var until time.Time
-	if common := p.chain.Config().Common; common.KickExpired && !result.Expiry.IsZero() {
-		until = result.Expiry.Add(common.Leeway)
+	return nil
+}
+
+// record enters a client that was let in into the book, and has asked about it what is still to be asked.
+func (p *Plugin) record(c *chain.Chain, login Login, result chain.Result) {
+	s := &session.Session{Client: login.Client, Token: result.Token, Until: leavesAt(c, result), Expires: result.Expiry}
+	if p.recheckInterval() > 0 {
+		s.Bearer = result.Bearer()
 	}
-	p.sessions.Admit(login.Client, credentials(login), result.Token, until)
+	p.sessions.Admit(s, credentials(login))
+	p.scheduleRecheck(s)
+	if result.Unconfirmed {
+		p.confirm(c, s, result)
+	}
 	p.schedule()
-	return result.Verdict
 }
 
 func credentials(login Login) session.Credentials {
 	return session.Credentials{ClientID: login.ClientID, Username: login.Username, Password: login.Password}
 }
 
+// who names a client in the log.
+func who(login Login) string {
+	return fmt.Sprintf("client %s [%s]", verdict.Quote(login.ClientID), login.Address)
+}
+
 func (p *Plugin) logVerdict(login Login, result chain.Result) {
-	who := fmt.Sprintf("client %s [%s]", verdict.Quote(login.ClientID), login.Address)
+	who := who(login)
 	switch result.Kind {
 	case verdict.Accept:
 		name := "its own username"
@@ -182,6 +247,8 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 			return
 		}
 		p.log(Debug, "%s accepted as %s (token %s)", who, name, result.Token)
+	case verdict.Pending:
+		p.log(Debug, "%s waits for its verdict (token %s)", who, result.Token)
 	case verdict.Defer:
 		p.log(Debug, "%s left to the next plugin or password file: its password is no token", who)
 	case verdict.Retry:
@@ -197,6 +264,7 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 
 // Disconnect records that a client's connection has ended.
 func (p *Plugin) Disconnect(client Client) {
+	p.attempts.gone(client)
 	p.sessions.Leave(client)
 	p.withoutTicks()
 }
@@ -211,30 +279,47 @@ func (p *Plugin) Tick() {
 func (p *Plugin) work() {
 	p.queue.drain()
 	p.kickExpired()
+	p.recheck()
+	if at := p.chain.RefreshAt(); !at.IsZero() && !p.now().Before(at) {
+		p.chain.Refresh()
+	}
 	p.schedule()
 }
 
-// schedule asks for the Tick that the next deadline needs.
-func (p *Plugin) schedule() { p.broker.TickAt(p.sessions.NextDeadline()) }
+// schedule asks for the Tick that is needed next.
+func (p *Plugin) schedule() {
+	var first time.Time
+	for _, at := range []time.Time{p.sessions.NextDeadline(), p.nextRecheck(), p.chain.RefreshAt()} {
+		if first.IsZero() || (!at.IsZero() && at.Before(first)) {
+			first = at
+		}
+	}
+	p.broker.TickAt(first)
+}
 
-// kickExpired disconnects whoever has stayed to the end of its token. The broker calls Disconnect from inside Kick.
+// kickExpired disconnects whoever has stayed to the end of its token.
 func (p *Plugin) kickExpired() {
 	now, withWill := p.now(), p.chain.Config().Common.KickWithWill
 	for due := p.sessions.Due(now); due != nil; due = p.sessions.Due(now) {
-		// Kicks go by client id: by now it may be somebody else's.
-		if !p.broker.Holds(due.ClientID, due.Client) {
-			continue
-		}
-		who := "client " + verdict.Quote(due.ClientID)
-		err := p.broker.Kick(due.ClientID, withWill)
-		switch {
-		case errors.Is(err, ErrNotConnected):
-			p.log(Debug, "%s had left when its token expired", who)
-		case err != nil:
-			p.log(Error, "%s could not be disconnected when its token expired: %s", who, err)
-		default:
-			p.log(Notice, "%s disconnected: expired: its time ended at %s (token %s)", who, due.Until.UTC().Format(time.RFC3339), due.Token)
-		}
+		p.kick(due, fmt.Sprintf("%s: its time ended at %s", verdict.Expired, due.Until.UTC().Format(time.RFC3339)), withWill)
+	}
+}
+
+// kick disconnects a client and says why. The broker calls Disconnect from inside.
+func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
+	// Kicks go by client id: by now it may be somebody else's.
+	if !p.broker.Holds(s.ClientID, s.Client) {
+		return
+	}
+	who := "client " + verdict.Quote(s.ClientID)
+	err := p.broker.Kick(s.ClientID, withWill)
+	switch {
+	case errors.Is(err, ErrNotConnected):
+		p.log(Debug, "%s had left before it was to be disconnected (%s)", who, why)
+	case err != nil:
+		p.log(Error, "%s could not be disconnected (%s): %s", who, why, err)
+	default:
+		p.log(Notice, "%s disconnected: %s (token %s)", who, why, s.Token)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ type fakeBroker struct {
 	names, ids map[Client]string
 	// connected is who the broker knows by a client id.
 	connected map[string]Client
+	// delayed is whose login is pending, by the client id at that time.
+	delayed   map[string]Client
+	completed []string
 	kicked    []string
 	log       []string
 	tickAt    time.Time
@@ -57,6 +61,32 @@ func (b *fakeBroker) SetClientID(c Client, id string) error {
 }
 
 func (b *fakeBroker) CanSetClientID() bool { return !b.v20 }
+
+func (b *fakeBroker) CanDelay() bool { return !b.v20 }
+
+// Complete lets the pending client in that the broker knows by this id, or ends it, with Disconnect from inside.
+func (b *fakeBroker) Complete(id string, accepted bool) {
+	c, found := b.delayed[id]
+	b.completed = append(b.completed, fmt.Sprintf("%s %t", id, accepted))
+	if !found {
+		return
+	}
+	delete(b.delayed, id)
+	if accepted {
+		b.connect(id, c)
+	} else {
+		b.plugin.Disconnect(c)
+	}
+}
+
+// connect lets a client in, which takes over the session of the one with the same id.
+func (b *fakeBroker) connect(id string, c Client) {
+	old, taken := b.connected[id]
+	b.connected[id] = c
+	if taken && old != c {
+		b.plugin.Disconnect(old)
+	}
+}
 
 func (b *fakeBroker) Holds(id string, c Client) bool { return b.v20 || b.connected[id] == c }
 
@@ -97,25 +127,32 @@ func (b *fakeBroker) awaitLog(pattern string) {
 	}
 }
 
+// opening is what each house's clock shows at first.
+var opening = time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC)
+
 // house is a plugin with its broker, its clock and its file.
 type house struct {
 	*Plugin
 	broker *fakeBroker
-	clock  time.Time
 	file   string
+	passed atomic.Int64 // ns since opening; also read in the background
 }
+
+func (h *house) clock() time.Time { return opening.Add(time.Duration(h.passed.Load())) }
+
+func (h *house) advance(d time.Duration) { h.passed.Add(int64(d)) }
 
 func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *house {
 	t.Helper()
-	h := &house{clock: time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC), file: filepath.Join(t.TempDir(), "jwt.json")}
+	h := &house{file: filepath.Join(t.TempDir(), "jwt.json")}
 	h.broker = &fakeBroker{
-		t: t, names: map[Client]string{}, ids: map[Client]string{}, connected: map[string]Client{}, woken: make(chan struct{}, 1),
+		t: t, names: map[Client]string{}, ids: map[Client]string{}, connected: map[string]Client{}, delayed: map[string]Client{}, woken: make(chan struct{}, 1),
 	}
 	for _, a := range adjust {
 		a(h.broker)
 	}
 	h.write(t, jwtJSON)
-	p, err := New(h.broker, Options{Settings: map[string]string{"config_file": h.file}, Now: func() time.Time { return h.clock }})
+	p, err := New(h.broker, Options{Settings: map[string]string{"config_file": h.file}, Now: h.clock})
 	if err != nil {
 		t.Fatalf("start: %s", err)
 	}
@@ -140,7 +177,7 @@ func local(common string) string {
 // token is signed by the secret; lifetime counts from the house's clock.
 func (h *house) token(subject string, lifetime time.Duration) *string {
 	encode := base64.RawURLEncoding.EncodeToString
-	claims, err := json.Marshal(map[string]any{"sub": subject, "exp": h.clock.Add(lifetime).Unix(), "jti": subject + "'s"})
+	claims, err := json.Marshal(map[string]any{"sub": subject, "exp": h.clock().Add(lifetime).Unix(), "jti": subject + "'s"})
 	if err != nil {
 		panic(err)
 	}
@@ -154,22 +191,22 @@ func (h *house) token(subject string, lifetime time.Duration) *string {
 // login is a CONNECT; on success the broker knows the client by its id, and a client of the same id is taken over.
 func (h *house) login(c Client, id string, username, password *string) verdict.Kind {
 	kind := h.BasicAuth(Login{Client: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
-	if kind == verdict.Accept {
-		if mapped, renamed := h.broker.ids[c]; renamed {
-			id = mapped
-		}
-		old, taken := h.broker.connected[id]
-		h.broker.connected[id] = c
-		if taken && old != c {
-			h.Disconnect(old)
-		}
+	if mapped, renamed := h.broker.ids[c]; renamed {
+		id = mapped
+	}
+	switch kind {
+	case verdict.Accept:
+		h.broker.connect(id, c)
+	case verdict.Pending:
+		h.broker.delayed[id] = c
+	case verdict.Deny, verdict.Defer, verdict.Retry:
 	}
 	return kind
 }
 
 func (h *house) pass(d time.Duration) {
-	h.clock = h.clock.Add(d)
-	if !h.broker.tickAt.IsZero() && !h.clock.Before(h.broker.tickAt) {
+	h.advance(d)
+	if !h.broker.tickAt.IsZero() && !h.clock().Before(h.broker.tickAt) {
 		h.Tick()
 	}
 }
@@ -331,7 +368,7 @@ func TestReloadAsksNobodyAgain(t *testing.T) {
 	}
 	// The file now has another secret: judged by it, the client would lose its connection.
 	h.write(t, strings.ReplaceAll(local(``), secret, strings.ToUpper(secret)))
-	h.clock = h.clock.Add(time.Hour) // and the token has expired: that is the kick's affair
+	h.advance(time.Hour) // and the token has expired: that is the kick's affair
 	h.Reload()
 	for _, c := range []struct {
 		rule string
@@ -362,7 +399,7 @@ func TestASweepEndsWithoutATick(t *testing.T) {
 	h.login(1, "c", nil, password)
 	h.Disconnect(1)
 	h.Reload()
-	h.clock = h.clock.Add(sweepTime + time.Minute)
+	h.advance(sweepTime + time.Minute)
 	if got := h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}).Kind; got != verdict.Deny {
 		t.Errorf("got %s", got)
 	}
@@ -373,7 +410,7 @@ func TestReloadVouchesForDepartedClientsInTheSweepAlone(t *testing.T) {
 	password := h.token("alice", time.Minute)
 	h.login(1, "c", nil, password)
 	h.Disconnect(1)
-	h.clock = h.clock.Add(time.Hour)
+	h.advance(time.Hour)
 	ask := func() verdict.Kind { return h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}).Kind }
 	if got := ask(); got != verdict.Deny {
 		t.Errorf("before: got %s", got)
@@ -466,12 +503,12 @@ func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 	h := open(t, local(``))
 	h.ticks = tickWatch{now: h.now}
 	h.login(1, "c", nil, h.token("alice", time.Minute))
-	h.clock = h.clock.Add(500 * time.Millisecond)
+	h.advance(500 * time.Millisecond)
 	h.login(2, "d", nil, h.token("bob", time.Hour))
 	if slices.ContainsFunc(h.broker.log, func(line string) bool { return strings.Contains(line, "no regular call") }) {
 		t.Error("warned before it could know")
 	}
-	h.clock = h.clock.Add(time.Minute)
+	h.advance(time.Minute)
 	h.login(3, "e", nil, h.token("carol", time.Hour))
 	h.broker.awaitLog(`warning .*this broker gives plugins no regular call`)
 	if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) {

@@ -9,10 +9,18 @@ import (
 type queue struct {
 	wake func()
 
-	mu     sync.Mutex // guards all below, and wake against close; never held across any other call
-	items  []func()
-	closed bool
+	mu      sync.Mutex // guards all below, and wake against close; never held across any other call
+	items   []func()
+	rousing bool
+	closed  bool
 }
+
+// A wake that comes just before the broker goes to sleep is lost, and so is repeated until it has shown an effect, first
+// after firstRouse and then in twice the time, up to lastRouse: by then a Tick has come by itself.
+const (
+	firstRouse = time.Millisecond
+	lastRouse  = 64 * time.Millisecond
+)
 
 // post leaves do for the next drain and asks for it. From any goroutine. After close it does nothing.
 func (q *queue) post(do func()) {
@@ -22,7 +30,31 @@ func (q *queue) post(do func()) {
 		return
 	}
 	q.items = append(q.items, do)
-	q.wake()
+	if len(q.items) == 1 {
+		q.wake()
+	}
+	if !q.rousing {
+		q.rousing = true
+		go q.rouse()
+	}
+}
+
+// rouse repeats the wake until the queue is drained.
+func (q *queue) rouse() {
+	for wait, again := firstRouse, true; again; wait *= 2 {
+		time.Sleep(wait)
+		again = q.wakeAgain(wait < lastRouse)
+	}
+}
+
+// wakeAgain wakes the broker where something is left to do; false ends the rousing.
+func (q *queue) wakeAgain(more bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.rousing = more && len(q.items) > 0 && !q.closed; q.rousing {
+		q.wake()
+	}
+	return q.rousing
 }
 
 // close makes sure that nothing wakes the broker any more: what a wake writes to is freed after this.

@@ -26,7 +26,7 @@ func (p *Plugin) prepare() (candidate, error) {
 	if errs := problems.Errors(); len(errs) > 0 {
 		return c, fmt.Errorf("%s", strings.Join(errs.Lines(p.file), "\n"))
 	}
-	built, err := chain.New(cfg, chain.Options{Now: p.now, Report: p.report})
+	built, err := chain.New(cfg, chain.Options{Now: p.now, Report: p.report, Delays: p.broker.CanDelay()})
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", p.file, err)
 	}
@@ -50,7 +50,7 @@ func prefixLines(prefix string, err error) error {
 // adopt puts a candidate into force and logs what was found.
 func (p *Plugin) adopt(c candidate, how string) {
 	if p.chain != nil {
-		p.chain.Close()
+		p.chain.Retire() // logins that it has begun end by it
 	}
 	p.chain = c.chain
 	cfg := p.chain.Config()

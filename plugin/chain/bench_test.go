@@ -8,8 +8,8 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// BenchmarkVerify is what a login costs the broker's thread, the introspection aside.
-func BenchmarkVerify(b *testing.B) {
+// BenchmarkBegin is what a login costs the broker's thread, the introspection aside.
+func BenchmarkBegin(b *testing.B) {
 	rsa, ec, edwards := testkeys.New("RS256", "rsa"), testkeys.New("ES256", "ec"), testkeys.New("EdDSA", "ed")
 	cfg := inFile(b, rsa, ec, edwards)
 	cfg.Common.Issuer, cfg.Common.Audience, cfg.Common.MatchUsername = "https://idp.test", []string{"mqtt"}, true
@@ -32,7 +32,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(c.kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if result := judge.Verify(b.Context(), login(c.password)); result.Kind != c.want {
+				if result := judge.Begin(b.Context(), login(c.password)); result.Kind != c.want {
 					b.Fatal(result)
 				}
 			}

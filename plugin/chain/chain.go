@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"go-jwt-auth/plugin/config"
@@ -24,17 +25,24 @@ type Options struct {
 	Now func() time.Time
 	// Report takes what the operator should know and no login is refused for, from any goroutine.
 	Report func(warning bool, text string)
+	// Delays says that the broker lets a login wait without waiting itself (Mosquitto 2.1). Then Begin never waits.
+	Delays bool
 }
 
 // Chain judges logins by one configuration. Safe for concurrent use.
 type Chain struct {
 	cfg      *config.Config
+	delays   bool
 	client   *endpoint.Client
 	provider *discovery.Provider // nil but in mode oidc
 	keys     keyset.Source       // nil in mode introspection
 	verifier *token.Verifier
-	mapper   identity.Mapper
-	checker  *revocation.Checker // nil where revocation is not configured
+	// remembered verifies by the keys that were there last, whatever their age.
+	remembered *token.Verifier
+	mapper     identity.Mapper
+	checker    *revocation.Checker // nil where revocation is not configured
+	// unfinished counts the results of Begin that are still to be finished.
+	unfinished sync.WaitGroup
 }
 
 // Login is a client with its password; nil where the CONNECT has none.
@@ -46,19 +54,28 @@ type Login struct {
 // Result is the verdict on a login and all that led to it.
 type Result struct {
 	verdict.Verdict
-	// Identity is what the broker is to change, with Accept.
+	// Identity is what the broker is to change, with Accept and Pending.
 	Identity identity.Identity
 	// Expiry is the token's exp; zero where it has none.
 	Expiry time.Time
 	// Token names the token in the log.
 	Token string
 	Trace verdict.Trace
+	// Unconfirmed is an Accept by signature and claims alone: Confirm has the rest.
+	Unconfirmed bool
 
 	// token is the token itself, client the login without it.
 	token  string
 	client identity.Client
+	header token.Header
 	claims token.Claims
+	// needsKeys is a Pending whose keys are to be read again first; question one whose token is to be asked about.
+	needsKeys bool
+	question  *revocation.Question
 }
+
+// Bearer is the token itself, for Recheck.
+func (r *Result) Bearer() string { return r.token }
 
 // New builds the chain for cfg. It reads nothing from the network; see Probe.
 func New(cfg *config.Config, o Options) (*Chain, error) {
@@ -69,7 +86,7 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 	if cfg.Mode == config.ModeIntrospection && cfg.Revocation == nil {
 		return nil, errors.New("$.options.revocation: must be there in mode introspection")
 	}
-	c := &Chain{cfg: cfg, client: client, mapper: identity.New(cfg.Common)}
+	c := &Chain{cfg: cfg, delays: o.Delays, client: client, mapper: identity.New(cfg.Common)}
 	if cfg.Mode == config.ModeOIDC {
 		c.provider = discovery.New(cfg.OIDC.Issuer, cfg.JWKS.Timeout, client, o.Now)
 	}
@@ -77,63 +94,251 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 		if c.keys, err = keyset.New(cfg, keyset.Options{Client: client, Now: o.Now, Locate: c.locateJWKS, Report: o.Report}); err != nil {
 			return nil, err
 		}
+		c.remembered = token.New(cfg, keyset.Remembered(c.keys), o.Now)
 	}
 	c.verifier = token.New(cfg, c.keys, o.Now)
 	if cfg.Revocation != nil {
-		if c.checker, err = revocation.New(cfg.Revocation, client, c.locateIntrospection, o.Now); err != nil {
-			return nil, err
-		}
+		c.checker, err = revocation.New(cfg.Revocation, revocation.Options{
+			Client: client, Locate: c.locateIntrospection, Now: o.Now, Report: o.Report,
+		})
 	}
-	return c, nil
+	return c, err
 }
 
 // Config is what the chain was built for.
 func (c *Chain) Config() *config.Config { return c.cfg }
 
-// Close ends what runs in the background.
+// Retire lets the logins that have begun come to their end, and then closes the chain. Begin must not be called any more.
+func (c *Chain) Retire() {
+	go func() {
+		c.unfinished.Wait()
+		c.Close()
+	}()
+}
+
+// Close ends what runs in the background; logins that are unfinished are refused.
 func (c *Chain) Close() {
 	if c.keys != nil {
 		c.keys.Close()
 	}
+	if c.checker != nil {
+		c.checker.Close()
+	}
 	c.client.Close()
 }
 
-// Check is Verify and then, where that accepts, Confirm.
-func (c *Chain) Check(ctx context.Context, login Login) Result {
-	result := c.Verify(ctx, login)
-	if result.Kind == verdict.Accept {
-		c.Confirm(ctx, &result)
+// RefreshAt is when Refresh should be called next, zero: never. Refresh reads the keys again in the background.
+func (c *Chain) RefreshAt() time.Time {
+	if c.keys == nil {
+		return time.Time{}
 	}
+	return c.keys.RefreshAt()
+}
+
+// Refresh begins to read again what will soon be too old.
+func (c *Chain) Refresh() {
+	if c.keys != nil {
+		c.keys.Refresh()
+	}
+}
+
+// Check is Begin, and then all that it left to Finish and Confirm.
+func (c *Chain) Check(ctx context.Context, login Login) Result {
+	result := c.Begin(ctx, login)
+	c.Finish(ctx, &result)
+	c.Confirm(ctx, &result)
 	return result
 }
 
-// Verify judges what can be judged here: the token and the identity. It waits at most maxBlockMs for a fresh key set. In
-// mode introspection all of that has to wait for Confirm.
-func (c *Chain) Verify(ctx context.Context, login Login) Result {
-	header, result, done := c.look(login)
-	if done {
+// Begin judges a login by what is known here and now. A Pending result has to be given to Finish, an Unconfirmed one to
+// Confirm; or either to Drop. Where the broker can't delay logins, it waits at most maxBlockMs for a fresh key set.
+//
+// Pending is only for bearers of a token that the keys in memory verify. While a login is pending, Mosquitto 2.1.2 does
+// things that must not be a stranger's to bring about: when the connection drops it publishes the will, and one with a
+// will delay makes the broker drop whoever connects next (docs/architecture.md). Strangers are put off instead (Retry): it is
+// their next attempt that finds what this one has asked for.
+func (c *Chain) Begin(ctx context.Context, login Login) Result {
+	result, done := c.look(login)
+	switch {
+	case done:
+		return result
+	case c.cfg.Mode == config.ModeIntrospection:
+		c.consult(&result)
 		return result
 	}
-	wait, cancel := context.WithTimeout(ctx, c.cfg.JWKS.MaxBlock)
-	defer cancel()
-	claims, v := c.verifier.Verify(wait, result.token, header, &result.Trace)
-	if result.Verdict = v; v.Kind == verdict.Accept {
-		c.identify(claims, &result)
+	if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled && c.mayPend() && c.remembers(&result) {
+		result.needsKeys = true
+		c.pend(&result)
+		return result
 	}
+	wait, cancel := context.WithTimeout(ctx, c.patience())
+	defer cancel()
+	c.verify(wait, &result)
 	return result
 }
 
-// Confirm asks the identity provider about a login that Verify has accepted, and puts its word into result.
-func (c *Chain) Confirm(ctx context.Context, result *Result) {
+// mayPend tells whether a login whose token is verified may wait for its verdict.
+func (c *Chain) mayPend() bool {
+	return c.delays && (c.cfg.Revocation == nil || c.cfg.Revocation.Check != config.CheckOnRetry)
+}
+
+// patience is how long Begin may wait for a key set.
+func (c *Chain) patience() time.Duration {
+	if c.delays {
+		return 0
+	}
+	return c.cfg.JWKS.MaxBlock
+}
+
+// remembers tells whether the keys that were there last verify the token, and takes its identity then.
+func (c *Chain) remembers(result *Result) bool {
+	trial := *result
+	claims, v := c.remembered.Verify(context.Background(), trial.token, trial.header, new(verdict.Trace))
+	if trial.Verdict = v; v.Kind == verdict.Accept {
+		trial.Trace = nil
+		c.identify(claims, &trial)
+	}
+	if trial.Kind != verdict.Accept {
+		return false
+	}
+	trial.Trace = result.Trace
+	*result = trial
+	return true
+}
+
+// verify judges the token and the identity, and goes on to what is known of its revocation.
+func (c *Chain) verify(ctx context.Context, result *Result) {
+	claims, v := c.verifier.Verify(ctx, result.token, result.header, &result.Trace)
+	if result.Verdict = v; v.Kind == verdict.Accept {
+		c.identify(claims, result)
+	}
+	if result.Kind == verdict.Accept {
+		c.consult(result)
+	}
+}
+
+// consult decides by what is known without asking whether the token is still active, or says how the rest is to be learnt.
+func (c *Chain) consult(result *Result) {
 	if c.checker == nil {
 		return
 	}
-	said, v := c.checker.Check(ctx, result.token, result.Expiry, &result.Trace)
+	if said, known := c.checker.Recall(result.token); known {
+		c.conclude(said, result)
+		return
+	}
+	opaque, check := c.cfg.Mode == config.ModeIntrospection, c.cfg.Revocation.Check
+	if check == config.CheckOnRetry || (opaque && c.delays) {
+		told, err := c.checker.Prepare(result.token, result.Expiry)
+		if err != nil {
+			result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
+			return
+		}
+		result.Verdict = verdict.Refuse(verdict.ProviderUnavailable, "%s", told)
+		result.Kind = verdict.Retry
+		return
+	}
+	var err error
+	if result.question, err = c.checker.Reserve(result.token, result.Expiry); err != nil {
+		result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
+		return
+	}
+	if result.Unconfirmed = check == config.CheckAfterConnect; result.Unconfirmed {
+		c.unfinished.Add(1)
+		return
+	}
+	c.pend(result)
+}
+
+// pend leaves the rest to Finish.
+func (c *Chain) pend(result *Result) {
+	result.Verdict = verdict.Verdict{Kind: verdict.Pending}
+	c.unfinished.Add(1)
+}
+
+// Finish does what Begin has left to it where the result is Pending: it waits for the keys and for the endpoint, within
+// their timeouts and until ctx ends. After it, the result is decided; it may be Unconfirmed. Of any other result it
+// leaves all as it is.
+func (c *Chain) Finish(ctx context.Context, result *Result) {
+	if result.Kind != verdict.Pending {
+		return
+	}
+	defer c.unfinished.Done()
+	defer deny(result)
+	if result.needsKeys {
+		result.needsKeys = false
+		c.verify(ctx, result)
+		if result.Kind != verdict.Pending {
+			return
+		}
+		c.unfinished.Done() // verify has counted it once more
+	}
+	c.conclude(c.ask(ctx, result), result)
+}
+
+// Confirm asks the endpoint about an Unconfirmed result, and puts its word into it. Of any other it leaves all as it is.
+func (c *Chain) Confirm(ctx context.Context, result *Result) {
+	if !result.Unconfirmed {
+		return
+	}
+	defer c.unfinished.Done()
+	defer deny(result)
+	result.Unconfirmed = false
+	c.conclude(c.ask(ctx, result), result)
+}
+
+// Drop gives up what Begin has left to Finish or Confirm.
+func (c *Chain) Drop(result *Result) {
+	if result.Kind != verdict.Pending && !result.Unconfirmed {
+		return
+	}
+	if result.question != nil {
+		result.question.Drop()
+		result.question = nil
+	}
+	result.Unconfirmed = false
+	result.Verdict = verdict.Refuse(verdict.InternalError, "given up")
+	c.unfinished.Done()
+}
+
+func (c *Chain) ask(ctx context.Context, result *Result) revocation.Answer {
+	question := result.question
+	result.question = nil
+	return question.Ask(ctx)
+}
+
+// deny ends a panic with a refusal: what stands above waits for a verdict.
+func deny(result *Result) {
+	if fault := recover(); fault != nil {
+		result.Unconfirmed = false
+		result.Verdict = verdict.Refuse(verdict.InternalError, "fault: %v", fault)
+	}
+}
+
+// Recheck asks about the token of a client that is connected, whatever is remembered of it. The verdict is Accept, Deny
+// with Revoked, or Deny with another reason where nothing was learnt.
+func (c *Chain) Recheck(ctx context.Context, token string, expires time.Time) (result Result) {
+	defer deny(&result)
+	if c.checker == nil {
+		result.Verdict = verdict.Refuse(verdict.ProviderUnavailable, "there is no endpoint to ask any more")
+		return result
+	}
+	question, err := c.checker.Reserve(token, expires)
+	if err != nil {
+		result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
+		return result
+	}
+	_, result.Verdict = c.checker.Judge(question.Ask(ctx), &result.Trace)
+	return result
+}
+
+// conclude puts the endpoint's word into the result.
+func (c *Chain) conclude(said revocation.Answer, result *Result) {
+	claims, v := c.checker.Judge(said, &result.Trace)
 	result.Verdict = v
 	if c.cfg.Mode == config.ModeIntrospection {
 		// Nothing but the answer speaks for the token.
 		if v.Kind == verdict.Accept {
-			c.judge(token.NewClaims(said), result)
+			c.judge(token.NewClaims(claims), result)
 		}
 		return
 	}
@@ -164,12 +369,12 @@ func (c *Chain) identify(claims token.Claims, result *Result) {
 }
 
 // look finds the token; done is true where that decides already.
-func (c *Chain) look(login Login) (header token.Header, result Result, done bool) {
-	decide := func(v verdict.Verdict) (token.Header, Result, bool) {
+func (c *Chain) look(login Login) (result Result, done bool) {
+	decide := func(v verdict.Verdict) (Result, bool) {
 		result.Verdict = v
-		return header, result, true
+		return result, true
 	}
-	shape, header := token.Other, token.Header{}
+	shape := token.Other
 	result.client = login.Client
 	for _, source := range c.cfg.Common.TokenSource {
 		field := login.Password
@@ -183,7 +388,7 @@ func (c *Chain) look(login Login) (header token.Header, result Result, done bool
 			return decide(result.Trace.FailWith(verdict.Refuse(verdict.TooLong, "%d bytes, the most is %d ($.options.common.maxTokenBytes)",
 				len(*field), most), "length", fmt.Sprintf("at most %d bytes", most), strconv.Itoa(len(*field))))
 		}
-		if shape, header = c.shape(*field); shape == token.Other {
+		if shape, result.header = c.shape(*field); shape == token.Other {
 			continue
 		}
 		result.token, result.Token = *field, token.Name(*field)
@@ -196,13 +401,13 @@ func (c *Chain) look(login Login) (header token.Header, result Result, done bool
 	case result.token == "":
 		return decide(c.nonToken(login, &result.Trace))
 	case c.cfg.Mode == config.ModeIntrospection:
-		return decide(verdict.Verdict{Kind: verdict.Accept})
+		return result, false
 	case shape == token.Encrypted:
 		return decide(result.Trace.FailWith(verdict.Refuse(verdict.Encrypted, "an encrypted token (JWE) can be read by its recipient alone"),
 			"shape", "a signed token", "an encrypted token"))
 	}
 	result.Trace.Pass("shape", "a signed token", "a signed token")
-	return header, result, false
+	return result, false
 }
 
 // shape is what a field looks like. In mode introspection everything is a token, as nobody but the provider can tell.

@@ -233,7 +233,7 @@ func TestNonTokens(t *testing.T) {
 	}
 }
 
-// TestIntrospectsEachLogin: revoked between two connects, and Verify alone asks nobody.
+// TestIntrospectsEachLogin: revoked between two connects, and Begin alone asks nobody.
 func TestIntrospectsEachLogin(t *testing.T) {
 	p, key := newProvider(t), testkeys.New("ES256", "k")
 	p.does(answer(200, string(testkeys.Set(key))), nil)
@@ -256,13 +256,13 @@ func TestIntrospectsEachLogin(t *testing.T) {
 			t.Errorf("%s: requests %s", s.rule, got)
 		}
 	}
-	result := judge.Verify(t.Context(), good)
-	if got := p.requests(); result.Kind != verdict.Accept || got != "" {
-		t.Errorf("Verify: %s, requests %s", result, got)
+	result := judge.Begin(t.Context(), good)
+	if got := p.requests(); result.Kind != verdict.Pending || got != "" {
+		t.Errorf("Begin: %s, requests %s", result, got)
 	}
-	judge.Confirm(t.Context(), &result)
+	judge.Finish(t.Context(), &result)
 	if result.Reason != verdict.Revoked {
-		t.Errorf("Confirm: %s", result)
+		t.Errorf("Finish: %s", result)
 	}
 }
 

@@ -119,7 +119,7 @@ func atProvider(p *provider, algorithms ...string) *config.Config {
 }
 
 func introspection(p *provider) *config.Revocation {
-	return &config.Revocation{Timeout: time.Minute, Cache: config.AnswerCache{MaxEntries: 10}, Introspection: config.Introspection{
+	return &config.Revocation{Timeout: time.Minute, MaxConcurrent: 4, RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 10}, Introspection: config.Introspection{
 		URI: p.url + "/introspect", ClientID: "broker", ClientSecret: config.NewSecret(clientSecret),
 	}}
 }

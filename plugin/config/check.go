@@ -134,6 +134,7 @@ func (d *document) checkRevocation(c *Config) {
 	case d.has(revocation) && !d.has(introspection) && !d.has(plain):
 		d.missing(revocation, `must hold "introspection" or "plain": the endpoint to ask`)
 	}
+	d.checkTime(c)
 	if c.Mode == ModeIntrospection && c.Revocation.OnUnavailable == UnavailableAllow {
 		d.errorf(d.nodes[revocation+".onUnavailable"], `must be "deny" in mode "introspection": nothing but the answer speaks for a token`)
 	}
@@ -147,6 +148,19 @@ func (d *document) checkRevocation(c *Config) {
 	}
 	if !d.has(revocation) {
 		c.Revocation = nil
+	}
+}
+
+// checkTime is about when the endpoint is asked. In mode introspection an answer may have to wait for the next attempt
+// whatever `check` is, since nothing is known of the client before it.
+func (d *document) checkTime(c *Config) {
+	const revocation = "$.options.revocation"
+	opaque := c.Mode == ModeIntrospection
+	if opaque && c.Revocation.Check == CheckAfterConnect {
+		d.errorf(d.nodes[revocation+".check"], `must be "beforeConnect" or "onRetry" in mode "introspection": nothing but the answer speaks for a token`)
+	}
+	if n := d.nodes[revocation+".retryWindowMs"]; n != nil && !opaque && c.Revocation.Check != CheckOnRetry {
+		d.warnf(n, `has no effect unless check is "onRetry"`)
 	}
 }
 

@@ -65,10 +65,12 @@ func defaults() *Config {
 			MaxTokenBytes:      16384,
 		},
 		Revocation: &Revocation{
-			Timeout: 10 * time.Second,
-			Cache:   AnswerCache{MaxEntries: 10_000},
-
+			Timeout:       10 * time.Second,
+			Cache:         AnswerCache{MaxEntries: 10_000},
 			OnUnavailable: UnavailableDeny,
+			Check:         CheckBeforeConnect,
+			RetryWindow:   10 * time.Second,
+			MaxConcurrent: 64,
 			Plain: &Plain{
 				BodyEncoding: BodyForm,
 				Response:     Response{SuccessCodes: []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226}},
@@ -196,6 +198,15 @@ type Revocation struct {
 	Cache AnswerCache
 	// OnUnavailable: deny (default), or allow a client about which the endpoint gives no answer.
 	OnUnavailable Unavailable
+	// Check: before the client is admitted (default), after that, or between two attempts.
+	Check Check
+	// RetryWindow is how long what the endpoint said waits for the client's next attempt, 1 s to 10 min; default 10 s.
+	// It counts with CheckOnRetry, and in mode introspection.
+	RetryWindow time.Duration
+	// MaxConcurrent is how many requests may be under way at once, 1 to 1024; default 64.
+	MaxConcurrent int
+	// RecheckInterval is how often the endpoint is asked again about a connected client, 1 s to 24 h; zero (default): never.
+	RecheckInterval time.Duration
 	// Introspection is used where Plain is nil.
 	Introspection Introspection
 	Plain         *Plain
@@ -210,11 +221,24 @@ const (
 	UnavailableAllow Unavailable = "allow"
 )
 
+// Check says when the endpoint is asked about a login (`$.options.revocation.check`).
+type Check string
+
+// What `$.options.revocation.check` accepts.
+const (
+	// CheckBeforeConnect: no CONNACK before the answer.
+	CheckBeforeConnect Check = "beforeConnect"
+	// CheckAfterConnect admits on signature and claims, and disconnects a client that is found inactive.
+	CheckAfterConnect Check = "afterConnect"
+	// CheckOnRetry closes the connection without CONNACK, asks, and has the answer ready for the client's next attempt.
+	CheckOnRetry Check = "onRetry"
+)
+
 // AnswerCache is `$.options.revocation.cache`.
 type AnswerCache struct {
 	// TTL is how long "active" is believed, 0 to 24 h and never past exp; default 0: every login asks.
 	TTL time.Duration
-	// NegativeTTL is how long "not active" is, 0 to 24 h; default 0.
+	// NegativeTTL is how long "not active" is, 0 to 5 min; default 0.
 	NegativeTTL time.Duration
 	// MaxEntries bounds the answers of either kind, 1 to 1,000,000; default 10,000. The least used make room.
 	MaxEntries int

@@ -42,6 +42,9 @@ func TestDefaults(t *testing.T) {
 		Timeout:       10 * time.Second,
 		Cache:         AnswerCache{MaxEntries: 10_000},
 		OnUnavailable: UnavailableDeny,
+		Check:         CheckBeforeConnect,
+		RetryWindow:   10 * time.Second,
+		MaxConcurrent: 64,
 		Introspection: Introspection{URI: "https://idp.test/introspect"},
 	}) {
 		t.Errorf("revocation: got %+v", got)
@@ -59,10 +62,12 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("introspection: got %+v", got)
 	}
 	if got := mustLoad(t, dir, asking()).Revocation; !reflect.DeepEqual(*got, Revocation{
-		Timeout: 10 * time.Second,
-		Cache:   AnswerCache{MaxEntries: 10_000},
-
+		Timeout:       10 * time.Second,
+		Cache:         AnswerCache{MaxEntries: 10_000},
 		OnUnavailable: UnavailableDeny,
+		Check:         CheckBeforeConnect,
+		RetryWindow:   10 * time.Second,
+		MaxConcurrent: 64,
 		Plain: &Plain{
 			URI:          "https://idp.test/check",
 			BodyEncoding: BodyForm,
@@ -91,6 +96,8 @@ func effects(dir string) []effect {
 	successOf := func(c *Config) any { return c.Revocation.Plain.Response.SuccessValue }
 	client := []string{introspect + ".uri", `"https://idp.test/i"`, introspect + ".clientId", `"a"`}
 	plainClient := []string{plainly + ".uri", `"https://idp.test/c"`}
+	onRetry := append([]string{"options.revocation.check", `"onRetry"`}, client...)
+	inOpaque := []string{"mode", `"introspection"`, "algorithm", "", "options.modes", "", introspect + ".uri", `"https://idp.test/i"`}
 	fromFile := []string{uri, ""}
 	inLocal := []string{"mode", `"local"`, "options.modes.jwks", ""}
 	inOIDC := []string{"mode", `"oidc"`, uri, ""}
@@ -102,7 +109,7 @@ func effects(dir string) []effect {
 		{"algorithm", `"HS384"`, append(fromFile, "options.modes.jwks.filePath", `"k"`), func(c *Config) any { return c.Algorithms }, []string{"HS384"}},
 		{"mode", `"local"`, []string{"options.modes.jwks", "", "options.modes.local", `"a"`}, func(c *Config) any { return c.Mode }, ModeLocal},
 		{"mode", `"oidc"`, []string{"options.modes.jwks", "", issuerKey, `"https://idp.test"`}, func(c *Config) any { return c.Mode }, ModeOIDC},
-		{"mode", `"introspection"`, []string{"algorithm", "", "options.modes", "", introspect + ".uri", `"https://idp.test/i"`}, func(c *Config) any { return c.Mode }, ModeIntrospection},
+		{"mode", `"introspection"`, inOpaque[2:], func(c *Config) any { return c.Mode }, ModeIntrospection},
 		{"options.lazyConnect", `true`, nil, func(c *Config) any { return c.LazyConnect }, true},
 
 		{uri, `"http://[::1]:8080/k?a=b"`, nil, func(c *Config) any { return c.JWKS.URI }, "http://[::1]:8080/k?a=b"},
@@ -164,8 +171,21 @@ func effects(dir string) []effect {
 		{"options.common.maxTokenBytes", `65535`, nil, func(c *Config) any { return c.Common.MaxTokenBytes }, 65535},
 
 		{"options.revocation.onUnavailable", `"allow"`, client, func(c *Config) any { return c.Revocation.OnUnavailable }, UnavailableAllow},
+		{"options.revocation.check", `"afterConnect"`, client, func(c *Config) any { return c.Revocation.Check }, CheckAfterConnect},
+		{"options.revocation.check", `"afterConnect"`, plainClient, func(c *Config) any { return c.Revocation.Check }, CheckAfterConnect},
+		{"options.revocation.check", `"onRetry"`, client, func(c *Config) any { return c.Revocation.Check }, CheckOnRetry},
+		{"options.revocation.check", `"onRetry"`, inOpaque, func(c *Config) any { return c.Revocation.Check }, CheckOnRetry},
+		{"options.revocation.retryWindowMs", `1000`, onRetry, func(c *Config) any { return c.Revocation.RetryWindow }, time.Second},
+		{"options.revocation.retryWindowMs", `6e5`, onRetry, func(c *Config) any { return c.Revocation.RetryWindow }, 10 * time.Minute},
+		{"options.revocation.retryWindowMs", `30000`, inOpaque, func(c *Config) any { return c.Revocation.RetryWindow }, 30 * time.Second},
+		{"options.revocation.maxConcurrent", `1`, client, func(c *Config) any { return c.Revocation.MaxConcurrent }, 1},
+		{"options.revocation.maxConcurrent", `1024`, plainClient, func(c *Config) any { return c.Revocation.MaxConcurrent }, 1024},
+		{"options.revocation.recheckIntervalMs", `1000`, client, func(c *Config) any { return c.Revocation.RecheckInterval }, time.Second},
+		{"options.revocation.recheckIntervalMs", `86400000`, plainClient, func(c *Config) any { return c.Revocation.RecheckInterval }, 24 * time.Hour},
+		{"options.revocation.recheckIntervalMs", `60000`, inOpaque, func(c *Config) any { return c.Revocation.RecheckInterval }, time.Minute},
 		{"options.revocation.cache.ttlMs", `30000`, client, func(c *Config) any { return c.Revocation.Cache.TTL }, 30 * time.Second},
 		{"options.revocation.cache.negativeTtlMs", `5000`, client, func(c *Config) any { return c.Revocation.Cache.NegativeTTL }, 5 * time.Second},
+		{"options.revocation.cache.negativeTtlMs", `300000`, client, func(c *Config) any { return c.Revocation.Cache.NegativeTTL }, 5 * time.Minute},
 		{"options.revocation.cache.maxEntries", `1`, client, func(c *Config) any { return c.Revocation.Cache.MaxEntries }, 1},
 		{"options.revocation.timeoutMs", `5000`, client, func(c *Config) any { return c.Revocation.Timeout }, 5 * time.Second},
 		{introspect + ".uri", `"https://idp.test/i"`, nil, func(c *Config) any { return c.Revocation.Introspection.URI }, "https://idp.test/i"},
@@ -338,10 +358,12 @@ func TestTutorial(t *testing.T) {
 				MaxTokenBytes:      16384,
 			},
 			Revocation: &Revocation{
-				Timeout: 5 * time.Second,
-				Cache:   AnswerCache{MaxEntries: 10_000},
-
+				Timeout:       5 * time.Second,
+				Cache:         AnswerCache{MaxEntries: 10_000},
 				OnUnavailable: UnavailableDeny,
+				Check:         CheckBeforeConnect,
+				RetryWindow:   10 * time.Second,
+				MaxConcurrent: 64,
 				Introspection: Introspection{
 					URI:          "http://idp.example.com:8080/realms/test/protocol/openid-connect/token/introspect",
 					ClientID:     "client-id",

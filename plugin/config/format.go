@@ -63,9 +63,13 @@ func keys(c *Config) []key {
 		{"$.options.common.maxTokenBytes", integer(&common.MaxTokenBytes, tokenSizes)},
 
 		{"$.options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
+		{"$.options.revocation.check", oneOf(&revocation.Check, CheckBeforeConnect, CheckAfterConnect, CheckOnRetry)},
+		{"$.options.revocation.retryWindowMs", milliseconds(&revocation.RetryWindow, retries)},
 		{"$.options.revocation.onUnavailable", oneOf(&revocation.OnUnavailable, UnavailableDeny, UnavailableAllow)},
+		{"$.options.revocation.maxConcurrent", integer(&revocation.MaxConcurrent, calls)},
+		{"$.options.revocation.recheckIntervalMs", recheckInterval(&revocation.RecheckInterval)},
 		{"$.options.revocation.cache.ttlMs", milliseconds(&revocation.Cache.TTL, answers)},
-		{"$.options.revocation.cache.negativeTtlMs", milliseconds(&revocation.Cache.NegativeTTL, answers)},
+		{"$.options.revocation.cache.negativeTtlMs", milliseconds(&revocation.Cache.NegativeTTL, refusals)},
 		{"$.options.revocation.cache.maxEntries", integer(&revocation.Cache.MaxEntries, entries)},
 		{"$.options.revocation.introspection.uri", endpoint(&introspection.URI)},
 		{"$.options.revocation.introspection.clientId", text(&introspection.ClientID)},
@@ -94,6 +98,10 @@ var (
 	ttls       = bounds{0, 30 * day, "milliseconds", "keys that the provider withdrew would go on serving"}
 	leeways    = bounds{0, hour, "milliseconds", "expired tokens would go on serving"}
 	answers    = bounds{0, day, "milliseconds", "revoked tokens would go on serving"}
+	refusals   = bounds{0, 5 * minute, "milliseconds", "a good token that the provider did not know yet would go on being refused"}
+	retries    = bounds{second, 10 * minute, "milliseconds", "revoked tokens would go on serving"}
+	calls      = bounds{1, 1024, "calls", "the provider has to bear them, and each takes a file descriptor of the broker's"}
+	rechecks   = bounds{second, day, "milliseconds", "revoked tokens would go on serving"}
 	entries    = bounds{1, 1_000_000, "entries", "memory is bounded by it"}
 	tokenSizes = bounds{64, 65535, "bytes", "MQTT carries no longer password"}
 )
@@ -101,6 +109,7 @@ var (
 // In milliseconds.
 const (
 	second = 1000
+	minute = 60 * second
 	hour   = int64(time.Hour / time.Millisecond)
 	day    = 24 * hour
 )
@@ -157,10 +166,6 @@ func later() []key {
 		$.options.enhancedAuth
 		$.options.common.usernameTemplate
 		$.options.common.clientIdTemplate
-		$.options.revocation.check
-		$.options.revocation.maxConcurrent
-		$.options.revocation.recheckIntervalMs
-		$.options.revocation.retryWindowMs
 	`) {
 		unsupported = append(unsupported, key{path, func(d *document, n *node) {
 			d.errorf(n, "this version does not support this key, and to ignore it could let somebody in: remove it")

@@ -39,6 +39,8 @@ func seeds() []string {
 		"", "{}", "[]", "{", `{"a": {"a": 1, "a": 2}}`, "\uFEFF{}", "\xff\xfe{\x00", `{"version": 1e400}`,
 		with(), local(), oidc(introspect, `{}`), opaque(), revoking(introspect+".clientSecret", `{"env": ""}`),
 		local("options.modes.local", `{"filePath": "."}`),
+		retrying(`1e3`), revoking("options.revocation.recheckIntervalMs", `0`, "options.revocation.maxConcurrent", `1e999`),
+		opaque("options.revocation.check", `"afterConnect"`, "options.revocation.retryWindowMs", `-1`),
 		with("options.common.requiredClaims", `{"": [null]}`, "algorithm", `["HS256", "RS256", ""]`),
 		with("options", `0`), with("options.modes", `"\ud800"`),
 		with(tokenFrom, `["username", "password"]`, "options.common.matchUsernameToSubject", `true`),

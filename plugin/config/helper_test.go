@@ -55,6 +55,11 @@ func revoking(changes ...string) string {
 	return with(append([]string{introspect + ".uri", `"https://idp.test/introspect"`}, changes...)...)
 }
 
+// retrying is revoking between two attempts, with this retryWindowMs.
+func retrying(window string) string {
+	return revoking("options.revocation.check", `"onRetry"`, "options.revocation.retryWindowMs", window)
+}
+
 // introspecting is revoking by this request.
 func introspecting(request string) string {
 	return revoking(introspect+".requestParameters.plain", request)

@@ -126,6 +126,19 @@ func milliseconds(to *time.Duration, b bounds) reader {
 	}
 }
 
+// recheckInterval reads how often the endpoint is asked again. It has no value for "never", which 0 might be taken for.
+func recheckInterval(to *time.Duration) reader {
+	read := milliseconds(to, rechecks)
+	return func(d *document, n *node) {
+		if f, isNumber := n.float(); isNumber && f < float64(rechecks.min) {
+			d.errorf(n, "must be at least %d %s, because the provider would be flooded, found %s: leave the key out to never ask again",
+				rechecks.min, rechecks.unit, n.found())
+			return
+		}
+		read(d, n)
+	}
+}
+
 // item reads one string, on its own or in a list; false where it reported a problem.
 type item func(d *document, n *node) (string, bool)
 

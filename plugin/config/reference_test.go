@@ -161,6 +161,9 @@ func readReference(t *testing.T) map[string]row {
 				sections = nil
 			}
 		}
+		if strings.HasPrefix(line, "#### ") { // about several keys, or none
+			sections = nil
+		}
 		cells := strings.Split(strings.Trim(line, "| "), " | ")
 		if len(sections) == 0 || !strings.HasPrefix(line, "| `") {
 			continue

@@ -71,11 +71,20 @@ func (c *cache) put(q question, said answered, expires time.Time) {
 		return
 	}
 	until := c.now().Add(ttl)
+	if said.active {
+		until = notPast(until, said, expires)
+	}
+	answers.Add(q, kept{answered: said, until: until})
+}
+
+// notPast is until, or the end of the token where that is sooner: by its own exp (zero: none), or by the one that the
+// response names.
+func notPast(until time.Time, said answered, expires time.Time) time.Time {
 	exp, _ := jsonvalue.NumericDate(said.claims["exp"])
 	for _, end := range []time.Time{expires, exp} {
-		if said.active && !end.IsZero() && end.Before(until) {
+		if !end.IsZero() && end.Before(until) {
 			until = end
 		}
 	}
-	answers.Add(q, kept{answered: said, until: until})
+	return until
 }

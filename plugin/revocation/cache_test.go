@@ -39,9 +39,7 @@ func newDesk(t *testing.T, answers config.AnswerCache) *desk {
 		answers.MaxEntries = 100
 	}
 	cfg := config.Revocation{Timeout: time.Minute, Cache: answers, Introspection: config.Introspection{URI: uri}}
-	if d.Checker, err = revocation.New(&cfg, client, nil, func() time.Time { return d.clock }); err != nil {
-		t.Fatal(err)
-	}
+	d.Checker = open(t, &cfg, revocation.Options{Client: client, Now: func() time.Time { return d.clock }, Report: func(bool, string) {}})
 	return d
 }
 
@@ -49,7 +47,7 @@ func newDesk(t *testing.T, answers config.AnswerCache) *desk {
 func (d *desk) says(t *testing.T, token string, expires time.Time, want string, asked int) map[string]any {
 	t.Helper()
 	var trace verdict.Trace
-	claims, v := d.Check(t.Context(), token, expires, &trace)
+	claims, v := await(t, d.Checker, token, expires, &trace)
 	got := string(v.Reason)
 	if v.Kind == verdict.Accept {
 		got = "accept"

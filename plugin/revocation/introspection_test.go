@@ -1,6 +1,7 @@
 package revocation_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -39,23 +40,45 @@ func check(t *testing.T, uri string, adjust ...func(*config.Revocation)) (verdic
 		a(&cfg)
 	}
 	var trace verdict.Trace
-	_, v := newChecker(t, &cfg, client, nil).Check(t.Context(), password, time.Time{}, &trace)
+	_, v := await(t, newChecker(t, &cfg, client, nil), password, time.Time{}, &trace)
 	if len(trace) != 1 || trace[0].Name != "introspection" || trace[0].OK != (v.Kind == verdict.Accept) {
 		t.Errorf("%s, traced as %+v", v, trace)
 	}
 	return v, trace
 }
 
-func newChecker(t *testing.T, cfg *config.Revocation, client *endpoint.Client, locate revocation.Locate) *revocation.Checker {
+// locator is revocation.Options.Locate.
+type locator func(ctx context.Context) (string, error)
+
+func newChecker(t *testing.T, cfg *config.Revocation, client *endpoint.Client, locate locator) *revocation.Checker {
 	t.Helper()
-	if cfg.Cache.MaxEntries == 0 {
-		cfg.Cache.MaxEntries = 1
-	}
-	c, err := revocation.New(cfg, client, locate, time.Now)
+	return open(t, cfg, revocation.Options{Client: client, Locate: locate, Now: time.Now, Report: func(bool, string) {}})
+}
+
+// open fills in what the test leaves open.
+func open(t *testing.T, cfg *config.Revocation, o revocation.Options) *revocation.Checker {
+	t.Helper()
+	cfg.Cache.MaxEntries, cfg.MaxConcurrent = max(cfg.Cache.MaxEntries, 1), max(cfg.MaxConcurrent, 1)
+	c, err := revocation.New(cfg, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	return c
+}
+
+// await waits for what there is to be said of a token.
+func await(t *testing.T, c *revocation.Checker, token string, expires time.Time, trace *verdict.Trace) (map[string]any, verdict.Verdict) {
+	t.Helper()
+	said, known := c.Recall(token)
+	if !known {
+		question, err := c.Reserve(token, expires)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = question.Ask(t.Context())
+	}
+	return c.Judge(said, trace)
 }
 
 func serve(t *testing.T, handler http.HandlerFunc) string {

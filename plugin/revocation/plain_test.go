@@ -50,7 +50,7 @@ func ask(t *testing.T, token string, cfg config.Revocation) (asked, verdict.Verd
 	}
 	defer client.Close()
 	var trace verdict.Trace
-	_, v := newChecker(t, &cfg, client, nil).Check(t.Context(), token, time.Time{}, &trace)
+	_, v := await(t, newChecker(t, &cfg, client, nil), token, time.Time{}, &trace)
 	return got, v
 }
 
@@ -245,7 +245,7 @@ func TestPlainAnswers(t *testing.T) {
 			}
 			defer client.Close()
 			var trace verdict.Trace
-			_, v := newChecker(t, &cfg, client, nil).Check(t.Context(), "tok", time.Time{}, &trace)
+			_, v := await(t, newChecker(t, &cfg, client, nil), "tok", time.Time{}, &trace)
 			if got := strings.ReplaceAll(v.String(), uri, "URI"); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
@@ -261,7 +261,7 @@ func TestAnEndpointThatCanNotBeLocatedIsUnavailable(t *testing.T) {
 	defer client.Close()
 	lost := func(context.Context) (string, error) { return "", errors.New("no document") }
 	var trace verdict.Trace
-	_, v := newChecker(t, &config.Revocation{Timeout: time.Minute}, client, lost).Check(t.Context(), "tok", time.Time{}, &trace)
+	_, v := await(t, newChecker(t, &config.Revocation{Timeout: time.Minute}, client, lost), "tok", time.Time{}, &trace)
 	if v.String() != "provider unavailable: no document" {
 		t.Errorf("got %s", v)
 	}

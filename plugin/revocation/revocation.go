@@ -1,27 +1,50 @@
 // Package revocation asks the identity provider whether a token is still active: at an introspection endpoint (RFC
 // 7662), or at one of the user's own kind.
+//
+// What is known without asking is told by Recall, which never waits. All else takes a place in a bounded queue (Reserve)
+// and then waits for the answer (Question.Ask), or has it fetched for the client's next attempt (Prepare).
 package revocation
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/verdict"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 )
 
-// Locate returns the address of the endpoint. It may have to ask the provider's discovery document for it.
-type Locate func(ctx context.Context) (string, error)
+// Options are what a Checker needs from the house.
+type Options struct {
+	Client *endpoint.Client
+	// Locate returns the address of the endpoint, where the configuration has none. It may have to ask the provider's
+	// discovery document for it; with a ctx that has ended it answers from memory or fails at once.
+	Locate func(ctx context.Context) (string, error)
+	Now    func() time.Time
+	// Report takes what the operator should know, from any goroutine.
+	Report func(warning bool, text string)
+}
 
 // Checker asks one endpoint. Safe for concurrent use.
 type Checker struct {
 	protocol
-	client  *endpoint.Client
-	timeout time.Duration
-	locate  Locate
+	Options
+	cfg     *config.Revocation
 	cache   *cache
+	ahead   *ahead
+	breaker *breaker
+	// places bounds all who wait, turns those of them whose request is under way; calls merges equal requests.
+	places chan struct{}
+	turns  *semaphore.Weighted
+	calls  singleflight.Group
+	// ctx ends with Close, and with it the requests.
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // protocol is how a kind of endpoint is asked and understood.
@@ -43,13 +66,33 @@ type answered struct {
 	found string
 }
 
-// New returns the Checker that cfg describes. locate is asked where cfg has no address.
-func New(cfg *config.Revocation, client *endpoint.Client, locate Locate, now func() time.Time) (*Checker, error) {
-	answers, err := newCache(cfg.Cache, now)
-	if err != nil {
+// Answer is what was learnt of a token, or why nothing was.
+type Answer struct {
+	answered
+	// from is the endpoint, as a log may show it.
+	from string
+	err  error
+}
+
+// maxQueue is how many logins may wait for their turn beside those whose request is under way.
+const maxQueue = 1024
+
+// New returns the Checker that cfg describes.
+func New(cfg *config.Revocation, o Options) (*Checker, error) {
+	c := &Checker{
+		Options: o, cfg: cfg,
+		places: make(chan struct{}, cfg.MaxConcurrent+maxQueue),
+		turns:  semaphore.NewWeighted(int64(cfg.MaxConcurrent)),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.breaker = newBreaker(func(warning bool, text string) { o.Report(warning, c.name()+" endpoint: "+text) })
+	var err error
+	if c.cache, err = newCache(cfg.Cache, o.Now); err != nil {
 		return nil, err
 	}
-	c := &Checker{client: client, timeout: cfg.Timeout, locate: locate, cache: answers}
+	if c.ahead, err = newAhead(cfg, o.Now); err != nil {
+		return nil, err
+	}
 	uri := cfg.Introspection.URI
 	if cfg.Plain != nil {
 		c.protocol, uri = plain{*cfg.Plain}, cfg.Plain.URI
@@ -57,54 +100,158 @@ func New(cfg *config.Revocation, client *endpoint.Client, locate Locate, now fun
 		c.protocol = introspection{cfg.Introspection}
 	}
 	if uri != "" {
-		c.locate = func(context.Context) (string, error) { return uri, nil }
+		c.Locate = func(context.Context) (string, error) { return uri, nil }
 	}
 	return c, nil
 }
 
+// Close ends the requests that are under way.
+func (c *Checker) Close() { c.cancel() }
+
 // URI is the address of the endpoint.
-func (c *Checker) URI(ctx context.Context) (string, error) { return c.locate(ctx) }
+func (c *Checker) URI(ctx context.Context) (string, error) { return c.Locate(ctx) }
+
+// Recall tells what is known of the token without asking: an answer that is kept, what a put-off attempt has brought, or
+// that the endpoint is being left alone. It never waits.
+func (c *Checker) Recall(token string) (said Answer, known bool) {
+	if uri, err := c.Locate(ended()); err == nil {
+		if kept, found := c.cache.get(questionOf(uri, token)); found {
+			return Answer{answered: kept, from: endpoint.Shown(uri)}, true
+		}
+	}
+	if said, known = c.ahead.take(token); known {
+		return said, true
+	}
+	if err := c.breaker.refusal(); err != nil {
+		return Answer{err: err}, true
+	}
+	return Answer{}, false
+}
+
+// ended is a context that waits for nothing.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// ErrBusy says that so many logins are waiting for the endpoint that no more are taken.
+var ErrBusy = errors.New("busy")
+
+// Reserve takes a place among those who wait, for one question about a token that expires then (zero: not known). It
+// never waits itself; the error is ErrBusy where there is no place.
+func (c *Checker) Reserve(token string, expires time.Time) (*Question, error) {
+	select {
+	case c.places <- struct{}{}:
+		return &Question{checker: c, token: token, expires: expires}, nil
+	default:
+		return nil, fmt.Errorf("%w: %d logins are waiting for the answer of the %s endpoint ($.options.revocation.maxConcurrent is %d)",
+			ErrBusy, cap(c.places), c.name(), c.cfg.MaxConcurrent)
+	}
+}
+
+// Question is a place among those who wait. Either Ask or Drop gives it back, and one of them must be called, once.
+type Question struct {
+	checker *Checker
+	token   string
+	expires time.Time
+}
+
+// Drop leaves the question unasked.
+func (q *Question) Drop() { <-q.checker.places }
+
+// Ask waits for the endpoint's answer: until ctx ends, and for the configured timeout at most, its turn included. Equal
+// questions that are under way share one request.
+func (q *Question) Ask(ctx context.Context) Answer {
+	defer q.Drop()
+	c := q.checker
+	shared := c.calls.DoChan(q.token, func() (any, error) { return c.ask(q.token, q.expires), nil })
+	select {
+	case result := <-shared:
+		return result.Val.(Answer) //nolint:errcheck,forcetypeassert // the function above returns nothing else
+	case <-ctx.Done():
+		return Answer{err: ctx.Err()}
+	}
+}
+
+// Prepare asks in the background for the client's next attempt, for which the answer is kept (`retryWindowMs`). Nothing
+// happens where that is under way already. It returns what to tell of that in the log; the error is ErrBusy.
+func (c *Checker) Prepare(token string, expires time.Time) (string, error) {
+	ask, wasted := c.ahead.begin(token)
+	if ask {
+		question, err := c.Reserve(token, expires)
+		if err != nil {
+			c.ahead.forget(token)
+			return "", err
+		}
+		go func() { c.ahead.put(token, question.Ask(c.ctx), expires) }()
+	}
+	if wasted {
+		return fmt.Sprintf("it is being asked again, as the answer for the last attempt was kept %s in vain: $.options.revocation.retryWindowMs "+
+			"must be longer than the client waits before it comes again", c.cfg.RetryWindow), nil
+	}
+	return "it is being asked", nil
+}
+
+// ask makes the request when its turn has come, and keeps the answer where it may be kept. It runs on a goroutine of its
+// own, where a panic would take the broker down.
+func (c *Checker) ask(token string, expires time.Time) (said Answer) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			said.err = fmt.Errorf("fault while asking: %v", fault)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.Timeout)
+	defer cancel()
+	if c.turns.Acquire(ctx, 1) != nil {
+		said.err = fmt.Errorf("its turn did not come within %s: %d requests are under way ($.options.revocation.maxConcurrent)",
+			c.cfg.Timeout, c.cfg.MaxConcurrent)
+		return said
+	}
+	defer c.turns.Release(1)
+	said.err = c.breaker.try(func() error {
+		uri, err := c.Locate(ctx)
+		if err != nil {
+			return err
+		}
+		said.from = endpoint.Shown(uri)
+		said.answered, err = c.exchange(ctx, uri, token)
+		if err == nil {
+			c.cache.put(questionOf(uri, token), said.answered, expires)
+		}
+		return err
+	})
+	return said
+}
+
+func (c *Checker) exchange(ctx context.Context, uri, token string) (answered, error) {
+	request, err := c.request(uri, token)
+	if err != nil {
+		return answered{}, err
+	}
+	request.Name = endpoint.Shown(uri)
+	answer, err := c.Client.Do(ctx, c.cfg.Timeout, request)
+	if err != nil {
+		return answered{}, err
+	}
+	return c.read(answer)
+}
 
 // errUnfit is a token that can't be put where the request wants it.
 var errUnfit = errors.New("the token holds characters that can't stand in an HTTP header")
 
-// Check asks whether the token, which expires then (zero: not known), is active: the cache first, then the endpoint, once. It waits for the answer for the configured timeout at most. The verdict
-// is Accept, Deny with Revoked, or Deny with ProviderUnavailable where nothing was learnt. The claims are what an
-// introspection response says about an active token (RFC 7662 §2.2).
-func (c *Checker) Check(ctx context.Context, token string, expires time.Time, trace *verdict.Trace) (map[string]any, verdict.Verdict) {
-	said, shown, err := c.ask(ctx, token, expires)
+// Judge turns an answer into a verdict: Accept, Deny with Revoked, or Deny with ProviderUnavailable where nothing was
+// learnt. The claims are what an introspection response says about an active token (RFC 7662 §2.2).
+func (c *Checker) Judge(said Answer, trace *verdict.Trace) (map[string]any, verdict.Verdict) {
 	switch {
-	case errors.Is(err, errUnfit):
-		return nil, trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", err), c.name(), c.expected(), "no question could be asked")
-	case err != nil:
-		return nil, trace.FailWith(verdict.Refuse(verdict.ProviderUnavailable, "%s", err), c.name(), c.expected(), err.Error())
+	case errors.Is(said.err, errUnfit):
+		return nil, trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", said.err), c.name(), c.expected(), "no question could be asked")
+	case said.err != nil:
+		return nil, trace.FailWith(verdict.Refuse(verdict.ProviderUnavailable, "%s", said.err), c.name(), c.expected(), said.err.Error())
 	case !said.active:
-		return nil, trace.FailWith(verdict.Refuse(verdict.Revoked, "%s says that it is not active: %s", shown, said.found), c.name(), c.expected(), said.found)
+		return nil, trace.FailWith(verdict.Refuse(verdict.Revoked, "%s says that it is not active: %s", said.from, said.found),
+			c.name(), c.expected(), said.found)
 	}
 	trace.Pass(c.name(), c.expected(), said.found)
 	return said.claims, verdict.Verdict{Kind: verdict.Accept}
-}
-
-func (c *Checker) ask(ctx context.Context, token string, expires time.Time) (said answered, shown string, err error) {
-	uri, err := c.locate(ctx)
-	if err != nil {
-		return answered{}, "", err
-	}
-	q := questionOf(uri, token)
-	if said, found := c.cache.get(q); found {
-		return said, endpoint.Shown(uri), nil
-	}
-	request, err := c.request(uri, token)
-	if err != nil {
-		return answered{}, "", err
-	}
-	request.Name = endpoint.Shown(uri)
-	answer, err := c.client.Do(ctx, c.timeout, request)
-	if err != nil {
-		return answered{}, "", err
-	}
-	if said, err = c.read(answer); err == nil {
-		c.cache.put(q, said, expires)
-	}
-	return said, request.Name, err
 }

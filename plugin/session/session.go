@@ -4,7 +4,6 @@
 package session
 
 import (
-	"container/heap"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -32,10 +31,14 @@ type Session struct {
 	Token string
 	// Until is when the client must leave; zero: never.
 	Until time.Time
+	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: nobody will.
+	Bearer  string
+	Expires time.Time
 
 	digest [sha256.Size]byte
-	place  int // in the heap of deadlines; -1: not in it
 	asked  uint64
+	// expiry and recheck are its entries in the two agendas.
+	expiry, recheck entry
 }
 
 // maxOffline bounds the memory for clients that have left and whose session the broker may still keep.
@@ -43,8 +46,8 @@ const maxOffline = 1 << 16
 
 // Book holds the sessions of one plugin instance.
 type Book struct {
-	live      map[Client]*Session
-	deadlines deadlines
+	live               map[Client]*Session
+	expiries, rechecks agenda
 	// offline remembers departed clients for SIGHUP alone.
 	offline *lru.Cache[Client, *Session]
 	sweep   uint64
@@ -63,17 +66,14 @@ func NewBook() *Book {
 // Len is the number of live sessions.
 func (b *Book) Len() int { return len(b.live) }
 
-// Admit records a client that was let in. An older record of the same connection is replaced: its address was reused.
-func (b *Book) Admit(client Client, with Credentials, tokenName string, until time.Time) {
-	b.forget(client)
-	s := &Session{
-		Client: client, ClientID: with.ClientID, Token: tokenName, Until: until,
-		digest: with.digest(), place: -1, asked: b.sweep,
-	}
-	b.live[client] = s
-	if !until.IsZero() {
-		heap.Push(&b.deadlines, s)
-	}
+// Admit records a client that was let in with these credentials. An older record of the same connection is replaced: its
+// address was reused.
+func (b *Book) Admit(s *Session, with Credentials) {
+	b.forget(s.Client)
+	s.ClientID, s.digest, s.asked = with.ClientID, with.digest(), b.sweep
+	s.expiry, s.recheck = entry{session: s, place: absent}, entry{session: s, place: absent}
+	b.live[s.Client] = s
+	b.expiries.set(&s.expiry, s.Until)
 }
 
 // Leave records that the client's connection has ended. The broker may keep its MQTT session.
@@ -83,6 +83,7 @@ func (b *Book) Leave(client Client) {
 		return
 	}
 	b.forget(client)
+	s.Bearer = ""
 	b.offline.Add(client, s)
 }
 
@@ -90,28 +91,29 @@ func (b *Book) forget(client Client) {
 	b.offline.Remove(client)
 	if s, known := b.live[client]; known {
 		delete(b.live, client)
-		if s.place >= 0 {
-			heap.Remove(&b.deadlines, s.place)
-		}
+		b.expiries.set(&s.expiry, time.Time{})
+		b.rechecks.set(&s.recheck, time.Time{})
 	}
 }
+
+// Lives tells whether the session has not ended.
+func (b *Book) Lives(s *Session) bool { return b.live[s.Client] == s }
 
 // Due takes the next session out of the list of deadlines whose time has come; nil where there is none. The session
 // itself stays until Leave, as its connection does.
-func (b *Book) Due(now time.Time) *Session {
-	if len(b.deadlines) == 0 || now.Before(b.deadlines[0].Until) {
-		return nil
-	}
-	return heap.Pop(&b.deadlines).(*Session) //nolint:errcheck,forcetypeassert // the heap holds nothing else
-}
+func (b *Book) Due(now time.Time) *Session { return b.expiries.due(now) }
 
 // NextDeadline is when Due will next have something; zero: never.
-func (b *Book) NextDeadline() time.Time {
-	if len(b.deadlines) == 0 {
-		return time.Time{}
-	}
-	return b.deadlines[0].Until
-}
+func (b *Book) NextDeadline() time.Time { return b.expiries.next() }
+
+// Recheck has a live session asked about at a time: DueRecheck gives it out then, once.
+func (b *Book) Recheck(s *Session, at time.Time) { b.rechecks.set(&s.recheck, at) }
+
+// DueRecheck takes out the next session that is to be asked about by now; nil where there is none.
+func (b *Book) DueRecheck(now time.Time) *Session { return b.rechecks.due(now) }
+
+// NextRecheck is when DueRecheck will next have something; zero: never.
+func (b *Book) NextRecheck() time.Time { return b.rechecks.next() }
 
 // OpenSweep begins the round in which the broker asks for everybody again (after RELOAD).
 func (b *Book) OpenSweep() {
@@ -158,29 +160,4 @@ func (c Credentials) digest() [sha256.Size]byte {
 	field(c.Username)
 	field(c.Password)
 	return [sha256.Size]byte(h.Sum(nil))
-}
-
-// deadlines is a heap of sessions by Until.
-type deadlines []*Session
-
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].Until.Before(d[j].Until) }
-func (d deadlines) Swap(i, j int) {
-	d[i], d[j] = d[j], d[i]
-	d[i].place, d[j].place = i, j
-}
-
-func (d *deadlines) Push(x any) {
-	s := x.(*Session) //nolint:errcheck,forcetypeassert // the heap is given nothing else
-	s.place = len(*d)
-	*d = append(*d, s)
-}
-
-func (d *deadlines) Pop() any {
-	last := len(*d) - 1
-	s := (*d)[last]
-	(*d)[last] = nil
-	*d = (*d)[:last]
-	s.place = -1
-	return s
 }

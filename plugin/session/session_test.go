@@ -38,7 +38,7 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("the empty book has %v, %s", s, next)
 	}
 	for i, until := range []time.Time{at(30), never, at(10), at(20), at(10)} {
-		b.Admit(session.Client(i), as(fmt.Sprint("c", i)), "token", until)
+		admit(b, session.Client(i), as(fmt.Sprint("c", i)), "token", until)
 	}
 	steps := []struct {
 		rule string
@@ -68,7 +68,7 @@ func TestDeadlines(t *testing.T) {
 
 func TestAdmitKeepsWhatTheKickNeeds(t *testing.T) {
 	b := session.NewBook()
-	b.Admit(7, as("c"), `jti "1"`, at(1))
+	admit(b, 7, as("c"), `jti "1"`, at(1))
 	if s := b.Due(at(1)); s.Client != 7 || s.ClientID != "c" || s.Token != `jti "1"` || !s.Until.Equal(at(1)) {
 		t.Errorf("got %+v", s)
 	}
@@ -76,9 +76,9 @@ func TestAdmitKeepsWhatTheKickNeeds(t *testing.T) {
 
 func TestLeave(t *testing.T) {
 	b := session.NewBook()
-	b.Admit(1, as("a"), "", at(10))
-	b.Admit(2, as("b"), "", at(20))
-	b.Admit(3, as("c"), "", never)
+	admit(b, 1, as("a"), "", at(10))
+	admit(b, 2, as("b"), "", at(20))
+	admit(b, 3, as("c"), "", never)
 	b.Leave(1)
 	b.Leave(1)  // again
 	b.Leave(99) // never admitted, as after a failed login
@@ -99,7 +99,7 @@ func TestLeave(t *testing.T) {
 func TestLeaveInsideAKick(t *testing.T) {
 	b := session.NewBook()
 	for i := range 100 {
-		b.Admit(session.Client(i), as(fmt.Sprint(i)), "", at(i%7))
+		admit(b, session.Client(i), as(fmt.Sprint(i)), "", at(i%7))
 	}
 	kicked := 0
 	for s := b.Due(at(7)); s != nil; s = b.Due(at(7)) {
@@ -117,8 +117,8 @@ func TestLeaveInsideAKick(t *testing.T) {
 // TestAddressIsReused: the broker may have let go of the first without a word (2.0 with a failed CONNACK).
 func TestAddressIsReused(t *testing.T) {
 	b := session.NewBook()
-	b.Admit(1, as("old"), "", at(10))
-	b.Admit(1, as("new"), "", at(20))
+	admit(b, 1, as("old"), "", at(10))
+	admit(b, 1, as("new"), "", at(20))
 	if b.Len() != 1 || !b.NextDeadline().Equal(at(20)) {
 		t.Errorf("%d live, next %s", b.Len(), b.NextDeadline())
 	}
@@ -129,7 +129,7 @@ func TestAddressIsReused(t *testing.T) {
 	if got := due(b, at(100)); !slices.Equal(got, []string{"new"}) {
 		t.Errorf("due %v", got)
 	}
-	b.Admit(1, as("newest"), "", never) // after it was due
+	admit(b, 1, as("newest"), "", never) // after it was due
 	if b.Len() != 1 || !b.NextDeadline().IsZero() {
 		t.Errorf("%d live, next %s", b.Len(), b.NextDeadline())
 	}
@@ -138,8 +138,8 @@ func TestAddressIsReused(t *testing.T) {
 // TestTakeover: the broker asks for the new connection first and ends the old one then, both under one client id.
 func TestTakeover(t *testing.T) {
 	b := session.NewBook()
-	b.Admit(1, as("c"), "old token", at(10))
-	b.Admit(2, as("c"), "new token", at(20))
+	admit(b, 1, as("c"), "old token", at(10))
+	admit(b, 2, as("c"), "new token", at(20))
 	b.Leave(1)
 	if got := due(b, at(19)); got != nil {
 		t.Errorf("the old session's expiry hit %v", got)
@@ -155,7 +155,7 @@ func TestVouch(t *testing.T) {
 		return session.Credentials{ClientID: id, Username: username, Password: &password}
 	}
 	original := with("c", &name, "p")
-	admitted := func(b *session.Book) { b.Admit(1, original, "", at(10)) }
+	admitted := func(b *session.Book) { admit(b, 1, original, "", at(10)) }
 	left := func(b *session.Book) { admitted(b); b.Leave(1) }
 	expired := func(b *session.Book) { admitted(b); b.Due(at(10)); b.Leave(1) }
 	cases := []struct {
@@ -174,17 +174,17 @@ func TestVouch(t *testing.T) {
 		{"another client id", admitted, 1, with("d", &name, "p"), false},
 		{"another username", admitted, 1, with("c", &other, "p"), false},
 		{"no username", admitted, 1, with("c", nil, "p"), false},
-		{"an empty username is another than none", func(b *session.Book) { b.Admit(1, with("c", nil, "p"), "", never) }, 1, with("c", new(string), "p"), false},
-		{"none is none", func(b *session.Book) { b.Admit(1, with("c", nil, "p"), "", never) }, 1, with("c", nil, "p"), true},
+		{"an empty username is another than none", func(b *session.Book) { admit(b, 1, with("c", nil, "p"), "", never) }, 1, with("c", new(string), "p"), false},
+		{"none is none", func(b *session.Book) { admit(b, 1, with("c", nil, "p"), "", never) }, 1, with("c", nil, "p"), true},
 		{"no password", admitted, 1, session.Credentials{ClientID: "c", Username: &name}, false},
-		{"no password where there was none", func(b *session.Book) { b.Admit(1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, session.Credentials{ClientID: "c", Username: &name}, true},
-		{"an empty password is another than none", func(b *session.Book) { b.Admit(1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, with("c", &name, ""), false},
+		{"no password where there was none", func(b *session.Book) { admit(b, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, session.Credentials{ClientID: "c", Username: &name}, true},
+		{"an empty password is another than none", func(b *session.Book) { admit(b, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, with("c", &name, ""), false},
 		{"another password", admitted, 1, with("c", &name, "q"), false},
 		{"another password, the first has left", left, 1, with("c", &name, "q"), false},
-		{"letters can't move from one field to the next", func(b *session.Book) { b.Admit(1, with("ab", &name, "p"), "", never) }, 1, with("a", func() *string { s := "bc"; return &s }(), "p"), false},
-		{"a username can't stand in for none", func(b *session.Book) { b.Admit(1, with("c", nil, "cp"), "", never) }, 1, with("c", &name, "p"), false},
-		{"with the address reused by another", func(b *session.Book) { left(b); b.Admit(1, as("x"), "", never) }, 1, original, false},
-		{"with the address reused by another that has left", func(b *session.Book) { left(b); b.Admit(1, as("x"), "", never); b.Leave(1) }, 1, original, false},
+		{"letters can't move from one field to the next", func(b *session.Book) { admit(b, 1, with("ab", &name, "p"), "", never) }, 1, with("a", func() *string { s := "bc"; return &s }(), "p"), false},
+		{"a username can't stand in for none", func(b *session.Book) { admit(b, 1, with("c", nil, "cp"), "", never) }, 1, with("c", &name, "p"), false},
+		{"with the address reused by another", func(b *session.Book) { left(b); admit(b, 1, as("x"), "", never) }, 1, original, false},
+		{"with the address reused by another that has left", func(b *session.Book) { left(b); admit(b, 1, as("x"), "", never); b.Leave(1) }, 1, original, false},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -214,9 +214,9 @@ func TestVouch(t *testing.T) {
 
 func TestVouchInASweep(t *testing.T) {
 	b := session.NewBook()
-	b.Admit(1, as("old"), "", never)
+	admit(b, 1, as("old"), "", never)
 	b.OpenSweep()
-	b.Admit(2, as("new"), "", never)
+	admit(b, 2, as("new"), "", never)
 	if b.Vouch(2, as("new")) {
 		t.Error("who came in during the sweep was asked for already")
 	}
@@ -232,7 +232,7 @@ func TestVouchInASweep(t *testing.T) {
 // TestVouchAfterASweepThatDidNotAsk: the broker asks in the sweep or not at all, so that afterwards whoever asks is new.
 func TestVouchAfterASweepThatDidNotAsk(t *testing.T) {
 	b := session.NewBook()
-	b.Admit(1, as("c"), "", never)
+	admit(b, 1, as("c"), "", never)
 	b.OpenSweep()
 	b.CloseSweep()
 	if b.Vouch(1, as("c")) {
@@ -243,7 +243,7 @@ func TestVouchAfterASweepThatDidNotAsk(t *testing.T) {
 // TestVouchChangesNoDeadline: after a reload the old deadline counts.
 func TestVouchChangesNoDeadline(t *testing.T) {
 	b := session.NewBook()
-	b.Admit(1, as("c"), "", at(10))
+	admit(b, 1, as("c"), "", at(10))
 	b.OpenSweep()
 	b.Vouch(1, as("c"))
 	b.CloseSweep()
@@ -257,7 +257,7 @@ func TestDepartedAreBounded(t *testing.T) {
 	const most = 1 << 16
 	b := session.NewBook()
 	for i := range session.Client(most + 10) {
-		b.Admit(i, as("c"), "", at(10))
+		admit(b, i, as("c"), "", at(10))
 		b.Leave(i)
 	}
 	b.OpenSweep()
@@ -289,7 +289,7 @@ func TestAgainstASimpleBook(t *testing.T) {
 			if random.IntN(5) == 0 {
 				until = never
 			}
-			b.Admit(client, as("c"), "", until)
+			admit(b, client, as("c"), "", until)
 			simple[client] = &entry{until: until}
 		case 2:
 			b.Leave(client)
@@ -325,4 +325,47 @@ func TestAgainstASimpleBook(t *testing.T) {
 			t.Fatalf("step %d: %d live, next %s, want %d, %s", step, b.Len(), b.NextDeadline(), len(simple), next)
 		}
 	}
+}
+
+// Rechecks are apart from the deadlines, and end with the session.
+func TestRechecks(t *testing.T) {
+	b := session.NewBook()
+	one, two, three := admit(b, 1, as("one"), "", at(50)), admit(b, 2, as("two"), "", never), admit(b, 3, as("three"), "", never)
+	one.Bearer = "a token"
+	b.Recheck(one, at(30))
+	b.Recheck(two, at(20))
+	b.Recheck(three, at(10))
+	b.Recheck(three, at(40)) // moved
+	asked := func(now time.Time) (names []string) {
+		for s := b.DueRecheck(now); s != nil; s = b.DueRecheck(now) {
+			names = append(names, s.ClientID)
+		}
+		return names
+	}
+	if got := asked(at(20).Add(-1)); got != nil || !b.NextRecheck().Equal(at(20)) {
+		t.Errorf("before the first: %v, next %s", got, b.NextRecheck())
+	}
+	if got := asked(at(30)); !slices.Equal(got, []string{"two", "one"}) || !b.NextRecheck().Equal(at(40)) {
+		t.Errorf("got %v, next %s", got, b.NextRecheck())
+	}
+	if !b.NextDeadline().Equal(at(50)) {
+		t.Errorf("the deadline is at %s", b.NextDeadline())
+	}
+	b.Recheck(one, at(60))
+	b.Leave(1)
+	b.Leave(3)
+	if got := asked(at(1e9)); got != nil || b.Lives(one) || !b.Lives(two) || one.Bearer != "" {
+		t.Errorf("after they left: %v, lives %t, %t, token %q", got, b.Lives(one), b.Lives(two), one.Bearer)
+	}
+	// The next one at the same address is another session.
+	again := admit(b, 1, as("one"), "", never)
+	if b.Lives(one) || !b.Lives(again) {
+		t.Error("the old session lives by the address of the new one")
+	}
+}
+
+func admit(b *session.Book, client session.Client, with session.Credentials, token string, until time.Time) *session.Session {
+	s := &session.Session{Client: client, Token: token, Until: until}
+	b.Admit(s, with)
+	return s
 }

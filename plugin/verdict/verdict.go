@@ -19,6 +19,8 @@ const (
 	// Retry closes the connection without an answer: what is needed to decide is on its way, and the client's next
 	// attempt will find it.
 	Retry
+	// Pending is a login whose verdict is still being sought, and comes later.
+	Pending
 )
 
 func (k Kind) String() string {
@@ -29,6 +31,8 @@ func (k Kind) String() string {
 		return "defer"
 	case Retry:
 		return "retry"
+	case Pending:
+		return "pending"
 	default:
 		return "deny"
 	}
@@ -81,6 +85,8 @@ const (
 	Revoked Reason = "revoked"
 	// ProviderUnavailable: the identity provider did not say whether the token is active.
 	ProviderUnavailable Reason = "provider unavailable"
+	// ServerBusy: so many logins are waiting for the identity provider that no more are taken.
+	ServerBusy Reason = "server busy"
 	// InternalError: a fault of this plugin, or an answer of the broker that it did not expect.
 	InternalError Reason = "internal error"
 )

@@ -40,7 +40,7 @@ func TestString(t *testing.T) {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
-	if kinds := fmt.Sprint(verdict.Deny, verdict.Accept, verdict.Defer, verdict.Retry); kinds != "deny accept defer retry" {
+	if kinds := fmt.Sprint(verdict.Deny, verdict.Accept, verdict.Defer, verdict.Retry, verdict.Pending); kinds != "deny accept defer retry pending" {
 		t.Errorf("kinds are called %s", kinds)
 	}
 }
@@ -69,6 +69,7 @@ func TestReasonsAreStable(t *testing.T) {
 		"IdentityMismatch":    "identity mismatch",
 		"Revoked":             "revoked",
 		"ProviderUnavailable": "provider unavailable",
+		"ServerBusy":          "server busy",
 		"InternalError":       "internal error",
 	}
 	got := reasons(t)

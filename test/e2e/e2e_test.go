@@ -171,6 +171,31 @@ func knock(t *testing.T, b *harness.Broker, version byte, l harness.Login) harne
 	return got
 }
 
+// again knocks until it is answered, as a client would that is in a hurry, and returns the answer.
+func again(t *testing.T, b *harness.Broker, protocol byte, l harness.Login) harness.Connack {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(10 * time.Millisecond) {
+		if got := knock(t, b, protocol, l); !got.Closed {
+			return got
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("client %q: no answer within %v", l.ClientID, harness.Patience)
+		}
+	}
+}
+
+// answered connects for as long as the broker closes the connection without an answer: it does so where what is needed to
+// decide is on its way.
+func answered(t *testing.T, b *harness.Broker, kind harness.Kind, l harness.Login) *harness.Client {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(10 * time.Millisecond) {
+		c := harness.Connect(t, b.URL(0), kind, l)
+		if !c.Connack().Closed || time.Now().After(deadline) {
+			return c
+		}
+	}
+}
+
 // expiryOf reads exp.
 func expiryOf(t testing.TB, token string) time.Time {
 	t.Helper()

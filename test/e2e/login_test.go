@@ -130,7 +130,8 @@ func TestABadTokenIsRefusedWithItsReason(t *testing.T) {
 			for _, version := range []byte{harness.V311, harness.V5} {
 				t.Run(fmt.Sprintf("%s, version %d", c.name, version), func(t *testing.T) {
 					mark, id := b.Mark(), fmt.Sprintf("client-%d-%d", i, version)
-					got := knock(t, b, version, harness.Login{ClientID: id, Username: new("sensor-1"), Password: c.password})
+					// An unknown key is looked for first, which 2.1 does not wait for.
+					got := again(t, b, version, harness.Login{ClientID: id, Username: new("sensor-1"), Password: c.password})
 					if want := map[byte]byte{harness.V311: 0x05, harness.V5: 0x87}[version]; got.Closed || got.Code != want {
 						t.Errorf("CONNECT was %v, want refused with 0x%02x", got, want)
 					}
@@ -228,7 +229,8 @@ func TestAnIntrospectionThatDoesNotAnswerRefuses(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				mark, restore := b.Mark(), c.arrange()
-				harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Unavailable(v)
+				// 2.1 lets a verdict that comes later be no other than this.
+				harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Refused()
 				harness.Connect(t, b.URL(0), harness.Paho3, login("c", token)).Refused()
 				b.WaitLogSince(mark, refused("c", c.reason))
 				restore()
@@ -371,7 +373,7 @@ func TestKeptAnswersAndNone(t *testing.T) {
 	everywhere(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{
-			"options.revocation.cache":         object{"ttlMs": 600_000, "negativeTtlMs": 600_000},
+			"options.revocation.cache":         object{"ttlMs": 600_000, "negativeTtlMs": 300_000},
 			"options.revocation.onUnavailable": "allow",
 			"options.modes.jwks.cache.ttlMs":   600_000,
 		}))

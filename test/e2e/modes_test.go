@@ -206,23 +206,23 @@ func TestOpaqueTokens(t *testing.T) {
 				"uri": p.IntrospectionURI(), "clientId": p.Broker().ID, "clientSecret": p.Broker().Secret,
 			},
 		}))
-		observer := harness.Connect(t, b.URL(0), harness.Paho5, login("observer", p.Opaque("observer", time.Hour, idp.Scope("mqtt")))).Accepted()
+		observer := answered(t, b, harness.Paho5, login("observer", p.Opaque("observer", time.Hour, idp.Scope("mqtt")))).Accepted()
 		observer.Subscribe("#", 1)
 		token := p.Opaque("sensor-1", short, idp.Scope("openid", "mqtt"))
 		l := login("c", token)
 		l.Will = &harness.Will{Topic: "sensors/1/will", Payload: "gone"}
-		c := harness.Connect(t, b.URL(0), harness.Paho5, l).Accepted()
+		c := answered(t, b, harness.Paho5, l).Accepted()
 		if code := c.Subscribe("sensors/1/a", 1); code >= 0x80 {
 			t.Errorf("SUBACK 0x%02x", code)
 		}
 		// A JWT of the provider is as good.
-		harness.Connect(t, b.URL(0), harness.Paho3, login("d", p.Token("sensor-1", time.Hour, idp.Scope("mqtt")))).Accepted()
+		answered(t, b, harness.Paho3, login("d", p.Token("sensor-1", time.Hour, idp.Scope("mqtt")))).Accepted()
 		for id, bad := range map[string]struct{ token, reason string }{
 			"no-scope": {p.Opaque("sensor-1", time.Hour, idp.Scope("openid")), "missing scope"},
 			"rubbish":  {"rubbish", "revoked"},
 			"expired":  {p.Opaque("sensor-1", -time.Minute, idp.Scope("mqtt")), "revoked"},
 		} {
-			harness.Connect(t, b.URL(0), harness.Paho5, login(id, bad.token)).Refused()
+			answered(t, b, harness.Paho5, login(id, bad.token)).Refused()
 			b.WaitLog(refused(id, bad.reason))
 		}
 		if left := c.WaitDisconnect(); left.Code != 0x98 {

@@ -78,7 +78,7 @@ func TestAProviderThatIsDownAtStart(t *testing.T) {
 			b := start(t, v, config(t, p, object{"options.lazyConnect": true}))
 			l := login("c", p.Token("sensor-1", time.Hour))
 			b.WaitLog(`the identity provider can't be reached: .*lazyConnect is true, so logins will try again`)
-			harness.Connect(t, b.URL(0), harness.Paho5, l).Unavailable(v)
+			answered(t, b, harness.Paho5, l).Unavailable(v)
 			b.WaitLog(refused("c", "keys unavailable: .*connection refused"))
 			if err := p.SetDown(false); err != nil {
 				t.Fatal(err)

@@ -1,0 +1,89 @@
+package plugin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// desk is an introspection endpoint that answers when the test says so.
+type desk struct {
+	t       *testing.T
+	url     string
+	asked   chan string // the token of each request, as it comes
+	answers map[string]chan string
+}
+
+const active, inactive, broken = `{"active":true}`, `{"active":false}`, `{`
+
+// newDesk knows the tokens that are to be asked about one by one; it answers active at once for all others.
+func newDesk(t *testing.T, tokens ...*string) *desk {
+	t.Helper()
+	d := &desk{t: t, asked: make(chan string, 10_000), answers: map[string]chan string{}}
+	for _, token := range tokens {
+		d.answers[*token] = make(chan string, 100)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			return // the probe at start
+		}
+		token := r.PostFormValue("token")
+		d.asked <- token
+		body := active
+		if waiting, known := d.answers[token]; known {
+			select {
+			case body = <-waiting:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.CloseClientConnections)
+	t.Cleanup(server.Close)
+	d.url = server.URL
+	return d
+}
+
+// says answers one request about the token, now or to come.
+func (d *desk) says(token *string, body string) { d.answers[*token] <- body }
+
+// waitAsked waits for the next request.
+func (d *desk) waitAsked() string {
+	d.t.Helper()
+	select {
+	case token := <-d.asked:
+		return token
+	case <-time.After(30 * time.Second):
+		d.t.Fatal("the endpoint was not asked")
+		return ""
+	}
+}
+
+// file is a jwt.json of mode local that asks this desk, with more members of options.common and options.revocation.
+func (d *desk) file(common, revocation string) string {
+	var all map[string]any
+	if err := json.Unmarshal([]byte(local(common)), &all); err != nil {
+		d.t.Fatal(err)
+	}
+	var r map[string]any
+	if err := json.Unmarshal(fmt.Appendf(nil, `{"introspection":{"uri":%q},%s}`, d.url, revocation), &r); err != nil {
+		d.t.Fatal(err)
+	}
+	options := all["options"].(map[string]any)
+	options["lazyConnect"], options["revocation"] = true, r
+	text, err := json.Marshal(all)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// mint makes a token before there is a house, by the clock that each house starts with.
+func mint(subject string, lifetime time.Duration) *string {
+	return new(house).token(subject, lifetime)
+}

@@ -1,0 +1,234 @@
+package chain_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// delaying is a chain for a broker that lets a login wait, with a clock that can be moved.
+func delaying(t *testing.T, cfg *config.Config) (judge *chain.Chain, passed *atomic.Int64) {
+	t.Helper()
+	passed = new(atomic.Int64)
+	judge, err := chain.New(cfg, chain.Options{
+		Now:    func() time.Time { return time.Unix(now, passed.Load()) },
+		Report: func(bool, string) {}, Delays: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(judge.Close)
+	return judge, passed
+}
+
+// While a login is pending the broker may publish its will, and worse: so none is whose token has not been verified.
+func TestAStrangerIsNeverPending(t *testing.T) {
+	known, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "fresh")
+	claims := object{"sub": "alice", "exp": now + 7200}
+	cached := config.JWKSCache{Enabled: true, TTL: time.Minute}
+	for _, c := range []struct {
+		rule     string
+		cache    config.JWKSCache
+		password string
+		later    time.Duration // after the set was read
+		want     verdict.Kind
+	}{
+		{"verified by the set in force", cached, known.Sign(claims), 0, verdict.Pending},
+		{"verified by the last set, which has run out", cached, known.Sign(claims), time.Hour, verdict.Pending},
+		{"verified by the last set, without a cache", config.JWKSCache{}, known.Sign(claims), 0, verdict.Pending},
+		{"an unknown kid", cached, fresh.Sign(claims), 0, verdict.Retry},
+		{"an unknown kid, without a cache", config.JWKSCache{}, fresh.Sign(claims), 0, verdict.Retry},
+		{"a forged signature, when the set has run out", cached, testkeys.New("ES256", "k").Sign(claims), time.Hour, verdict.Retry},
+		{"a forged signature", cached, testkeys.New("ES256", "k").Sign(claims), 0, verdict.Deny},
+		{"an expired token, when the set has run out", cached, known.Sign(object{"sub": "alice", "exp": now}), time.Hour, verdict.Retry},
+		{"without a good claim", cached, known.Sign(object{"exp": now + 7200}), time.Hour, verdict.Retry},
+		{"another algorithm", cached, known.SignWith(object{"alg": "RS256"}, claims), time.Hour, verdict.Deny},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			p := newProvider(t)
+			p.does(answer(200, string(testkeys.Set(known))), nil)
+			cfg := atProvider(p, "ES256")
+			cfg.JWKS.Cache, cfg.Common.MatchUsername = c.cache, true
+			judge, passed := delaying(t, cfg)
+			if _, err := judge.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			release := make(chan struct{})
+			defer close(release)
+			p.does(func(_ http.ResponseWriter, r *http.Request) {
+				select {
+				case <-release:
+				case <-r.Context().Done():
+				}
+			}, stuck)
+			passed.Store(int64(c.later))
+			result := judge.Begin(t.Context(), login(c.password))
+			if result.Kind != c.want {
+				t.Fatalf("got %s: %s", result.Kind, result)
+			}
+			if result.Kind == verdict.Pending && (result.Identity.Username == nil || *result.Identity.Username != "alice") {
+				t.Errorf("the identity is not known: %+v", result.Identity)
+			}
+			judge.Drop(&result)
+		})
+	}
+	t.Run("an opaque token", func(t *testing.T) {
+		p := newProvider(t)
+		p.does(nil, stuck)
+		cfg := atProvider(p)
+		cfg.Mode, cfg.JWKS = config.ModeIntrospection, config.JWKS{}
+		judge, _ := delaying(t, cfg)
+		if result := judge.Begin(t.Context(), login("opaque")); result.Kind != verdict.Retry || result.Reason != verdict.ProviderUnavailable {
+			t.Errorf("got %s: %s", result.Kind, result)
+		}
+	})
+}
+
+// A pending login is judged by the set that was read for it, not by the one that let it wait.
+func TestAPendingLoginIsJudgedByTheFreshSet(t *testing.T) {
+	key, other := testkeys.New("ES256", "k"), testkeys.New("ES256", "other")
+	for _, c := range []struct {
+		rule, want string
+		keys       []byte
+		introspect string
+	}{
+		{"the key is still there", "accept", testkeys.Set(key), `{"active":true}`},
+		{"the key is gone", `unknown key: kid "k"`, testkeys.Set(other), `{"active":true}`},
+		{"another key has its kid", "bad signature", testkeys.Set(testkeys.New("ES256", "k")), `{"active":true}`},
+		{"revoked", "revoked: ", testkeys.Set(key), `{"active":false}`},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			p := newProvider(t)
+			p.does(answer(200, string(testkeys.Set(key))), answer(200, c.introspect))
+			cfg := atProvider(p, "ES256")
+			cfg.JWKS.Cache = config.JWKSCache{}
+			judge, _ := delaying(t, cfg)
+			if _, err := judge.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			p.does(answer(200, string(c.keys)), nil)
+			p.requests()
+			result := judge.Begin(t.Context(), login(key.Sign(object{"sub": "alice", "exp": now + 60})))
+			if got := p.requests(); result.Kind != verdict.Pending || got != "" {
+				t.Fatalf("Begin: %s, requests %s", result, got)
+			}
+			judge.Finish(t.Context(), &result)
+			if !strings.HasPrefix(result.String(), c.want) {
+				t.Errorf("got %s, want %s", result, c.want)
+			}
+			if got := p.requests(); !strings.HasPrefix(got, "GET /keys") || strings.Count(got, "/keys") != 1 {
+				t.Errorf("requests %s", got)
+			}
+		})
+	}
+}
+
+func TestWhatIsGivenUpLeavesItsPlace(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(200, string(testkeys.Set(key))), nil)
+	judge, _ := delaying(t, atProvider(p, "ES256"))
+	if _, err := judge.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	good := login(key.Sign(object{"exp": now + 60}))
+	for range 3000 {
+		result := judge.Begin(t.Context(), good)
+		if result.Kind != verdict.Pending {
+			t.Fatalf("got %s", result)
+		}
+		judge.Drop(&result)
+		if result.Kind != verdict.Deny {
+			t.Fatalf("what was given up is %s", result.Kind)
+		}
+	}
+	var last chain.Result
+	for range 2000 {
+		if last = judge.Begin(t.Context(), good); last.Kind == verdict.Deny {
+			break
+		}
+	}
+	if last.Reason != verdict.ServerBusy {
+		t.Errorf("past the queue: got %s", last)
+	}
+}
+
+// A reload puts another chain into force; logins that have begun under the old one are finished by it.
+func TestARetiredChainFinishesWhatItHasBegun(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(200, string(testkeys.Set(key))), nil)
+	judge, _ := delaying(t, atProvider(p, "ES256"))
+	if _, err := judge.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
+	judge.Retire()
+	judge.Finish(t.Context(), &result)
+	if result.Kind != verdict.Accept {
+		t.Errorf("got %s", result)
+	}
+}
+
+func TestAskingAfterTheClientIsAdmitted(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(200, string(testkeys.Set(key))), answer(200, `{"active":false}`))
+	cfg := atProvider(p, "ES256")
+	cfg.Revocation.Check = config.CheckAfterConnect
+	judge, _ := delaying(t, cfg)
+	if _, err := judge.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.requests()
+	result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
+	if got := p.requests(); result.Kind != verdict.Accept || !result.Unconfirmed || got != "" {
+		t.Fatalf("got %s, unconfirmed: %t, requests %s", result, result.Unconfirmed, got)
+	}
+	judge.Finish(t.Context(), &result) // without effect
+	judge.Confirm(t.Context(), &result)
+	if result.Reason != verdict.Revoked || result.Unconfirmed {
+		t.Errorf("got %s", result)
+	}
+	judge.Confirm(t.Context(), &result) // nor this
+	judge.Drop(&result)
+}
+
+func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(200, string(testkeys.Set(key))), nil)
+	cfg := atProvider(p, "ES256")
+	cfg.Revocation.Cache.TTL = time.Hour
+	judge, _ := newChain(t, cfg)
+	password := key.Sign(object{"exp": now + 60})
+	for range 2 {
+		if result := judge.Check(t.Context(), login(password)); result.Kind != verdict.Accept {
+			t.Fatalf("got %s", result)
+		}
+	}
+	p.requests()
+	p.does(nil, answer(200, `{"active":false}`))
+	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.Revoked {
+		t.Errorf("got %s", result)
+	}
+	if got := p.requests(); got != "POST /introspect" {
+		t.Errorf("requests %s", got)
+	}
+	// The older answer, which is kept for an hour, has gone.
+	if result := judge.Check(t.Context(), login(password)); result.Reason != verdict.Revoked {
+		t.Errorf("got %s", result)
+	}
+	p.does(nil, answer(500, ``))
+	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+		t.Errorf("got %s", result)
+	}
+	cfg.Revocation = nil
+	silent, _ := newChain(t, cfg)
+	if result := silent.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+		t.Errorf("without an endpoint: got %s", result)
+	}
+}

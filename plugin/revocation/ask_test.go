@@ -1,0 +1,344 @@
+package revocation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/revocation"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// hall is an endpoint that lets nobody go before the test says so, with a Checker that asks it.
+type hall struct {
+	*revocation.Checker
+	open     chan struct{}
+	inside   atomic.Int32
+	most     atomic.Int32 // at once
+	requests atomic.Int32
+	passed   atomic.Int64 // ns on the clock
+	status   atomic.Int32
+	answer   atomic.Value
+}
+
+func (h *hall) now() time.Time { return time.Unix(1_795_446_000, h.passed.Load()) }
+
+func newHall(t *testing.T, cfg config.Revocation) *hall {
+	t.Helper()
+	h := &hall{open: make(chan struct{})}
+	h.answer.Store(`{"active":true}`)
+	h.status.Store(http.StatusOK)
+	uri := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body) // only then does the server see a client go
+		h.requests.Add(1)
+		inside := h.inside.Add(1)
+		defer h.inside.Add(-1)
+		for most := h.most.Load(); inside > most && !h.most.CompareAndSwap(most, inside); most = h.most.Load() {
+		}
+		select {
+		case <-h.open:
+		case <-r.Context().Done():
+		}
+		w.WriteHeader(int(h.status.Load()))
+		_, _ = io.WriteString(w, h.answer.Load().(string))
+	})
+	client, err := endpoint.New(config.TLS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	cfg.Introspection.URI = uri
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Minute
+	}
+	h.Checker = open(t, &cfg, revocation.Options{Client: client, Now: h.now, Report: func(bool, string) {}})
+	return h
+}
+
+// asks starts a question and returns where its verdict will be.
+func (h *hall) asks(t *testing.T, token string) <-chan verdict.Verdict {
+	t.Helper()
+	question, err := h.Reserve(token, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan verdict.Verdict, 1)
+	go func() {
+		_, v := h.Judge(question.Ask(context.Background()), new(verdict.Trace))
+		said <- v
+	}()
+	return said
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(what)
+		}
+	}
+}
+
+func TestEqualQuestionsShareOneRequest(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 64})
+	var all []<-chan verdict.Verdict
+	for range 20 {
+		all = append(all, h.asks(t, "one token"))
+	}
+	other := h.asks(t, "another token")
+	eventually(t, "there are not two requests", func() bool { return h.requests.Load() == 2 })
+	close(h.open)
+	for _, said := range append(all, other) {
+		if v := <-said; v.Kind != verdict.Accept {
+			t.Errorf("got %s", v)
+		}
+	}
+	if got := h.requests.Load(); got != 2 {
+		t.Errorf("%d requests, want 2", got)
+	}
+}
+
+func TestNoMoreRequestsAreUnderWayThanAllowed(t *testing.T) {
+	const most, logins = 3, 50
+	h := newHall(t, config.Revocation{MaxConcurrent: most})
+	var all []<-chan verdict.Verdict
+	for i := range logins {
+		all = append(all, h.asks(t, fmt.Sprint("token ", i)))
+	}
+	eventually(t, "the first did not begin", func() bool { return h.inside.Load() == most })
+	close(h.open)
+	for _, said := range all {
+		if v := <-said; v.Kind != verdict.Accept {
+			t.Errorf("got %s", v)
+		}
+	}
+	if got := h.most.Load(); got != most {
+		t.Errorf("%d requests at once, want %d", got, most)
+	}
+}
+
+func TestPastTheQueueNobodyIsTaken(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 1})
+	var taken []*revocation.Question
+	var err error
+	for {
+		var question *revocation.Question
+		if question, err = h.Reserve("token", time.Time{}); err != nil {
+			break
+		}
+		taken = append(taken, question)
+	}
+	if !errors.Is(err, revocation.ErrBusy) || len(taken) != 1+1024 {
+		t.Errorf("got %v after %d", err, len(taken))
+	}
+	if _, err := h.Prepare("token", time.Time{}); !errors.Is(err, revocation.ErrBusy) {
+		t.Errorf("Prepare: got %v", err)
+	}
+	taken[0].Drop()
+	if _, err := h.Reserve("token", time.Time{}); err != nil {
+		t.Errorf("a place was given back, and yet: %v", err)
+	}
+}
+
+func TestWhoseTurnDoesNotComeInTimeIsTold(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 1, Timeout: 200 * time.Millisecond})
+	first := h.asks(t, "first")
+	eventually(t, "it did not begin", func() bool { return h.inside.Load() == 1 })
+	second := h.asks(t, "second")
+	if v := <-second; v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "200ms") {
+		t.Errorf("got %s", v)
+	}
+	if v := <-first; v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "no answer within 200ms") {
+		t.Errorf("got %s", v)
+	}
+}
+
+func TestAWaiterMayLeaveBeforeTheAnswer(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 1})
+	question, err := h.Reserve("token", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if _, v := h.Judge(question.Ask(ctx), new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable {
+		t.Errorf("got %s", v)
+	}
+}
+
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 1})
+	said := h.asks(t, "token")
+	eventually(t, "it did not begin", func() bool { return h.inside.Load() == 1 })
+	h.Close()
+	if v := <-said; v.Reason != verdict.ProviderUnavailable {
+		t.Errorf("got %s", v)
+	}
+}
+
+// What was asked for one attempt is there for the next, within the window.
+func TestAskingAheadOfTheNextAttempt(t *testing.T) {
+	recall := func(h *hall, token string) string {
+		said, known := h.Recall(token)
+		if !known {
+			return ""
+		}
+		_, v := h.Judge(said, new(verdict.Trace))
+		if v.Kind == verdict.Accept {
+			return "accept"
+		}
+		return string(v.Reason)
+	}
+	window := config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Second}
+	for _, c := range []struct {
+		rule, answer string
+		want         string
+		expires      time.Duration // from now; zero: not known
+		steps        []string      // after 0 s, 5 s, 10 s
+	}{
+		{"active, for every attempt within the window", `{"active":true}`, "accept", 0, []string{"accept", "accept", ""}},
+		{"but not past the end of the token", `{"active":true}`, "accept", 5 * time.Second, []string{"accept", "", ""}},
+		{"nor past the exp that the answer names", `{"active":true,"exp":1795446005}`, "accept", 0, []string{"accept", "", ""}},
+		{"inactive, within the window", `{"active":false}`, "revoked", 0, []string{"revoked", "revoked", ""}},
+		{"that there was no answer, once", `{`, "provider unavailable", 0, []string{"", "", ""}},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := newHall(t, window)
+			h.answer.Store(c.answer)
+			var expires time.Time
+			if c.expires > 0 {
+				expires = h.now().Add(c.expires)
+			}
+			for range 3 { // while it is under way, it is not asked again
+				if _, err := h.Prepare("token", expires); err != nil {
+					t.Fatal(err)
+				}
+				if got := recall(h, "token"); got != "" {
+					t.Errorf("before the answer: %s", got)
+				}
+			}
+			close(h.open)
+			got := ""
+			eventually(t, "no outcome", func() bool { got = recall(h, "token"); return got != "" })
+			if got != c.want || h.requests.Load() != 1 {
+				t.Errorf("got %s after %d requests, want %s", got, h.requests.Load(), c.want)
+			}
+			if other := recall(h, "token2"); other != "" {
+				t.Errorf("another token: %s", other)
+			}
+			for i, want := range c.steps {
+				if got := recall(h, "token"); got != want {
+					t.Errorf("after %d s: %q, want %q", 5*i, got, want)
+				}
+				h.passed.Add(int64(5 * time.Second))
+			}
+			if told, err := h.Prepare("token", time.Time{}); err != nil || told != "it is being asked" {
+				t.Fatalf("%s, %v", told, err)
+			}
+			eventually(t, "it was not asked again", func() bool { return h.requests.Load() == 2 })
+		})
+	}
+}
+
+// An answer that comes between a look for it and the decision to ask must not be lost to the client.
+func TestAnAnswerThatJustCameInIsNotAskedForAgain(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Second})
+	if _, err := h.Prepare("token", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	close(h.open)
+	eventually(t, "no outcome", func() bool { _, known := h.Recall("token"); return known })
+	if _, err := h.Prepare("token", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := h.Recall("token"); !known || h.requests.Load() != 1 {
+		t.Errorf("known: %t, %d requests", known, h.requests.Load())
+	}
+}
+
+// Five requests in a row without a usable answer: then the endpoint is left alone and everybody told so at once. Rubbish
+// that a stranger sends, and the endpoint answers with 400, does not count.
+func TestAnEndpointThatFailsIsLeftAlone(t *testing.T) {
+	for _, c := range []struct {
+		rule   string
+		status int
+		answer string
+		opens  bool
+	}{
+		{"errors of the server", 500, ``, true},
+		{"an answer that can't be read", 200, `{`, true},
+		{"wrong credentials", 401, ``, true},
+		{"too many requests", 429, ``, true},
+		{"a redirect", 302, ``, true},
+		{"what the endpoint does not take", 400, ``, false},
+		{"not active", 200, `{"active":false}`, false},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := newHall(t, config.Revocation{MaxConcurrent: 64})
+			close(h.open)
+			h.status.Store(int32(c.status))
+			h.answer.Store(c.answer)
+			for i := range 5 {
+				if _, known := h.Recall("token"); known {
+					t.Fatalf("left alone after %d failures", i)
+				}
+				<-h.asks(t, fmt.Sprint("token ", i))
+			}
+			said, known := h.Recall("token")
+			if known != c.opens {
+				t.Fatalf("left alone: %t, want %t", known, c.opens)
+			}
+			if !c.opens {
+				return
+			}
+			if _, v := h.Judge(said, new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "it was not asked") {
+				t.Errorf("got %s", v)
+			}
+			if v := <-h.asks(t, "token"); v.Reason != verdict.ProviderUnavailable || h.requests.Load() != 5 {
+				t.Errorf("got %s after %d requests", v, h.requests.Load())
+			}
+		})
+	}
+}
+
+func TestAPanicIsNoAnswer(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 1})
+	close(h.open)
+	faulty := revocation.Options{
+		Locate: func(context.Context) (string, error) { panic("boom") }, Now: h.now, Report: func(bool, string) {},
+	}
+	c := open(t, &config.Revocation{Timeout: time.Minute}, faulty)
+	question, err := c.Reserve("token", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, v := c.Judge(question.Ask(t.Context()), new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "boom") {
+		t.Errorf("got %s", v)
+	}
+}
+
+// The address is found by a request in mode oidc: Recall does not wait for that.
+func TestRecallDoesNotWaitForTheAddress(t *testing.T) {
+	var once sync.Once
+	c := open(t, &config.Revocation{Timeout: time.Minute}, revocation.Options{
+		Locate: func(ctx context.Context) (string, error) {
+			if ctx.Err() == nil {
+				once.Do(func() { t.Error("it was asked with a context that waits") })
+			}
+			return "", ctx.Err()
+		},
+		Now: time.Now, Report: func(bool, string) {},
+	})
+	if _, known := c.Recall("token"); known {
+		t.Error("something is known")
+	}
+}

@@ -1,0 +1,96 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"go-jwt-auth/plugin/endpoint"
+)
+
+// What makes an endpoint count as down, and for how long it is left alone before one request tries again.
+const (
+	failuresInARow = 5
+	rest           = 2 * time.Second
+)
+
+// breaker keeps an endpoint that fails from being hammered. Safe for concurrent use.
+type breaker struct {
+	circuit *gobreaker.CircuitBreaker[struct{}]
+	// last is the failure that the operator is told of.
+	last atomic.Pointer[error]
+}
+
+func newBreaker(report func(warning bool, text string)) *breaker {
+	b := &breaker{}
+	b.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:      rest,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresInARow },
+		IsSuccessful: func(err error) bool { return !isFailure(err) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) }, // this plugin is closing
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed && to == gobreaker.StateOpen:
+				report(true, fmt.Sprintf("%d requests in a row brought no usable answer, the last: %s. It is left alone, but for one request every %s: "+
+					"meanwhile $.options.revocation.onUnavailable decides", failuresInARow, b.lastFailure(), rest))
+			case to == gobreaker.StateClosed:
+				report(false, "it answers again")
+			}
+		},
+	})
+	return b
+}
+
+// isFailure tells whether an error speaks of the endpoint rather than of what it was asked: a stranger's rubbish that it
+// answers with 400 must not shut the door for everybody.
+func isFailure(err error) bool {
+	var status *endpoint.StatusError
+	switch {
+	case err == nil || errors.Is(err, errUnfit):
+		return false
+	case errors.As(err, &status):
+		return status.Status >= http.StatusInternalServerError || status.Status < http.StatusBadRequest ||
+			status.Status == http.StatusUnauthorized || status.Status == http.StatusTooManyRequests
+	default:
+		return true
+	}
+}
+
+// try does a request, or refuses to.
+func (b *breaker) try(request func() error) error {
+	_, err := b.circuit.Execute(func() (struct{}, error) {
+		err := request()
+		if isFailure(err) {
+			b.last.Store(&err)
+		}
+		return struct{}{}, err
+	})
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return b.leftAlone()
+	}
+	return err
+}
+
+// refusal is the error of try while it would refuse; nil where it would not, as far as can be told.
+func (b *breaker) refusal() error {
+	if b.circuit.State() == gobreaker.StateOpen {
+		return b.leftAlone()
+	}
+	return nil
+}
+
+func (b *breaker) leftAlone() error {
+	return fmt.Errorf("it was not asked, as its last %d answers were of no use; the last: %w", failuresInARow, b.lastFailure())
+}
+
+func (b *breaker) lastFailure() error {
+	if last := b.last.Load(); last != nil {
+		return *last
+	}
+	return errors.New("none yet")
+}

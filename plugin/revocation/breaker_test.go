@@ -1,0 +1,77 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The circuit breaker by the clock of a bubble, in which no time passes but by sleeping.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines []string
+		b := newBreaker(func(warning bool, text string) { lines = append(lines, fmt.Sprintf("%t %s", warning, text)) })
+		requests := 0
+		try := func(answer error) error {
+			return b.try(func() error { requests++; return answer })
+		}
+		down := errors.New("connection refused")
+		expect := func(rule string, made int, leftAlone bool) {
+			t.Helper()
+			if requests != made || (b.refusal() != nil) != leftAlone {
+				t.Errorf("%s: %d requests, left alone: %t; want %d, %t", rule, requests, b.refusal() != nil, made, leftAlone)
+			}
+		}
+		for range failuresInARow - 1 {
+			_ = try(down)
+		}
+		_ = try(nil)
+		for range failuresInARow - 1 {
+			_ = try(down)
+		}
+		_ = try(errUnfit)
+		expect("failures that are not in a row", 10, false)
+		for range 100 {
+			_ = try(context.Canceled)
+		}
+		expect("requests that this plugin gives up", 110, false)
+
+		requests = 0
+		for range failuresInARow {
+			if err := try(down); !errors.Is(err, down) {
+				t.Errorf("got %v", err)
+			}
+		}
+		expect("failures in a row", 5, true)
+		if err := try(nil); !errors.Is(err, down) || !strings.Contains(err.Error(), "it was not asked") {
+			t.Errorf("got %v", err)
+		}
+		expect("left alone", 5, true)
+		time.Sleep(rest + 1)
+		expect("after a rest", 5, false)
+
+		// One request alone tries, and the others are told at once.
+		_ = b.try(func() error {
+			requests++
+			if err := try(nil); !errors.Is(err, down) {
+				t.Errorf("beside the one that tries: got %v", err)
+			}
+			return down
+		})
+		expect("the trial fails", 6, true)
+		time.Sleep(rest + 1)
+		if err := try(nil); err != nil {
+			t.Errorf("got %v", err)
+		}
+		expect("the trial succeeds", 7, false)
+		want := []string{"true 5 requests in a row brought no usable answer, the last: connection refused. It is left alone", "false it answers again"}
+		if !slices.EqualFunc(lines, want, strings.HasPrefix) {
+			t.Errorf("reported %q", lines)
+		}
+	})
+}
