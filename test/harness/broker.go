@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"regexp"
@@ -181,4 +182,13 @@ func (b *Broker) Reload() {
 	mark := b.Mark()
 	b.Signal(syscall.SIGHUP)
 	b.WaitLogSince(mark, "Reloading config")
+}
+
+// RaiseFileLimit lets the broker have so many files and connections open. It has this process's original limit otherwise.
+func (b *Broker) RaiseFileLimit(files int) {
+	b.t.Helper()
+	out, err := exec.Command("prlimit", "--pid", strconv.Itoa(b.PID()), fmt.Sprintf("--nofile=%d:%d", files, files)).CombinedOutput()
+	if err != nil {
+		b.t.Fatalf("harness: prlimit: %v\n%s", err, out)
+	}
 }

@@ -103,6 +103,23 @@ func (r *Raw) Next() (any, error) {
 	return packet, nil
 }
 
+// Ping sends PINGREQ and waits for the answer, skipping other packets.
+func (r *Raw) Ping() error {
+	if err := r.Send([]byte{packets3.Pingreq << 4, 0}); err != nil {
+		return err
+	}
+	for {
+		packet, err := r.Next()
+		if err != nil {
+			return err
+		}
+		switch packet.(type) {
+		case *packets3.PingrespPacket, *packets5.Pingresp:
+			return nil
+		}
+	}
+}
+
 // WaitDisconnect skips packets until DISCONNECT or the end of the connection.
 func (r *Raw) WaitDisconnect() (Disconnect, error) {
 	for {
