@@ -14,7 +14,7 @@ MQTTJS := test/harness/mqttjs
 PAHO_PYTHON := build/paho-python
 INSTALL := .ci/apt-install
 
-.PHONY: all test unit e2e test-keycloak demo bench lint format brokers clean headers set-up
+.PHONY: all test unit e2e test-keycloak demo bench bench-blocking lint format brokers clean headers set-up
 
 all: $(PLUGIN)
 
@@ -39,6 +39,11 @@ e2e: set-up
 
 bench: set-up
 	cd test && go test -run '^$$' -bench . -timeout 30m ./e2e/...
+
+# Whether logins stop the broker. For less than all of it, which takes seven
+# minutes: make bench-blocking ARGS='-rounds 1 -only 2.1'
+bench-blocking: set-up
+	@cd test && go build -o ../build/bench-blocking ./blocking && exec ../build/bench-blocking $(ARGS)
 
 # A real Keycloak: too heavy for every day. Wants Java 17 and Maven.
 test-keycloak: set-up
