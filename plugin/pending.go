@@ -89,8 +89,12 @@ func (p *Plugin) complete(t *attempt) {
 		p.log(Debug, "%s left before its verdict (%s)", who(t.login), t.result.Verdict)
 		return
 	}
-	t.result.Verdict = p.inTime(t.chain, t.result)
-	accepted := t.result.Kind == verdict.Accept
+	v := p.inTime(t.chain, t.result)
+	accepted := v.Kind == verdict.Accept
+	if !accepted {
+		t.chain.Drop(&t.result)
+	}
+	t.result.Verdict = v
 	p.broker.Complete(id, accepted)
 	if accepted && !p.broker.Holds(id, client) {
 		t.chain.Drop(&t.result)

@@ -530,6 +530,31 @@ func TestWhatAFileMeansIsSaidAtStart(t *testing.T) {
 	}
 }
 
+func TestWhoWaitsForTheProviderIsSaidAtStart(t *testing.T) {
+	d := newDesk(t)
+	const waits, closes = "this Mosquitto waits with all its clients", "is closed without CONNACK"
+	opaque := fmt.Sprintf(`{"mode":"introspection","options":{"lazyConnect":true,"revocation":{"introspection":{"uri":%q}}}}`, d.url)
+	for _, c := range []struct {
+		file string
+		v20  bool
+		want string
+	}{
+		{d.file(``, `"timeoutMs":5000`), true, waits},
+		{d.file(``, `"timeoutMs":5000`), false, ""},
+		{d.file(``, `"check":"afterConnect"`), true, ""},
+		{d.file(``, `"check":"onRetry"`), true, ""},
+		{opaque, true, waits},
+		{opaque, false, closes},
+	} {
+		h := open(t, c.file, func(b *fakeBroker) { b.v20 = c.v20 })
+		for _, text := range []string{waits, closes} {
+			if h.logged(text) != (text == c.want) {
+				t.Errorf("2.0: %t, %s: logged %q: %t", c.v20, c.file, text, h.logged(text))
+			}
+		}
+	}
+}
+
 func TestAPanicInTheBackgroundIsLogged(t *testing.T) {
 	h := open(t, local(``))
 	h.background(func() func() { panic("boom") })

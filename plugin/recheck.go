@@ -16,16 +16,16 @@ const recheckShare = 4
 func (p *Plugin) confirm(c *chain.Chain, s *session.Session, result chain.Result) {
 	p.background(func() func() {
 		c.Confirm(p.ctx, &result)
-		return func() {
-			if result.Kind != verdict.Accept {
-				p.expel(s, result.Verdict)
-				return
-			}
-			if result.Detail != "" {
+		switch {
+		case result.Kind != verdict.Accept:
+			return func() { p.expel(s, result.Verdict) }
+		case result.Detail != "":
+			return func() {
 				p.log(Notice, "client %s stays without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
 					verdict.Quote(s.ClientID), result.Detail, s.Token)
 			}
 		}
+		return nil // the usual case, for which the broker is not woken
 	})
 }
 

@@ -99,8 +99,8 @@ func (p *Plugin) Reload() {
 	p.withoutTicks()
 }
 
-// background runs do on a goroutine and the function it returns on the broker's thread. A panic in do is logged, since
-// left alone it would take the broker down.
+// background runs do on a goroutine and the function it returns, if any, on the broker's thread. A panic in do is logged,
+// since left alone it would take the broker down.
 func (p *Plugin) background(do func() func()) {
 	go func() {
 		defer func() {
@@ -108,7 +108,9 @@ func (p *Plugin) background(do func() func()) {
 				p.queue.post(func() { p.log(Error, "fault in the background: %v", fault) })
 			}
 		}()
-		p.queue.post(do())
+		if then := do(); then != nil {
+			p.queue.post(then)
+		}
 	}()
 }
 
@@ -138,6 +140,12 @@ func (p *Plugin) advice(cfg *config.Config) []chain.Finding {
 		"$.options.common.matchClientIdToSubject is true, but this Mosquitto can't change a client id (2.1 can): clients with another id than their subject are refused")
 	warn(common.AllowWeakKeys,
 		"$.options.common.allowWeakKeys is true: keys that are too short to be safe are accepted")
+	if r := cfg.Revocation; r != nil && r.Check == config.CheckBeforeConnect {
+		warn(!p.broker.CanDelay(), fmt.Sprintf("$.options.revocation.check is %q, and this Mosquitto waits with all its clients while the identity provider is asked, "+
+			"up to %s (2.1 does not wait): %q and %q never wait", r.Check, r.Timeout, config.CheckAfterConnect, config.CheckOnRetry))
+		warn(p.broker.CanDelay() && cfg.Mode == config.ModeIntrospection, "$.mode is \"introspection\": on this Mosquitto a login whose answer is not in the cache "+
+			"is closed without CONNACK, and the client's next attempt is answered, if it comes within $.options.revocation.retryWindowMs")
+	}
 	if cfg.JWKS.URI != "" {
 		warn(!cfg.JWKS.Cache.Enabled,
 			"$.options.modes.jwks.cache.enabled is false: every login reads the key set from the identity provider")

@@ -8,6 +8,7 @@ import (
 
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
+	"go-jwt-auth/test/idp"
 )
 
 // everyBroker runs a benchmark on each version that is there.
@@ -39,11 +40,7 @@ func BenchmarkKick(b *testing.B) {
 				late = append(late, c.WaitDisconnect().At.Sub(expires))
 			}
 		}
-		slices.Sort(late)
-		ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-		b.ReportMetric(ms(late[len(late)/2]), "ms-p50")
-		b.ReportMetric(ms(late[len(late)-1]), "ms-max")
-		b.ReportMetric(0, "ns/op")
+		report(b, late)
 	})
 }
 
@@ -78,4 +75,70 @@ func BenchmarkLogin(b *testing.B) {
 		}
 		b.ReportMetric(0, "ns/op")
 	})
+}
+
+// BenchmarkPendingLogin tells what a login costs beyond the time that the endpoint takes, where the verdict comes later
+// (2.1): it must be 5 ms at most.
+func BenchmarkPendingLogin(b *testing.B) {
+	const delay = 20 * time.Millisecond
+	everyBroker(b, func(b *testing.B, v brokers.Version) {
+		if !v.AtLeast(2, 1) {
+			b.Skip("Mosquitto 2.0 has no delayed authentication")
+		}
+		p, err := idp.Start()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = p.Close() })
+		broker := start(b, v, config(b, p, object{"options.modes.jwks.cache.ttlMs": 600_000}))
+		p.SetAnswer(idp.Introspect, &idp.Answer{Body: `{"active":true}`})
+		p.SetDelay(idp.Introspect, delay)
+		l := login("c", p.Token("sensor-1", time.Hour))
+		var more []time.Duration
+		for b.Loop() {
+			began := time.Now()
+			if got, err := harness.Knock(broker.URL(0), harness.V5, l); err != nil || !got.Accepted() {
+				b.Fatalf("CONNECT was %v (%v)", got, err)
+			}
+			more = append(more, time.Since(began)-delay)
+		}
+		report(b, more)
+	})
+}
+
+// BenchmarkFoundInactive tells how long after the endpoint's answer a client is disconnected that was admitted before it: it
+// must be 100 ms at most.
+func BenchmarkFoundInactive(b *testing.B) {
+	const delay = 50 * time.Millisecond
+	everyBroker(b, func(b *testing.B, v brokers.Version) {
+		p, err := idp.Start()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = p.Close() })
+		broker := start(b, v, config(b, p, object{
+			"options.revocation.check": "afterConnect", "options.modes.jwks.cache.ttlMs": 600_000,
+		}))
+		p.SetAnswer(idp.Introspect, &idp.Answer{Body: `{"active":false}`})
+		p.SetDelay(idp.Introspect, delay)
+		l := login("c", p.Token("sensor-1", time.Hour))
+		var late []time.Duration
+		for b.Loop() {
+			began := time.Now()
+			c := harness.Connect(b, broker.URL(0), harness.Paho5, l).Accepted()
+			late = append(late, c.WaitDisconnect().At.Sub(began)-delay)
+		}
+		report(b, late)
+	})
+}
+
+// report reports the median and the longest of some times, in ms.
+func report(b *testing.B, all []time.Duration) {
+	b.Helper()
+	slices.Sort(all)
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	b.ReportMetric(ms(all[len(all)/2]), "ms-p50")
+	b.ReportMetric(ms(all[len(all)*99/100]), "ms-p99")
+	b.ReportMetric(ms(all[len(all)-1]), "ms-max")
+	b.ReportMetric(0, "ns/op")
 }

@@ -101,6 +101,25 @@ func come(t *testing.T, b *harness.Broker, l harness.Login) *harness.Raw {
 	return r
 }
 
+// pend brings a login to where it waits for the answer about its token.
+func (d *desk) pend(t *testing.T, b *harness.Broker, id, token string) (r *harness.Raw, release func()) {
+	t.Helper()
+	asked, release := d.hold(t, token)
+	r = come(t, b, login(id, token))
+	await(t, "the question", asked)
+	return r, release
+}
+
+// revoked is a token that the provider has taken back.
+func revoked(t *testing.T, p *idp.Provider, subject string) string {
+	t.Helper()
+	token := p.Token(subject, time.Hour)
+	if err := p.Revoke(token); err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
 func connack(t *testing.T, r *harness.Raw) harness.Connack {
 	t.Helper()
 	got, err := r.Connack()
@@ -144,10 +163,7 @@ func TestALoginThatWaitsStopsNobody(t *testing.T) {
 				b := start(t, v, d.file(t, p, object{"options.revocation.check": check}))
 				observer := operator(t, b)
 				observer.Subscribe("sensors/#", 1)
-				token := p.Token("sensor-1", time.Hour)
-				arrived, release := d.hold(t, token)
-				r := come(t, b, login("c", token))
-				await(t, "the question", arrived)
+				r, release := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 				for n := range 3 {
 					topic := fmt.Sprint("sensors/", n)
 					observer.Publish(topic, "x", 1)
@@ -171,18 +187,10 @@ func TestAStaleVerdictAdmitsNobody(t *testing.T) {
 		p := ownProvider(t)
 		d := newDesk(t, p)
 		b := start(t, v, d.file(t, p))
-		good, bad := p.Token("sensor-1", time.Hour), p.Token("sensor-2", time.Hour)
-		if err := p.Revoke(bad); err != nil {
-			t.Fatal(err)
-		}
-		goodAsked, releaseGood := d.hold(t, good)
-		badAsked, releaseBad := d.hold(t, bad)
-		first := come(t, b, login("c", good))
-		await(t, "the first question", goodAsked)
+		first, releaseGood := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 		first.Close()
 		b.WaitLog(`Client c .*(disconnected|closed)`)
-		second := come(t, b, login("c", bad))
-		await(t, "the second question", badAsked)
+		second, releaseBad := d.pend(t, b, "c", revoked(t, p, "sensor-2"))
 		releaseGood()
 		b.WaitLog(`client "c" \[127\.0\.0\.1\] left before its verdict \(accept\)`)
 		releaseBad()
@@ -202,14 +210,9 @@ func TestAStaleVerdictOfAnotherListenerAdmitsNobody(t *testing.T) {
 			{Plugins: []harness.Plugin{harness.JWT("one.json", d.file(t, p))}},
 			{Plugins: []harness.Plugin{harness.JWT("two.json", d.file(t, p))}},
 		}})
-		good, bad := p.Token("sensor-1", time.Hour), p.Token("sensor-2", time.Hour)
-		if err := p.Revoke(bad); err != nil {
-			t.Fatal(err)
-		}
-		goodAsked, releaseGood := d.hold(t, good)
+		bad := revoked(t, p, "sensor-2")
 		badAsked, releaseBad := d.hold(t, bad)
-		first := come(t, b, login("c", good))
-		await(t, "the first question", goodAsked)
+		first, releaseGood := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 		first.Close()
 		b.WaitLog(`Client c .*(disconnected|closed)`)
 		second, err := harness.Dial(b.URL(1), harness.V5)
@@ -236,13 +239,8 @@ func TestTwoPendingLoginsNeverShareAClientID(t *testing.T) {
 		p := ownProvider(t)
 		d := newDesk(t, p)
 		b := start(t, v, d.file(t, p, object{"options.common.matchClientIdToSubject": true}))
-		good, bad := p.Token("sensor-1", time.Hour), p.Token("sensor-1", time.Hour)
-		if err := p.Revoke(bad); err != nil {
-			t.Fatal(err)
-		}
-		badAsked, releaseBad := d.hold(t, bad)
-		first := come(t, b, login("c1", bad))
-		await(t, "the first question", badAsked)
+		good := p.Token("sensor-1", time.Hour)
+		first, releaseBad := d.pend(t, b, "c1", revoked(t, p, "sensor-1"))
 		mark := b.Mark()
 		if got := connack(t, come(t, b, login("c2", good))); !got.Closed {
 			t.Errorf("the second CONNECT was %v, want closed without CONNACK", got)
@@ -266,10 +264,7 @@ func TestAClientThatDropsWhilePending(t *testing.T) {
 		p := ownProvider(t)
 		d := newDesk(t, p)
 		b := start(t, v, d.file(t, p))
-		token := p.Token("sensor-1", short)
-		asked, release := d.hold(t, token)
-		r := come(t, b, login("c", token))
-		await(t, "the question", asked)
+		r, release := d.pend(t, b, "c", p.Token("sensor-1", short))
 		r.Close()
 		b.WaitLog(`Client c .*(disconnected|closed)`)
 		release()
@@ -290,10 +285,7 @@ func TestASecondConnectByAPendingID(t *testing.T) {
 		p := ownProvider(t)
 		d := newDesk(t, p)
 		b := start(t, v, d.file(t, p))
-		token := p.Token("sensor-1", time.Hour)
-		asked, release := d.hold(t, token)
-		first := come(t, b, login("c", token))
-		await(t, "the question", asked)
+		first, release := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 		for range 3 {
 			if got := connack(t, come(t, b, login("c", p.Token("sensor-1", time.Hour)))); !got.Closed {
 				t.Errorf("the second CONNECT was %v, want closed without CONNACK", got)
@@ -316,13 +308,7 @@ func TestAPendingLoginThatFailsLeavesTheSessionAlone(t *testing.T) {
 		resume.SessionExpiry = 600
 		c := harness.Connect(t, b.URL(0), harness.Paho5, resume).Accepted()
 		c.Subscribe("sensors/1/a", 1)
-		bad := p.Token("sensor-1", time.Hour)
-		if err := p.Revoke(bad); err != nil {
-			t.Fatal(err)
-		}
-		asked, release := d.hold(t, bad)
-		r := come(t, b, login("c", bad))
-		await(t, "the question", asked)
+		r, release := d.pend(t, b, "c", revoked(t, p, "sensor-1"))
 		release()
 		if got := connack(t, r); got.Code != 0x87 {
 			t.Errorf("CONNECT was %v, want refused with 0x87", got)
@@ -342,14 +328,10 @@ func TestReloadWithALoginPending(t *testing.T) {
 		connected := harness.Connect(t, b.URL(0), harness.Paho5, login("c", p.Token("sensor-1", time.Hour))).Accepted()
 		byPassword := harness.Connect(t, b.URL(0), harness.Paho5,
 			harness.Login{ClientID: "d", Username: new("operator"), Password: new("operator's password")}).Accepted()
-		tokens := []string{p.Token("sensor-1", time.Hour), p.Token("sensor-1", time.Hour)}
-		var pending []*harness.Raw
-		var releases []func()
-		for i, id := range []string{"c", "d"} {
-			asked, release := d.hold(t, tokens[i])
-			pending = append(pending, come(t, b, login(id, tokens[i])))
-			await(t, "the question", asked)
-			releases = append(releases, release)
+		pending := map[*harness.Raw]func(){}
+		for _, id := range []string{"c", "d"} {
+			r, release := d.pend(t, b, id, p.Token("sensor-1", time.Hour))
+			pending[r] = release
 		}
 		b.WriteFile("jwt.json", config(t, other))
 		b.Reload()
@@ -359,8 +341,8 @@ func TestReloadWithALoginPending(t *testing.T) {
 				t.Errorf("a connected client was lost (SUBACK 0x%02x)", code)
 			}
 		}
-		for i, r := range pending {
-			releases[i]()
+		for r, release := range pending {
+			release()
 			if got := connack(t, r); !got.Accepted() {
 				t.Errorf("the pending CONNECT was %v", got)
 			}
@@ -380,10 +362,7 @@ func TestShutdownWithLoginsPending(t *testing.T) {
 		d := newDesk(t, p)
 		b := start(t, v, d.file(t, p))
 		for n := range 20 {
-			token := p.Token("sensor-1", time.Hour)
-			asked, _ := d.hold(t, token)
-			come(t, b, login(fmt.Sprint("c", n), token))
-			await(t, "the question", asked)
+			d.pend(t, b, fmt.Sprint("c", n), p.Token("sensor-1", time.Hour))
 		}
 		if code := b.Stop(); code != 0 {
 			t.Errorf("exit code %d", code)
