@@ -213,11 +213,8 @@ func (p *Plugin) identify(login *Login, result chain.Result) *verdict.Verdict {
 // record enters a client that was let in into the book, and has asked about it what is still to be asked.
 func (p *Plugin) record(c *chain.Chain, login Login, result chain.Result) {
 	s := &session.Session{Client: login.Client, Token: result.Token, Until: leavesAt(c, result), Expires: result.Expiry}
-	if p.recheckInterval() > 0 {
-		s.Bearer = result.Bearer()
-	}
 	p.sessions.Admit(s, credentials(login))
-	p.scheduleRecheck(s)
+	p.scheduleRecheck(s, result.Bearer())
 	if result.Unconfirmed {
 		p.confirm(c, s, result)
 	}
@@ -280,9 +277,7 @@ func (p *Plugin) work() {
 	p.queue.drain()
 	p.kickExpired()
 	p.recheck()
-	if at := p.chain.RefreshAt(); !at.IsZero() && !p.now().Before(at) {
-		p.chain.Refresh()
-	}
+	p.chain.Refresh()
 	p.schedule()
 }
 

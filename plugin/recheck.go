@@ -38,9 +38,10 @@ func (p *Plugin) recheckInterval() time.Duration {
 }
 
 // scheduleRecheck has a client asked about once an interval from a random moment on, so that clients that came together
-// are not asked about together.
-func (p *Plugin) scheduleRecheck(s *session.Session) {
-	if interval := p.recheckInterval(); interval > 0 && s.Bearer != "" {
+// are not asked about together. Its token is kept for this alone.
+func (p *Plugin) scheduleRecheck(s *session.Session, bearer string) {
+	if interval := p.recheckInterval(); interval > 0 {
+		s.Bearer = bearer
 		p.sessions.Recheck(s, p.now().Add(rand.N(interval)+1)) //nolint:gosec // nobody gains by guessing it
 	}
 }

@@ -158,6 +158,24 @@ func (c *Chain) Check(ctx context.Context, login Login) Result {
 // will delay makes the broker drop whoever connects next (docs/architecture.md). Strangers are put off instead (Retry): it is
 // their next attempt that finds what this one has asked for.
 func (c *Chain) Begin(ctx context.Context, login Login) Result {
+	result := c.begin(ctx, login)
+	if result.open() {
+		c.unfinished.Add(1)
+	}
+	return result
+}
+
+// open tells whether the result is still to be finished or confirmed.
+func (r *Result) open() bool { return r.Kind == verdict.Pending || r.Unconfirmed }
+
+// settle counts a result that was open and is no more.
+func (c *Chain) settle(result *Result) {
+	if !result.open() {
+		c.unfinished.Done()
+	}
+}
+
+func (c *Chain) begin(ctx context.Context, login Login) Result {
 	result, done := c.look(login)
 	switch {
 	case done:
@@ -168,7 +186,7 @@ func (c *Chain) Begin(ctx context.Context, login Login) Result {
 	}
 	if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled && c.mayPend() && c.remembers(&result) {
 		result.needsKeys = true
-		c.pend(&result)
+		result.Verdict = verdict.Verdict{Kind: verdict.Pending}
 		return result
 	}
 	wait, cancel := context.WithTimeout(ctx, c.patience())
@@ -242,17 +260,9 @@ func (c *Chain) consult(result *Result) {
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
 		return
 	}
-	if result.Unconfirmed = check == config.CheckAfterConnect; result.Unconfirmed {
-		c.unfinished.Add(1)
-		return
+	if result.Unconfirmed = check == config.CheckAfterConnect; !result.Unconfirmed {
+		result.Verdict = verdict.Verdict{Kind: verdict.Pending}
 	}
-	c.pend(result)
-}
-
-// pend leaves the rest to Finish.
-func (c *Chain) pend(result *Result) {
-	result.Verdict = verdict.Verdict{Kind: verdict.Pending}
-	c.unfinished.Add(1)
 }
 
 // Finish does what Begin has left to it where the result is Pending: it waits for the keys and for the endpoint, within
@@ -262,7 +272,7 @@ func (c *Chain) Finish(ctx context.Context, result *Result) {
 	if result.Kind != verdict.Pending {
 		return
 	}
-	defer c.unfinished.Done()
+	defer c.settle(result)
 	defer deny(result)
 	if result.needsKeys {
 		result.needsKeys = false
@@ -270,7 +280,6 @@ func (c *Chain) Finish(ctx context.Context, result *Result) {
 		if result.Kind != verdict.Pending {
 			return
 		}
-		c.unfinished.Done() // verify has counted it once more
 	}
 	c.conclude(c.ask(ctx, result), result)
 }
@@ -280,7 +289,7 @@ func (c *Chain) Confirm(ctx context.Context, result *Result) {
 	if !result.Unconfirmed {
 		return
 	}
-	defer c.unfinished.Done()
+	defer c.settle(result)
 	defer deny(result)
 	result.Unconfirmed = false
 	c.conclude(c.ask(ctx, result), result)
@@ -288,7 +297,7 @@ func (c *Chain) Confirm(ctx context.Context, result *Result) {
 
 // Drop gives up what Begin has left to Finish or Confirm.
 func (c *Chain) Drop(result *Result) {
-	if result.Kind != verdict.Pending && !result.Unconfirmed {
+	if !result.open() {
 		return
 	}
 	if result.question != nil {
@@ -297,7 +306,7 @@ func (c *Chain) Drop(result *Result) {
 	}
 	result.Unconfirmed = false
 	result.Verdict = verdict.Refuse(verdict.InternalError, "given up")
-	c.unfinished.Done()
+	c.settle(result)
 }
 
 func (c *Chain) ask(ctx context.Context, result *Result) revocation.Answer {

@@ -220,6 +220,11 @@ func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err 
 func (r *remote) RefreshAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.refreshAt()
+}
+
+// refreshAt wants r.mu held.
+func (r *remote) refreshAt() time.Time {
 	at := r.expires.Add(-r.expires.Sub(r.arrived) / 5)
 	switch failed := r.failed.Add(refreshRest); {
 	case !r.cfg.Cache.Enabled || (r.set.Len() > 0 && r.expires.Sub(r.arrived) < refreshRest):
@@ -237,10 +242,9 @@ func (r *remote) RefreshAt() time.Time {
 
 // Refresh begins to read the set.
 func (r *remote) Refresh() {
-	at := r.RefreshAt()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !at.IsZero() && !r.Now().Before(at) {
+	if at := r.refreshAt(); !at.IsZero() && !r.Now().Before(at) {
 		r.join()
 	}
 }
