@@ -136,7 +136,7 @@ func ended() context.Context {
 }
 
 // ErrBusy says that so many logins are waiting for the endpoint that no more are taken.
-var ErrBusy = errors.New("busy")
+var ErrBusy = errors.New("the queue is full")
 
 // Reserve takes a place among those who wait, for one question about a token that expires then (zero: not known). It
 // never waits itself; the error is ErrBusy where there is no place.

@@ -174,7 +174,7 @@ func TestPastTheQueueTheServerIsBusy(t *testing.T) {
 				t.Errorf("CONNECT was %v, want refused with 0x%02x", got, want)
 			}
 		}
-		b.WaitLog(refused("late", `server busy: busy: 1025 logins are waiting .*maxConcurrent is 1`))
+		b.WaitLog(refused("late", `server busy: the queue is full: 1025 logins are waiting .*maxConcurrent is 1`))
 		if got := p.Requests(idp.Introspect); got != 1 {
 			t.Errorf("%d requests about one token", got)
 		}
