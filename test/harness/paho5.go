@@ -20,8 +20,13 @@ func (p *paho5) connect(l Login) (Connack, error) {
 	if p.conn, err = dial(p.url); err != nil {
 		return Connack{}, err
 	}
+	// Left alone it pings at once. What a broker has not read when it closes makes a reset of that, and its DISCONNECT is lost.
+	pinger := paho.NewDefaultPinger()
+	pinger.PacketSent()
+	pinger.PacketReceived()
 	p.mqtt = paho.NewClient(paho.ClientConfig{
 		Conn:          p.conn,
+		PingHandler:   pinger,
 		PacketTimeout: Patience,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
 			m := r.Packet
