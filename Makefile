@@ -4,23 +4,34 @@
 GOLANGCI_LINT_VERSION := v2.15.0
 
 VERSION := $(or $(patsubst v%,%,$(shell git describe --tags --dirty 2>/dev/null)),0.1.0)
+# What is built of one commit is dated by it.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 SOURCES := $(shell find plugin cgo include -name '*_test.go' -prune -o -name '*.[ch]' -print -o -name '*.go' -print) go.mod go.sum
 C_FILES := $(wildcard cgo/*.c include/*.h test/e2e/*/*.c)
 SCRIPTS := $(wildcard .ci/* test/*/*.sh)
 
+LDFLAGS := -X go-jwt-auth/plugin.Version=$(VERSION)
 PLUGIN := build/go_jwt_auth.so
+TOOL := build/go-jwt-auth
 GOLANGCI_LINT := $(CURDIR)/build/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 MQTTJS := test/harness/mqttjs
 PAHO_PYTHON := build/paho-python
 INSTALL := .ci/apt-install
 
-.PHONY: all test unit e2e test-keycloak demo bench bench-blocking lint format brokers clean headers set-up
+.PHONY: all tool test unit e2e test-keycloak demo bench bench-blocking lint format brokers clean headers set-up
 
 all: $(PLUGIN)
 
 $(PLUGIN): $(SOURCES) | headers
-	CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '-X go-jwt-auth/plugin.Version=$(VERSION)' -o $@ ./cgo
+	CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cgo
 	@rm -f $(PLUGIN:.so=.h)
+
+# The command-line tool, with its man pages and shell completions.
+tool: $(TOOL)
+
+$(TOOL): $(SOURCES) $(shell find cmd test/idp -name '*_test.go' -prune -o -type f -print)
+	cd cmd && CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(CURDIR)/$@ ./go-jwt-auth
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(TOOL) docs build
 
 headers:
 	@printf '%s\n' '#if !__has_include(<mosquitto_plugin.h>) && !__has_include(<mosquitto/broker_plugin.h>)' '#error' '#endif' | \
@@ -32,6 +43,7 @@ test: unit e2e
 
 unit: set-up
 	go test -race ./...
+	cd cmd && go test -race ./...
 	cd test && go test -race -count=1 $$(go list ./... | grep -v /e2e)
 
 e2e: set-up
@@ -81,6 +93,7 @@ MOSQUITTO_STYLE := sed -E 's/\) \{$$/){/; s/(else|do) \{$$/\1{/; s/\} (else|whil
 lint: $(GOLANGCI_LINT) headers
 	@$(INSTALL) clang-format cppcheck shellcheck
 	$(GOLANGCI_LINT) run ./...
+	cd cmd && $(GOLANGCI_LINT) run ./...
 	cd test && $(GOLANGCI_LINT) run ./...
 	@echo clang-format $(C_FILES)
 	@for f in $(C_FILES); do clang-format $$f | $(MOSQUITTO_STYLE) | diff -u --label "$$f" --label '`make format`' $$f - || bad=1; done; [ -z "$$bad" ]

@@ -54,8 +54,11 @@ func (p *Plugin) adopt(c candidate, how string) {
 	}
 	p.chain = c.chain
 	cfg := p.chain.Config()
-	p.log(Info, "version %s %s %s: %s", Version, how, p.file, describe(cfg))
-	p.logFindings(append(c.findings, p.advice(cfg)...))
+	p.log(Info, "version %s %s %s: %s", Version, how, p.file, Describe(cfg))
+	for _, text := range Advise(cfg, Abilities{Delays: p.broker.CanDelay(), SetsClientID: p.broker.CanSetClientID()}) {
+		c.findings = append(c.findings, chain.Finding{Warning: true, Text: text})
+	}
+	p.logFindings(c.findings)
 	if cfg.LazyConnect {
 		built := p.chain
 		p.background(func() func() {
@@ -112,43 +115,4 @@ func (p *Plugin) background(do func() func()) {
 			p.queue.post(then)
 		}
 	}()
-}
-
-// describe is the configuration in one line: mode, algorithms, issuer.
-func describe(cfg *config.Config) string {
-	issuer := "any issuer"
-	if cfg.Common.Issuer != "" {
-		issuer = "issuer " + cfg.Common.Issuer
-	}
-	return fmt.Sprintf("mode %s, algorithm %s, %s", cfg.Mode, strings.Join(cfg.Algorithms, ", "), issuer)
-}
-
-// advice says what a configuration means that its author may not have meant.
-func (p *Plugin) advice(cfg *config.Config) []chain.Finding {
-	var all []chain.Finding
-	warn := func(is bool, text string) {
-		if is {
-			all = append(all, chain.Finding{Warning: true, Text: text})
-		}
-	}
-	common := cfg.Common
-	warn(!common.MatchUsername && !common.MatchClientID,
-		"$.options.common.matchUsernameToSubject is false: whoever has a valid token may connect with any username, and has that user's rights")
-	warn(!common.ValidateExpiration,
-		"$.options.common.validateExpiration is false: expired tokens are accepted, and nobody is disconnected when a token expires")
-	warn(common.MatchClientID && !p.broker.CanSetClientID() && common.OnMismatch == config.MismatchRewrite,
-		"$.options.common.matchClientIdToSubject is true, but this Mosquitto can't change a client id (2.1 can): clients with another id than their subject are refused")
-	warn(common.AllowWeakKeys,
-		"$.options.common.allowWeakKeys is true: keys that are too short to be safe are accepted")
-	if r := cfg.Revocation; r != nil && r.Check == config.CheckBeforeConnect {
-		warn(!p.broker.CanDelay(), fmt.Sprintf("$.options.revocation.check is %q, and this Mosquitto waits with all its clients while the identity provider is asked, "+
-			"up to %s (2.1 does not wait): %q and %q never wait", r.Check, r.Timeout, config.CheckAfterConnect, config.CheckOnRetry))
-		warn(p.broker.CanDelay() && cfg.Mode == config.ModeIntrospection, "$.mode is \"introspection\": on this Mosquitto a login whose answer is not in the cache "+
-			"is closed without CONNACK, and the client's next attempt is answered, if it comes within $.options.revocation.retryWindowMs")
-	}
-	if cfg.JWKS.URI != "" {
-		warn(!cfg.JWKS.Cache.Enabled,
-			"$.options.modes.jwks.cache.enabled is false: every login reads the key set from the identity provider")
-	}
-	return all
 }

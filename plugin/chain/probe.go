@@ -19,41 +19,93 @@ type Finding struct {
 	Text    string
 }
 
-// Probe reaches every endpoint and reads the keys, as $.options.lazyConnect false asks for. It returns what it saw, and
-// an error for each thing without which nobody could log in.
-func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
+// Report is what Inspect saw of the provider.
+type Report struct {
+	Endpoints []Endpoint
+	// Keys are those that can be used, where KeysRead is true.
+	Keys     keyset.Set
+	KeysRead bool
+	// Faults are the things without which nobody could log in.
+	Faults []error
+}
+
+// Endpoint is an endpoint that was tried.
+type Endpoint struct {
+	// What it is, in words; its address as a log may hold it; and where that stands in jwt.json.
+	What, URI, Path string
+	// Answer is nil where there was none, and Err says why.
+	Answer *endpoint.Answer
+	Err    error
+	// Doubt is why it may be the wrong address, or empty.
+	Doubt string
+}
+
+// Inspect reaches every endpoint and reads the keys.
+func (c *Chain) Inspect(ctx context.Context) (r Report) {
 	endpoints, err := c.endpoints(ctx)
 	if err != nil {
-		return nil, err
+		r.Faults = []error{err}
+		return r
 	}
-	var findings []Finding
-	var faults []error
 	for _, e := range endpoints {
-		answer, err := c.client.Head(ctx, e.uri, e.timeout)
-		if err != nil {
-			faults = append(faults, c.unreachable(e.path, err, e.uri))
-			continue
-		}
+		seen := Endpoint{What: e.what, URI: endpoint.Shown(e.uri), Path: e.path}
+		seen.Answer, seen.Err = c.client.Head(ctx, e.uri, e.timeout)
+		switch {
+		case seen.Err != nil:
+			r.Faults = append(r.Faults, c.unreachable(e.path, seen.Err, e.uri))
 		// Many endpoints don't know HEAD; 404 and 5xx may still be a wrong address.
-		finding := Finding{Text: fmt.Sprintf("%s %s: reached (HTTP %d in %s)", e.what, endpoint.Shown(e.uri), answer.Status, answer.Took.Round(time.Millisecond))}
-		if answer.Status == http.StatusNotFound || answer.Status >= http.StatusInternalServerError {
-			finding.Warning = true
-			finding.Text += fmt.Sprintf("; %s may be the wrong address. %s", e.path, c.wayOut(e.uri))
+		case seen.Answer.Status == http.StatusNotFound || seen.Answer.Status >= http.StatusInternalServerError:
+			seen.Doubt = fmt.Sprintf("%s may be the wrong address. %s", e.path, c.wayOut(e.uri))
 		}
-		findings = append(findings, finding)
+		r.Endpoints = append(r.Endpoints, seen)
 	}
-	if len(faults) > 0 || c.keys == nil {
-		return findings, errors.Join(faults...)
+	if len(r.Faults) > 0 || c.keys == nil {
+		return r
 	}
 	set, err := c.keys.Load(ctx)
 	if err != nil {
-		return findings, c.unusableKeys(err)
+		r.Faults = append(r.Faults, c.unusableKeys(err))
+		return r
 	}
-	keys := "keys"
-	if set.Len() == 1 {
-		keys = "key"
+	r.Keys, r.KeysRead = set, true
+	return r
+}
+
+// ReadFiles reads a key set that is in a file, and reaches nothing.
+func (c *Chain) ReadFiles() error {
+	if c.cfg.JWKS.FilePath == "" {
+		return nil
 	}
-	return append(findings, Finding{Text: fmt.Sprintf("%d %s from %s (%s)", set.Len(), keys, c.keys, keyset.DescribeIDs(set))}), nil
+	if _, err := c.keys.Load(context.Background()); err != nil {
+		return c.unusableKeys(err)
+	}
+	return nil
+}
+
+// Probe is Inspect in words, as $.options.lazyConnect false asks for. It returns what was seen, and an error for each
+// thing without which nobody could log in.
+func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
+	r := c.Inspect(ctx)
+	var findings []Finding
+	for _, e := range r.Endpoints {
+		if e.Err != nil {
+			continue
+		}
+		finding := Finding{Text: fmt.Sprintf("%s %s: reached (HTTP %d in %s)", e.What, e.URI, e.Answer.Status, e.Answer.Took.Round(time.Millisecond))}
+		if e.Doubt != "" {
+			finding.Warning = true
+			finding.Text += "; " + e.Doubt
+		}
+		findings = append(findings, finding)
+	}
+	if r.KeysRead {
+		keys := "keys"
+		if r.Keys.Len() == 1 {
+			keys = "key"
+		}
+		findings = append(findings, Finding{Text: fmt.Sprintf("%d %s from %s (%s)", r.Keys.Len(), keys, c.keys, keyset.DescribeIDs(r.Keys))})
+	}
+	return findings, errors.Join(r.Faults...)
 }
 
 // probed is an endpoint with the place where it stands in jwt.json.

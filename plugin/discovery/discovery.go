@@ -17,12 +17,12 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Document is the part of a provider's metadata that this plugin needs.
+// Document is the part of a provider's metadata that is of use here. Only JWKSURI is never empty.
 type Document struct {
-	// JWKSURI is where the keys are; never empty.
-	JWKSURI string
-	// IntrospectionURI is empty where the provider names none.
+	JWKSURI          string
 	IntrospectionURI string
+	// TokenURI and DeviceAuthorizationURI (RFC 8628 §4) are for the command-line tool: the plugin gets no tokens.
+	TokenURI, DeviceAuthorizationURI string
 }
 
 // fresh is how long a document serves. Providers move their endpoints seldom, and announce it long before. After a failed
@@ -145,12 +145,21 @@ func (p *Provider) parse(body []byte) (Document, error) {
 		return Document{}, fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)",
 			verdict.Quote(found), verdict.Quote(p.issuer))
 	}
-	doc := Document{JWKSURI: text("jwks_uri"), IntrospectionURI: text("introspection_endpoint")}
+	doc := Document{
+		JWKSURI: text("jwks_uri"), IntrospectionURI: text("introspection_endpoint"),
+		TokenURI: text("token_endpoint"), DeviceAuthorizationURI: text("device_authorization_endpoint"),
+	}
 	if err := p.check("jwks_uri", doc.JWKSURI); err != nil {
 		return Document{}, err
 	}
-	if doc.IntrospectionURI != "" {
-		if err := p.check("introspection_endpoint", doc.IntrospectionURI); err != nil {
+	for name, uri := range map[string]string{
+		"introspection_endpoint": doc.IntrospectionURI, "token_endpoint": doc.TokenURI,
+		"device_authorization_endpoint": doc.DeviceAuthorizationURI,
+	} {
+		if uri == "" {
+			continue
+		}
+		if err := p.check(name, uri); err != nil {
 			return Document{}, err
 		}
 	}

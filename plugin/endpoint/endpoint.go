@@ -64,6 +64,8 @@ type Answer struct {
 	Body []byte
 	// Took is the time from the request to the last byte of the answer.
 	Took time.Duration
+	// TLS is the connection that it came by; nil for plain HTTP.
+	TLS *tls.ConnectionState
 
 	method, name string
 }
@@ -147,6 +149,10 @@ func New(t config.TLS) (*Client, error) {
 // Close drops the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// HTTP is for libraries that make their own requests. It trusts whom c trusts and follows no redirect either; the bounds of
+// Do on time and size are not in it.
+func (c *Client) HTTP() *http.Client { return c.http }
+
 // Head asks whether anything answers at uri. Every HTTP status counts as an answer.
 func (c *Client) Head(ctx context.Context, uri string, timeout time.Duration) (*Answer, error) {
 	return c.Do(ctx, timeout, Request{Method: http.MethodHead, URI: uri})
@@ -203,7 +209,7 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 		return nil, failed(fmt.Errorf("the answer is larger than %d bytes", MaxBody))
 	}
 	return &Answer{
-		Status: resp.StatusCode, Header: resp.Header, Body: read, Took: time.Since(start),
+		Status: resp.StatusCode, Header: resp.Header, Body: read, Took: time.Since(start), TLS: resp.TLS,
 		method: r.Method, name: r.name(),
 	}, nil
 }

@@ -196,3 +196,19 @@ func checkStrength(material any, alg string) error {
 	}
 	return nil
 }
+
+// size is the size of a key in bits.
+func size(material any) int {
+	switch k := material.(type) {
+	case *rsa.PublicKey:
+		return k.N.BitLen()
+	case *ecdsa.PublicKey:
+		return k.Curve.Params().BitSize
+	case ed25519.PublicKey:
+		return 8 * len(k)
+	case []byte:
+		return 8 * len(k)
+	default:
+		return 0
+	}
+}

@@ -113,6 +113,26 @@ type Set struct {
 // Len is the number of usable keys.
 func (s Set) Len() int { return len(s.keys) }
 
+// Key describes a usable key, for the command-line tool.
+type Key struct {
+	// ID is its kid, empty where it has none. Kind says its type in words: "an RSA key".
+	ID, Kind string
+	// Bits is its size: of the modulus, the curve or the secret.
+	Bits int
+	// Algorithms are those of the configuration that it may verify.
+	Algorithms []string
+}
+
+// Keys describes every key.
+func (s Set) Keys() []Key {
+	all := make([]Key, len(s.keys))
+	for i, k := range s.keys {
+		_, kind, _ := fit(k.public) // it did when it was read
+		all[i] = Key{ID: k.id, Kind: kind, Bits: size(k.public), Algorithms: k.algorithms}
+	}
+	return all
+}
+
 // IDs are the key ids, for the log.
 func (s Set) IDs() []string {
 	ids := make([]string, 0, len(s.keys))

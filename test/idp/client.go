@@ -13,8 +13,8 @@ const (
 	appID    = "app"
 )
 
-// Client is an OAuth client with a secret. It may obtain tokens by the client credentials grant, introspect every
-// token, and revoke its own.
+// Client is an OAuth client with a secret. It may obtain tokens by the client credentials and the device authorization
+// grant, introspect every token, and revoke its own.
 type Client struct {
 	// ID and Secret are required.
 	ID, Secret string
@@ -56,7 +56,7 @@ func (r registration) GetID() string                       { return r.ID }
 func (r registration) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBasic }
 func (r registration) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
 func (r registration) GrantTypes() []oidc.GrantType {
-	return []oidc.GrantType{oidc.GrantTypeClientCredentials}
+	return []oidc.GrantType{oidc.GrantTypeClientCredentials, oidc.GrantTypeDeviceCode}
 }
 
 func (r registration) AccessTokenType() op.AccessTokenType {

@@ -15,7 +15,7 @@ import (
 type noLogin struct{}
 
 func errNoLogin() *oidc.Error {
-	return oidc.ErrUnsupportedGrantType().WithDescription("only client_credentials is offered")
+	return oidc.ErrUnsupportedGrantType().WithDescription("only client_credentials and device_code are offered")
 }
 
 func (noLogin) CreateAuthRequest(context.Context, *oidc.AuthRequest, string) (op.AuthRequest, error) {

@@ -2,9 +2,9 @@
 // state in memory. The demo and the end-to-end tests obtain their tokens from it, let the plugin fetch its keys and
 // introspect at it, and make it slow, wrong or absent.
 //
-// It offers the client credentials grant (RFC 6749 §4.4), JWT and opaque access tokens, introspection (RFC 7662),
-// revocation (RFC 7009), discovery and key rotation. It has no users and no login page: the token of a user is minted
-// by [Provider.Token] instead.
+// It offers the client credentials grant (RFC 6749 §4.4), the device authorization grant (RFC 8628), JWT and opaque
+// access tokens, introspection (RFC 7662), revocation (RFC 7009), discovery and key rotation. It has no users: the token of
+// a user is minted by [Provider.Token] instead, and a device gets its client's own.
 //
 // It is no provider for production: it speaks plain HTTP unless told otherwise and forgets everything when closed.
 package idp
@@ -22,6 +22,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
 	"golang.org/x/oauth2"
@@ -116,7 +117,12 @@ func Start(options ...Option) (*Provider, error) {
 	}
 	p.issuer = scheme + "://" + p.server.address
 	p.op, err = op.NewProvider(
-		&op.Config{CryptoKey: randomKey(), CryptoKeyId: "opaque", SupportedScopes: []string{"openid"}},
+		&op.Config{
+			CryptoKey: randomKey(), CryptoKeyId: "opaque", SupportedScopes: []string{"openid"},
+			DeviceAuthorization: op.DeviceAuthorizationConfig{
+				Lifetime: 5 * time.Minute, PollInterval: time.Second, UserFormPath: devicePath, UserCode: op.UserCodeBase20,
+			},
+		},
 		p.storage, op.StaticIssuer(p.issuer),
 		op.WithAllowInsecure(),
 		op.WithAccessTokenVerifierOpts(op.WithSupportedAccessTokenSigningAlgorithms(algorithms()...)),
@@ -125,7 +131,10 @@ func Start(options ...Option) (*Provider, error) {
 		return nil, errors.Join(fmt.Errorf("idp: %w", err), p.server.close())
 	}
 	p.front = newFront(p.op)
-	p.server.handler = p.front
+	pages := http.NewServeMux()
+	pages.Handle("/", p.front)
+	pages.HandleFunc(devicePath, p.serveDevicePage)
+	p.server.handler = pages
 	if err := p.server.up(); err != nil {
 		return nil, errors.Join(err, p.server.close())
 	}

@@ -19,6 +19,7 @@ type storage struct {
 	noLogin
 	keys    *keyring
 	clients map[string]Client // by ID; not changed after Start
+	devices devices
 
 	mu     sync.Mutex // guards issued
 	issued map[string]record
@@ -54,7 +55,10 @@ func newStorage(algorithm string) (*storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &storage{keys: keys, clients: map[string]Client{}, issued: map[string]record{}}, nil
+	return &storage{
+		keys: keys, clients: map[string]Client{}, issued: map[string]record{},
+		devices: devices{byCode: map[string]*op.DeviceAuthorizationState{}, byUser: map[string]string{}},
+	}, nil
 }
 
 func (s *storage) addClient(c Client) error {
@@ -140,21 +144,26 @@ func (s *storage) ClientCredentialsTokenRequest(_ context.Context, id string, sc
 
 // CreateAccessToken implements op.AuthStorage: it registers the token that the library is about to write.
 func (s *storage) CreateAccessToken(ctx context.Context, request op.TokenRequest) (string, time.Time, error) {
-	credentials, ok := request.(credentialsRequest)
-	if !ok {
+	var client Client
+	switch r := request.(type) {
+	case credentialsRequest:
+		client = r.client
+	case *op.DeviceAuthorizationState:
+		client = s.clients[r.ClientID]
+	default:
 		return "", time.Time{}, errNoLogin()
 	}
 	id, now := rand.Text(), time.Now().Truncate(time.Second)
 	r := record{
 		issuer:    op.IssuerFromContext(ctx),
-		subject:   credentials.client.Subject,
-		clientID:  credentials.client.ID,
-		audience:  credentials.client.Audience,
-		scopes:    credentials.scopes,
+		subject:   client.Subject,
+		clientID:  client.ID,
+		audience:  request.GetAudience(),
+		scopes:    request.GetScopes(),
 		issuedAt:  now,
 		notBefore: now,
-		expires:   now.Add(credentials.client.Lifetime).Truncate(time.Second),
-		claims:    credentials.client.Claims,
+		expires:   now.Add(client.Lifetime).Truncate(time.Second),
+		claims:    client.Claims,
 	}
 	s.record(id, r)
 	return id, r.expires, nil

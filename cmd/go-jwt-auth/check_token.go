@@ -1,0 +1,362 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// tokenReport is what check-token prints.
+type tokenReport struct {
+	// Verdict is accept, deny, defer (left to the next plugin) or unknown.
+	Verdict string         `json:"verdict"`
+	Reason  verdict.Reason `json:"reason,omitempty"`
+	Detail  string         `json:"detail,omitempty"`
+	// Token names it as the log does.
+	Token  string       `json:"token,omitempty"`
+	Checks []checkedRow `json:"checks"`
+	// Asked tells whether the revocation endpoint was; nil where none is configured.
+	Asked *bool `json:"revocationAsked,omitempty"`
+	// Username and ClientID are those under which the broker would know the client; nil: the client's own.
+	Username *string    `json:"username,omitempty"`
+	ClientID *string    `json:"clientId,omitempty"`
+	Expires  *time.Time `json:"expires,omitempty"`
+	// SecondsLeft is until Expires, negative where that has passed; Kicked is when a connected client has to leave.
+	SecondsLeft *int64     `json:"secondsLeft,omitempty"`
+	Kicked      *time.Time `json:"disconnectedAt,omitempty"`
+	Rights      *rights    `json:"rights,omitempty"`
+}
+
+type checkedRow struct {
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Expected string `json:"expected"`
+	Found    string `json:"found"`
+}
+
+// tokenQuestion is what check-token is asked.
+type tokenQuestion struct {
+	config, username, clientID, at, dynsec string
+	online                                 bool
+}
+
+func newCheckToken(c *console) *cobra.Command {
+	var q tokenQuestion
+	cmd := &cobra.Command{
+		Use:   "check-token TOKEN|-",
+		Short: "Say what the plugin would make of a token, check by check",
+		Long: `check-token does with a token what the plugin would do with it as a password, by the same code: each check in its order, what
+was expected and what was found, and the identity and time that would result. The first check that fails decides, and ends it.
+
+Give "-" and the token on standard input: what stands in a command line is seen by every user of the machine. The keys are read
+from the identity provider; whether the token has been revoked is asked only with --online. In mode introspection there is
+nothing to see without it.`,
+		Example: `  go-jwt-auth token --issuer https://id.example.com --client-id sensor-1 | go-jwt-auth check-token --config jwt.json -
+  go-jwt-auth check-token --config jwt.json --online --dynsec /var/lib/mosquitto/dynamic-security.json - < token.txt`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			token, err := c.readToken(args[0])
+			if err != nil {
+				return err
+			}
+			return c.checkToken(cmd.Context(), q, token)
+		},
+	}
+	cmd.Flags().StringVar(&q.config, "config", "", "the jwt.json (the usual places)")
+	cmd.Flags().BoolVar(&q.online, "online", false, "ask the revocation endpoint as well")
+	cmd.Flags().StringVar(&q.username, "username", "", "the username that the client would send (none)")
+	cmd.Flags().StringVar(&q.clientID, "client-id", "a-client", "the client id that it would send")
+	cmd.Flags().StringVar(&q.at, "at", "", "judge as at this time, as in 2026-01-31T12:00:00Z (now)")
+	cmd.Flags().StringVar(&q.dynsec, "dynsec", "", "a dynamic-security.json, to show the roles that result")
+	return cmd
+}
+
+// maxInput bounds what is read as a token: MQTT can't carry more as a password.
+const maxInput = 65535
+
+// readToken takes the token from the command line or from standard input. What people paste around it is taken off.
+func (c *console) readToken(arg string) (string, error) {
+	if arg == "-" {
+		read, err := io.ReadAll(io.LimitReader(c.in, maxInput+1))
+		if err != nil {
+			return "", fmt.Errorf("standard input: %w", err)
+		}
+		arg = string(read)
+	}
+	token := strings.TrimSpace(arg)
+	if scheme, rest, found := strings.Cut(token, " "); found && strings.EqualFold(scheme, "bearer") {
+		fmt.Fprintln(c.err, `go-jwt-auth: "Bearer" stood before the token and was taken off: a client must send the token alone`)
+		token = strings.TrimSpace(rest)
+	}
+	if token == "" {
+		return "", errors.New("there is no token")
+	}
+	return token, nil
+}
+
+func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string) error {
+	cfg, err := c.load(q.config)
+	if err != nil {
+		return err
+	}
+	now := time.Now
+	if q.at != "" {
+		at, err := time.Parse(time.RFC3339, q.at)
+		if err != nil {
+			return fmt.Errorf("--at: must be a time as in 2026-01-31T12:00:00Z, found %q", q.at)
+		}
+		now = func() time.Time { return at }
+	}
+	var held rights
+	if q.dynsec != "" {
+		if err := held.read(q.dynsec); err != nil {
+			return fmt.Errorf("--dynsec: %w", err)
+		}
+	}
+	var report tokenReport
+	if cfg.Revocation != nil {
+		report.Asked = &q.online
+	}
+	result, err := judge(ctx, cfg, now, q, token)
+	if err != nil {
+		return err
+	}
+	report.fill(result, cfg, now())
+	if report.Verdict == "accept" && q.dynsec != "" {
+		name := q.username
+		if report.Username != nil {
+			name = *report.Username
+		}
+		held.of(name)
+		report.Rights = &held
+	}
+	c.show(cfg, report)
+	if err := c.object(report); err != nil {
+		return err
+	}
+	switch {
+	case report.Verdict == "unknown":
+		return errUntold
+	case report.Verdict != "accept":
+		return errNo
+	}
+	return nil
+}
+
+// judge is the plugin's verdict. Here everybody has time: keys are waited for, and the endpoint is asked before the answer.
+func judge(ctx context.Context, from *config.Config, now func() time.Time, q tokenQuestion, token string) (chain.Result, error) {
+	cfg := *from
+	cfg.JWKS.MaxBlock = cfg.JWKS.Timeout
+	switch {
+	case !q.online && cfg.Mode == config.ModeIntrospection:
+		return chain.Result{}, errors.New("in mode introspection nobody but the provider can tell anything of a token: --online asks it")
+	case !q.online:
+		cfg.Revocation = nil
+	case cfg.Revocation != nil:
+		asked := *cfg.Revocation
+		asked.Check = config.CheckBeforeConnect
+		cfg.Revocation = &asked
+	}
+	built, err := chain.New(&cfg, chain.Options{Now: now, Report: func(bool, string) {}})
+	if err != nil {
+		return chain.Result{}, err
+	}
+	defer built.Close()
+	client := identity.Client{ID: q.clientID}
+	if q.username != "" {
+		client.Username = &q.username
+	}
+	login := chain.Login{Client: client, Password: &token}
+	if cfg.Common.TokenSource[0] == config.TokenInUsername {
+		login.Username, login.Password = &token, nil
+	}
+	return built.Check(ctx, login), nil
+}
+
+func (r *tokenReport) fill(result chain.Result, cfg *config.Config, now time.Time) {
+	r.Verdict, r.Reason, r.Detail, r.Token = result.Kind.String(), result.Reason, result.Detail, result.Token
+	if result.Kind == verdict.Retry || result.Kind == verdict.Pending || result.Reason.Unavailable() {
+		r.Verdict = "unknown"
+	}
+	r.Checks = []checkedRow{}
+	for _, check := range result.Trace {
+		r.Checks = append(r.Checks, checkedRow(check))
+	}
+	if result.Kind == verdict.Accept {
+		r.Username, r.ClientID = result.Identity.Username, result.Identity.ClientID
+	}
+	if result.Expiry.IsZero() {
+		return
+	}
+	expires, left := result.Expiry.UTC(), int64(result.Expiry.Sub(now)/time.Second)
+	r.Expires, r.SecondsLeft = &expires, &left
+	if cfg.Common.KickExpired && result.Kind == verdict.Accept {
+		kicked := expires.Add(cfg.Common.Leeway)
+		r.Kicked = &kicked
+	}
+}
+
+// show prints the report for a reader.
+func (c *console) show(cfg *config.Config, r tokenReport) {
+	c.printf("%s: %s\n", cfg.File, plugin.Describe(cfg))
+	if r.Token != "" {
+		c.printf("token %s\n", r.Token)
+	}
+	for _, check := range r.Checks {
+		c.printf("  %s %-16s %s\n", c.mark(check.OK), check.Name, c.finding(check))
+	}
+	if r.Asked != nil && !*r.Asked {
+		c.printf("  %s %-16s %s\n", c.faint.Sprint("·"), "revocation", c.faint.Sprint("not asked (--online asks)"))
+	}
+	switch {
+	case r.Verdict == "defer":
+		c.printf("%s\n", c.doubtful.Sprint("left to the next plugin or password file: it is no token"))
+	case r.Verdict == "unknown":
+		c.printf("%s\n", c.doubtful.Sprintf("could not be told: %s: %s", r.Reason, r.Detail))
+	case r.Verdict != "accept":
+		c.printf("%s\n", c.bad.Sprintf("refused: %s: %s", r.Reason, r.Detail))
+	default:
+		c.printf("%s\n", c.good.Sprint("accepted"))
+		c.printf("  username   %s\n", identityText(r.Username))
+		c.printf("  client id  %s\n", identityText(r.ClientID))
+		c.printf("  expires    %s\n", expiryText(cfg, r))
+		if r.Rights != nil {
+			c.printf("  rights     %s\n", r.Rights)
+		}
+		if r.Detail != "" {
+			c.printf("  %s\n", c.doubtful.Sprint(r.Detail))
+		}
+	}
+}
+
+func (c *console) finding(check checkedRow) string {
+	switch {
+	case !check.OK:
+		return fmt.Sprintf("found %s, expected %s", check.Found, check.Expected)
+	case check.Found == check.Expected:
+		return check.Found
+	default:
+		return check.Found + c.faint.Sprintf(" (expected %s)", check.Expected)
+	}
+}
+
+func identityText(changed *string) string {
+	if changed == nil {
+		return "as the client sends it"
+	}
+	return verdict.Quote(*changed)
+}
+
+func expiryText(cfg *config.Config, r tokenReport) string {
+	switch {
+	case r.Expires == nil:
+		return "never"
+	case r.Kicked == nil:
+		return r.Expires.Format(time.RFC3339) + "; a connected client stays"
+	}
+	text := fmt.Sprintf("%s, in %s; a connected client is disconnected then", r.Expires.Format(time.RFC3339), time.Duration(*r.SecondsLeft)*time.Second)
+	if cfg.Common.Leeway > 0 {
+		text += fmt.Sprintf(" (plus leewayMs, %s)", cfg.Common.Leeway)
+	}
+	if cfg.Common.KickWithWill {
+		return text + ", with its will"
+	}
+	return text + ", without its will"
+}
+
+// rights are what dynamic-security grants a username.
+type rights struct {
+	Known  bool     `json:"known"`
+	Roles  []string `json:"roles"`
+	Groups []string `json:"groups"`
+
+	file dynsecFile
+}
+
+// dynsecFile is the part of a dynamic-security.json that says who has which role.
+type dynsecFile struct {
+	Clients []struct {
+		Username string `json:"username"`
+		Disabled bool   `json:"disabled"`
+		Roles    []named
+		Groups   []named
+	}
+	Groups []struct {
+		Name    string `json:"groupname"`
+		Roles   []named
+		Clients []struct {
+			Username string `json:"username"`
+		}
+	}
+}
+
+type named struct {
+	Role  string `json:"rolename"`
+	Group string `json:"groupname"`
+}
+
+func (r *rights) read(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &r.file); err != nil {
+		return fmt.Errorf("%s is no dynamic-security file: %w", name, err)
+	}
+	return nil
+}
+
+// of finds what username has: its own roles, and those of its groups.
+func (r *rights) of(username string) {
+	r.Roles, r.Groups = []string{}, []string{}
+	for _, client := range r.file.Clients {
+		if client.Username != username {
+			continue
+		}
+		r.Known = true
+		for _, role := range client.Roles {
+			r.Roles = append(r.Roles, role.Role)
+		}
+		for _, group := range client.Groups {
+			r.Groups = append(r.Groups, group.Group)
+		}
+	}
+	for _, group := range r.file.Groups {
+		for _, client := range group.Clients {
+			if client.Username != username {
+				continue
+			}
+			r.Groups = append(r.Groups, group.Name)
+			for _, role := range group.Roles {
+				r.Roles = append(r.Roles, role.Role)
+			}
+		}
+	}
+}
+
+func (r *rights) String() string {
+	switch {
+	case !r.Known:
+		return "none: dynamic-security has no client of that username"
+	case len(r.Roles) == 0:
+		return "none: dynamic-security gives it no role"
+	}
+	text := "roles " + strings.Join(r.Roles, ", ")
+	if len(r.Groups) > 0 {
+		text += ", also by the groups " + strings.Join(r.Groups, ", ")
+	}
+	return text
+}

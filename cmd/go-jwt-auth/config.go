@@ -1,0 +1,252 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/config"
+)
+
+// places are where jwt.json is looked for when no file is named. The plugin itself looks into the last two only.
+var places = []string{"/etc/mosquitto", "/mosquitto/config", "/mosquitto/data", "/var/lib/mosquitto"}
+
+// locate returns the file that was named, or the first there is.
+func locate(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	return config.Locate(config.Location{Usual: places})
+}
+
+// problem is a config.Problem in JSON.
+type problem struct {
+	Severity config.Severity `json:"severity"`
+	Path     string          `json:"path,omitempty"`
+	Line     int             `json:"line,omitempty"`
+	Column   int             `json:"column,omitempty"`
+	Text     string          `json:"text"`
+}
+
+// configReport is what check-config prints.
+type configReport struct {
+	File string `json:"file"`
+	// User is the one that the file was read as.
+	User     string    `json:"user"`
+	Valid    bool      `json:"valid"`
+	Summary  string    `json:"summary,omitempty"`
+	Problems []problem `json:"problems"`
+	// Advice says what the file means that its author may not have meant.
+	Advice []string `json:"advice"`
+}
+
+func newCheckConfig(c *console) *cobra.Command {
+	var as string
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "check-config [FILE]",
+		Short: "Say everything that is wrong with a jwt.json",
+		Long: `check-config reads a jwt.json as the plugin does and says everything that is wrong with it, with line, column and JSON path.
+Secret files and key files that it names are read too; no connection is made (see probe for that).
+
+The broker reads the file as the user that it runs as. As root, check-config therefore does the same: --as names that user,
+"mosquitto" where there is one. A key that the format does not have is an error here, and only a warning in the broker's log.`,
+		Example: `  go-jwt-auth check-config /etc/mosquitto/jwt.json
+  go-jwt-auth check-config --json jwt.json | jq .problems`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := locate(slices.Concat(args, []string{""})[0])
+			if err != nil {
+				return err
+			}
+			if u := broker(as); u != nil {
+				return c.checkConfigAs(cmd, u, file, strict)
+			}
+			return c.checkConfig(file, strict)
+		},
+	}
+	cmd.Flags().StringVar(&as, "as", "mosquitto", "read the file as this user, where this is root; empty: as who it is")
+	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are errors")
+	return cmd
+}
+
+// broker is the user to read files as, or nil to stay who we are.
+func broker(name string) *user.User {
+	if name == "" || os.Geteuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil || u.Uid == "0" {
+		return nil
+	}
+	return u
+}
+
+// checkConfigAs has a process of the user's own do it, since only that reads what the broker can read.
+func (c *console) checkConfigAs(cmd *cobra.Command, u *user.User, file string, strict bool) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	id, err := credential(u)
+	if err != nil {
+		return err
+	}
+	args := []string{"check-config", "--as=", "--color=" + c.childColour(), fmt.Sprintf("--json=%t", c.json), fmt.Sprintf("--strict=%t", strict), "--", file}
+	child := exec.CommandContext(cmd.Context(), self, args...) //nolint:gosec // it is this program
+	child.Stdin, child.Stdout, child.Stderr = c.in, c.out, c.err
+	child.SysProcAttr = &syscall.SysProcAttr{Credential: id}
+	err = child.Run()
+	var ended *exec.ExitError
+	switch {
+	case errors.As(err, &ended) && ended.ExitCode() == exitNo:
+		return errNo
+	case errors.As(err, &ended):
+		return errUntold
+	case errors.Is(err, syscall.EACCES):
+		fmt.Fprintf(c.err, "go-jwt-auth: user %s can't run %s: the file is read as root instead, which can read more than the broker can\n", u.Username, self)
+		return c.checkConfig(file, strict)
+	default:
+		return err
+	}
+}
+
+// childColour is --color for a process that writes to the same place.
+func (c *console) childColour() string {
+	if c.good.Sprint("x") != "x" {
+		return "always"
+	}
+	return "never"
+}
+
+func credential(u *user.User) (*syscall.Credential, error) {
+	number := func(s string) uint32 {
+		n, _ := strconv.ParseUint(s, 10, 32) // they are numbers on Linux
+		return uint32(n)
+	}
+	groups, err := u.GroupIds()
+	if err != nil {
+		return nil, err
+	}
+	id := &syscall.Credential{Uid: number(u.Uid), Gid: number(u.Gid)}
+	for _, g := range groups {
+		id.Groups = append(id.Groups, number(g))
+	}
+	return id, nil
+}
+
+func (c *console) checkConfig(file string, strict bool) error {
+	cfg, problems := config.Load(file)
+	for i, p := range problems {
+		if p.UnknownKey || strict {
+			problems[i].Severity = config.SeverityError
+		}
+	}
+	report := configReport{File: file, User: userName(), Problems: []problem{}, Advice: []string{}}
+	if cfg != nil {
+		if err := build(cfg); err != nil {
+			problems = append(problems, config.Problem{Severity: config.SeverityError, Text: err.Error()})
+		}
+		report.Summary, report.Advice = plugin.Describe(cfg), advise(cfg)
+	}
+	for _, p := range problems {
+		report.Problems = append(report.Problems, problem{p.Severity, p.Path, p.Line, p.Column, p.Text})
+	}
+	report.Valid = len(problems.Errors()) == 0
+	for i, line := range problems.Lines(file) {
+		paint := c.doubtful
+		if problems[i].Severity == config.SeverityError {
+			paint = c.bad
+		}
+		c.printf("%s\n", paint.Sprint(line))
+	}
+	for _, text := range report.Advice {
+		c.printf("%s\n", c.doubtful.Sprint("note: "+text))
+	}
+	if report.Valid {
+		c.printf("%s %s is good, read as user %s: %s\n", c.mark(true), file, report.User, report.Summary)
+	} else {
+		c.printf("%s %s can't be used as it is: %s\n", c.mark(false), file, count(len(problems.Errors()), "error"))
+	}
+	if err := c.object(report); err != nil {
+		return err
+	}
+	if !report.Valid {
+		return errNo
+	}
+	return nil
+}
+
+// build makes the chain, which reads certificate and key files, and reads a key set that is in a file.
+func build(cfg *config.Config) error {
+	built, err := newChain(cfg)
+	if err != nil {
+		return err
+	}
+	defer built.Close()
+	return built.ReadFiles()
+}
+
+// newChain is the chain of the plugin, for a reader at a terminal: it tells nothing beside, and waits for keys.
+func newChain(cfg *config.Config) (*chain.Chain, error) {
+	return chain.New(cfg, chain.Options{Now: time.Now, Report: func(bool, string) {}})
+}
+
+// advise is plugin.Advise for both kinds of Mosquitto, naming the one where it is about that alone.
+func advise(cfg *config.Config) []string {
+	older, newer := plugin.Advise(cfg, plugin.Abilities{}), plugin.Advise(cfg, plugin.Abilities{Delays: true, SetsClientID: true})
+	all := []string{}
+	for _, text := range older {
+		if !slices.Contains(newer, text) {
+			text = "on Mosquitto 2.0: " + text
+		}
+		all = append(all, text)
+	}
+	for _, text := range newer {
+		if !slices.Contains(older, text) {
+			all = append(all, "on Mosquitto 2.1: "+text)
+		}
+	}
+	return all
+}
+
+// load is for the commands that need a good file: what is wrong with another is said on standard error.
+func (c *console) load(named string) (*config.Config, error) {
+	file, err := locate(named)
+	if err != nil {
+		return nil, err
+	}
+	cfg, problems := config.Load(file)
+	if cfg != nil {
+		return cfg, nil
+	}
+	for _, line := range problems.Errors().Lines(file) {
+		fmt.Fprintln(c.err, line)
+	}
+	return nil, errUntold
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Geteuid())
+}
+
+// count is "1 error", "2 errors".
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

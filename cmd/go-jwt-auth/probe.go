@@ -1,0 +1,213 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/keyset"
+)
+
+// probeReport is what probe prints.
+type probeReport struct {
+	File      string           `json:"file"`
+	Works     bool             `json:"works"`
+	Endpoints []endpointReport `json:"endpoints"`
+	Keys      []keyReport      `json:"keys"`
+	// Skipped says of each key that is not used, why.
+	Skipped  []string `json:"skippedKeys"`
+	Warnings []string `json:"warnings"`
+	Faults   []string `json:"faults"`
+}
+
+type endpointReport struct {
+	What   string `json:"what"`
+	URI    string `json:"uri"`
+	Path   string `json:"path"`
+	Status int    `json:"status,omitempty"`
+	Millis int64  `json:"ms,omitempty"`
+	Error  string `json:"error,omitempty"`
+	// SkewSeconds is how far the provider's clock is ahead of this machine's; the Date header has whole seconds.
+	SkewSeconds *float64           `json:"clockSkewSeconds,omitempty"`
+	TLS         string             `json:"tls,omitempty"`
+	Certificate *certificateReport `json:"certificate,omitempty"`
+}
+
+type certificateReport struct {
+	Subject   string    `json:"subject"`
+	Issuer    string    `json:"issuer"`
+	Names     []string  `json:"names"`
+	NotBefore time.Time `json:"notBefore"`
+	NotAfter  time.Time `json:"notAfter"`
+	DaysLeft  int       `json:"daysLeft"`
+}
+
+type keyReport struct {
+	ID         string   `json:"kid"`
+	Kind       string   `json:"kind"`
+	Bits       int      `json:"bits"`
+	Algorithms []string `json:"algorithms"`
+}
+
+func newProbe(c *console) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "probe",
+		Short: "Reach every endpoint of a jwt.json, and show keys, certificates and clocks",
+		Long: `probe does what the plugin does at start with $.options.lazyConnect false, for each endpoint even where one fails, and shows
+more of it: which keys can be used and why others can't, certificates and when they end, and how far the provider's clock is
+from this machine's. No token is sent.`,
+		Example: `  go-jwt-auth probe --config /etc/mosquitto/jwt.json`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.load(file)
+			if err != nil {
+				return err
+			}
+			built, err := newChain(cfg)
+			if err != nil {
+				return err
+			}
+			defer built.Close()
+			report := newProbeReport(cfg, built.Inspect(cmd.Context()))
+			c.showProbe(cfg, report)
+			if err := c.object(report); err != nil {
+				return err
+			}
+			if !report.Works {
+				return errNo
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "the jwt.json (the usual places)")
+	return cmd
+}
+
+// soon is how long before its end a certificate is warned about.
+const soon = 14 * 24 * time.Hour
+
+func newProbeReport(cfg *config.Config, seen chain.Report) probeReport {
+	r := probeReport{
+		File: cfg.File, Works: len(seen.Faults) == 0,
+		Endpoints: []endpointReport{}, Keys: []keyReport{}, Skipped: append([]string{}, seen.Keys.Skipped...), Warnings: []string{}, Faults: []string{},
+	}
+	now := time.Now()
+	for _, e := range seen.Endpoints {
+		r.Endpoints = append(r.Endpoints, newEndpointReport(e, now))
+		r.Warnings = append(r.Warnings, doubts(e, r.Endpoints[len(r.Endpoints)-1], cfg.Common.Leeway)...)
+	}
+	for _, k := range seen.Keys.Keys() {
+		r.Keys = append(r.Keys, newKeyReport(k))
+	}
+	for _, fault := range seen.Faults {
+		r.Faults = append(r.Faults, fault.Error())
+	}
+	return r
+}
+
+func newKeyReport(k keyset.Key) keyReport {
+	return keyReport{ID: k.ID, Kind: k.Kind, Bits: k.Bits, Algorithms: k.Algorithms}
+}
+
+func newEndpointReport(e chain.Endpoint, now time.Time) endpointReport {
+	r := endpointReport{What: e.What, URI: e.URI, Path: e.Path}
+	if e.Err != nil {
+		r.Error = e.Err.Error()
+		return r
+	}
+	r.Status, r.Millis = e.Answer.Status, e.Answer.Took.Milliseconds()
+	if date, err := http.ParseTime(e.Answer.Header.Get("Date")); err == nil {
+		// It was cut down to whole seconds: half of one is the best guess at what is missing.
+		skew := date.Add(time.Second / 2).Sub(now).Truncate(time.Second).Seconds()
+		r.SkewSeconds = &skew
+	}
+	if e.Answer.TLS == nil {
+		return r
+	}
+	r.TLS = tls.VersionName(e.Answer.TLS.Version)
+	if certs := e.Answer.TLS.PeerCertificates; len(certs) > 0 {
+		leaf := certs[0]
+		r.Certificate = &certificateReport{
+			Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: append([]string{}, leaf.DNSNames...),
+			NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, DaysLeft: int(leaf.NotAfter.Sub(now).Hours() / 24),
+		}
+		for _, ip := range leaf.IPAddresses {
+			r.Certificate.Names = append(r.Certificate.Names, ip.String())
+		}
+	}
+	return r
+}
+
+// doubts are what works today and may not tomorrow.
+func doubts(e chain.Endpoint, r endpointReport, leeway time.Duration) (all []string) {
+	if e.Doubt != "" {
+		all = append(all, fmt.Sprintf("%s: HTTP %d; %s", e.URI, r.Status, e.Doubt))
+	}
+	if r.Certificate != nil && time.Until(r.Certificate.NotAfter) < soon {
+		all = append(all, fmt.Sprintf("%s: its certificate ends on %s", e.URI, r.Certificate.NotAfter.UTC().Format(time.RFC3339)))
+	}
+	// Two seconds are within what Date and the way there can hide.
+	if r.SkewSeconds != nil {
+		if skew := time.Duration(*r.SkewSeconds) * time.Second; skew.Abs() > max(leeway, 2*time.Second) {
+			all = append(all, fmt.Sprintf("%s: %s; set the clocks by NTP, or $.options.common.leewayMs", e.URI, skewText(*r.SkewSeconds)))
+		}
+	}
+	return all
+}
+
+func skewText(seconds float64) string {
+	switch {
+	case seconds > 0:
+		return fmt.Sprintf("its clock is %.0f s ahead of this machine's", seconds)
+	case seconds < 0:
+		return fmt.Sprintf("its clock is %.0f s behind this machine's", -seconds)
+	default:
+		return "its clock agrees with this machine's"
+	}
+}
+
+func (c *console) showProbe(cfg *config.Config, r probeReport) {
+	c.printf("%s: %s\n", r.File, plugin.Describe(cfg))
+	for _, e := range r.Endpoints {
+		if e.Error != "" {
+			c.printf("%s %s %s\n    %s\n", c.mark(false), e.What, e.URI, c.bad.Sprint(e.Error))
+			continue
+		}
+		c.printf("%s %s %s\n    HTTP %d in %d ms", c.mark(true), e.What, e.URI, e.Status, e.Millis)
+		if e.SkewSeconds != nil {
+			c.printf("; %s", skewText(*e.SkewSeconds))
+		}
+		c.printf("\n")
+		if cert := e.Certificate; cert != nil {
+			c.printf("    %s, certificate of %s for %s by %s, until %s (%s left)\n", e.TLS, cert.Subject, strings.Join(cert.Names, ", "),
+				cert.Issuer, cert.NotAfter.UTC().Format(time.DateOnly), count(cert.DaysLeft, "day"))
+		}
+	}
+	for _, k := range r.Keys {
+		name := "without kid"
+		if k.ID != "" {
+			name = fmt.Sprintf("kid %.64q", k.ID)
+		}
+		c.printf("%s key %s: %s, %d bits, for %s\n", c.mark(true), name, k.Kind, k.Bits, strings.Join(k.Algorithms, ", "))
+	}
+	for _, text := range r.Skipped {
+		c.printf("%s %s\n", c.faint.Sprint("·"), text)
+	}
+	for _, text := range r.Warnings {
+		c.printf("%s\n", c.doubtful.Sprint("note: "+text))
+	}
+	for _, text := range r.Faults {
+		c.printf("%s\n", c.bad.Sprint(text))
+	}
+	if r.Works {
+		c.printf("%s\n", c.good.Sprint("the plugin can work with this"))
+	}
+}

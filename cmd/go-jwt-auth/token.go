@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/discovery"
+	"go-jwt-auth/plugin/endpoint"
+)
+
+// secretVariable is the environment variable that may hold the client's secret.
+const secretVariable = "CLIENT_SECRET"
+
+// grant is what token is asked for.
+type grant struct {
+	issuer, clientID, secretFile, audience, caFile string
+	scopes                                         []string
+	device                                         bool
+}
+
+// tokenObject is what token prints with --json: it is the token response (RFC 6749 §5.1), with the time instead of seconds.
+type tokenObject struct {
+	AccessToken string     `json:"access_token"`
+	TokenType   string     `json:"token_type"`
+	Expires     *time.Time `json:"expires,omitempty"`
+}
+
+func newToken(c *console) *cobra.Command {
+	var g grant
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Get an access token from a provider",
+		Long: `token gets an access token by client credentials (RFC 6749 §4.4) or, with --device, by a login in a browser on any other machine
+(RFC 8628), and prints it alone on standard output. The addresses are read from the issuer.
+
+The client's secret comes from --client-secret-file, "-" for standard input, or from the environment variable CLIENT_SECRET;
+there is no flag for it, since every user of the machine sees command lines.`,
+		Example: `  go-jwt-auth token --issuer https://id.example.com --client-id sensor-1 --client-secret-file secret.txt
+  go-jwt-auth token --issuer https://id.example.com --client-id my-laptop --device --scope openid`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			token, err := c.obtain(cmd.Context(), g)
+			if err != nil {
+				return err
+			}
+			c.printf("%s\n", token.AccessToken)
+			object := tokenObject{AccessToken: token.AccessToken, TokenType: token.Type()}
+			if !token.Expiry.IsZero() {
+				object.Expires = &token.Expiry
+			}
+			return c.object(object)
+		},
+	}
+	cmd.Flags().StringVar(&g.issuer, "issuer", "", "the provider's issuer")
+	cmd.Flags().StringVar(&g.clientID, "client-id", "", "the client id")
+	cmd.Flags().StringVar(&g.secretFile, "client-secret-file", "", `the file that holds its secret, "-" for standard input`)
+	cmd.Flags().StringArrayVar(&g.scopes, "scope", nil, "a scope to ask for; may be repeated")
+	cmd.Flags().StringVar(&g.audience, "audience", "", "the audience to ask for, as Auth0 and others want it")
+	cmd.Flags().BoolVar(&g.device, "device", false, "log in with a browser, on any machine")
+	cmd.Flags().StringVar(&g.caFile, "ca-file", "", "a private certificate authority, in PEM")
+	_ = cmd.MarkFlagRequired("issuer")
+	_ = cmd.MarkFlagRequired("client-id")
+	return cmd
+}
+
+func (c *console) obtain(ctx context.Context, g grant) (*oauth2.Token, error) {
+	secret, err := c.secret(g)
+	if err != nil {
+		return nil, err
+	}
+	client, err := endpoint.New(config.TLS{CAFile: g.caFile})
+	if err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "$.options.tls.caFile", "--ca-file"))
+	}
+	defer client.Close()
+	doc, err := discovery.New(g.issuer, patience, client, time.Now).Document(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if doc.TokenURI == "" {
+		return nil, fmt.Errorf("%s names no token_endpoint", discovery.URI(g.issuer))
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, client.HTTP())
+	if g.device {
+		return c.deviceLogin(ctx, g, secret, doc)
+	}
+	if secret == "" {
+		return nil, fmt.Errorf("client credentials need a secret: --client-secret-file, or the environment variable %s", secretVariable)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	asked := clientcredentials.Config{ClientID: g.clientID, ClientSecret: secret, TokenURL: doc.TokenURI, Scopes: g.scopes}
+	if g.audience != "" {
+		asked.EndpointParams = url.Values{"audience": {g.audience}}
+	}
+	token, err := asked.Token(ctx)
+	return token, explain(err)
+}
+
+// deviceLogin shows where to log in and waits until that is done; the library keeps to the provider's interval.
+func (c *console) deviceLogin(ctx context.Context, g grant, secret string, doc discovery.Document) (*oauth2.Token, error) {
+	if doc.DeviceAuthorizationURI == "" {
+		return nil, fmt.Errorf("%s names no device_authorization_endpoint: the provider, or its client, does not offer this login", discovery.URI(g.issuer))
+	}
+	asked := oauth2.Config{
+		ClientID: g.clientID, ClientSecret: secret, Scopes: g.scopes,
+		Endpoint: oauth2.Endpoint{TokenURL: doc.TokenURI, DeviceAuthURL: doc.DeviceAuthorizationURI},
+	}
+	var more []oauth2.AuthCodeOption
+	if g.audience != "" {
+		more = append(more, oauth2.SetAuthURLParam("audience", g.audience))
+	}
+	began, err := asked.DeviceAuth(ctx, more...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	if began.VerificationURIComplete != "" {
+		c.tell("Open %s\nand see that it shows the code %s\n", began.VerificationURIComplete, began.UserCode)
+	} else {
+		c.tell("Open %s\nand enter the code %s\n", began.VerificationURI, began.UserCode)
+	}
+	token, err := asked.DeviceAccessToken(ctx, began)
+	return token, explain(err)
+}
+
+// secret reads the client's secret from where it may stand; there may be none.
+func (c *console) secret(g grant) (string, error) {
+	var read []byte
+	var err error
+	switch g.secretFile {
+	case "":
+		return os.Getenv(secretVariable), nil
+	case "-":
+		read, err = io.ReadAll(io.LimitReader(c.in, maxInput))
+	default:
+		read, err = os.ReadFile(g.secretFile)
+	}
+	if err != nil {
+		return "", fmt.Errorf("--client-secret-file: %w", err)
+	}
+	secret := strings.TrimRight(string(read), "\r\n")
+	if secret == "" {
+		return "", errors.New("--client-secret-file: it is empty")
+	}
+	return secret, nil
+}
+
+// explain makes of the library's error what a person can act on, without the answer's body, which may repeat a secret.
+func explain(err error) error {
+	var answer *oauth2.RetrieveError
+	if !errors.As(err, &answer) {
+		return err
+	}
+	said := answer.ErrorCode
+	if said == "" {
+		said = "no reason given"
+	}
+	if answer.ErrorDescription != "" {
+		said += " (" + answer.ErrorDescription + ")"
+	}
+	return fmt.Errorf("the provider refuses: HTTP %d, %s", answer.Response.StatusCode, said)
+}

@@ -1,0 +1,53 @@
+package plugin
+
+import (
+	"fmt"
+	"strings"
+
+	"go-jwt-auth/plugin/config"
+)
+
+// Describe is the configuration in one line: mode, algorithms, issuer.
+func Describe(cfg *config.Config) string {
+	issuer := "any issuer"
+	if cfg.Common.Issuer != "" {
+		issuer = "issuer " + cfg.Common.Issuer
+	}
+	return fmt.Sprintf("mode %s, algorithm %s, %s", cfg.Mode, strings.Join(cfg.Algorithms, ", "), issuer)
+}
+
+// Abilities are what Mosquitto 2.1 can do and 2.0 can't.
+type Abilities struct {
+	// Delays: a login can wait while the broker does not. SetsClientID: a client id can be changed.
+	Delays, SetsClientID bool
+}
+
+// Advise says what a configuration means that its author may not have meant.
+func Advise(cfg *config.Config, can Abilities) []string {
+	var all []string
+	warn := func(is bool, text string) {
+		if is {
+			all = append(all, text)
+		}
+	}
+	common := cfg.Common
+	warn(!common.MatchUsername && !common.MatchClientID,
+		"$.options.common.matchUsernameToSubject is false: whoever has a valid token may connect with any username, and has that user's rights")
+	warn(!common.ValidateExpiration,
+		"$.options.common.validateExpiration is false: expired tokens are accepted, and nobody is disconnected when a token expires")
+	warn(common.MatchClientID && !can.SetsClientID && common.OnMismatch == config.MismatchRewrite,
+		"$.options.common.matchClientIdToSubject is true, but this Mosquitto can't change a client id (2.1 can): clients with another id than their subject are refused")
+	warn(common.AllowWeakKeys,
+		"$.options.common.allowWeakKeys is true: keys that are too short to be safe are accepted")
+	if r := cfg.Revocation; r != nil && r.Check == config.CheckBeforeConnect {
+		warn(!can.Delays, fmt.Sprintf("$.options.revocation.check is %q, and this Mosquitto waits with all its clients while the identity provider is asked, "+
+			"up to %s (2.1 does not wait): %q and %q never wait", r.Check, r.Timeout, config.CheckAfterConnect, config.CheckOnRetry))
+		warn(can.Delays && cfg.Mode == config.ModeIntrospection, "$.mode is \"introspection\": on this Mosquitto a login whose answer is not in the cache "+
+			"is closed without CONNACK, and the client's next attempt is answered, if it comes within $.options.revocation.retryWindowMs")
+	}
+	if cfg.JWKS.URI != "" {
+		warn(!cfg.JWKS.Cache.Enabled,
+			"$.options.modes.jwks.cache.enabled is false: every login reads the key set from the identity provider")
+	}
+	return all
+}
