@@ -7,8 +7,8 @@ VERSION := $(or $(patsubst v%,%,$(shell git describe --tags --dirty 2>/dev/null)
 # What is built of one commit is dated by it.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 SOURCES := $(shell find plugin cgo include -name '*_test.go' -prune -o -name '*.[ch]' -print -o -name '*.go' -print) go.mod go.sum
-C_FILES := $(wildcard cgo/*.c include/*.h test/e2e/*/*.c)
-SCRIPTS := $(wildcard .ci/* test/*/*.sh)
+C_FILES := $(wildcard cgo/*.c cgo/musl/*.c include/*.h test/e2e/*/*.c)
+SCRIPTS := $(wildcard .ci/* cgo/musl/*.sh packaging/*.sh test/*/*.sh)
 
 LDFLAGS := -X go-jwt-auth/plugin.Version=$(VERSION)
 PLUGIN := build/go_jwt_auth.so
@@ -18,7 +18,7 @@ MQTTJS := test/harness/mqttjs
 PAHO_PYTHON := build/paho-python
 INSTALL := .ci/apt-install
 
-.PHONY: all tool test unit e2e test-keycloak demo bench bench-blocking lint format brokers clean headers set-up
+.PHONY: all tool musl test unit e2e test-keycloak test-musl packages test-packages demo bench bench-blocking lint format brokers clean headers set-up
 
 all: $(PLUGIN)
 
@@ -32,6 +32,23 @@ tool: $(TOOL)
 $(TOOL): $(SOURCES) $(shell find cmd test/idp -name '*_test.go' -prune -o -type f -print)
 	cd cmd && CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(CURDIR)/$@ ./go-jwt-auth
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(TOOL) docs build
+
+# For Alpine and other musl systems: docs/musl.md.
+ARCH ?= amd64
+
+musl:
+	VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) cgo/musl/build.sh $(ARCH)
+
+# .deb, .rpm and .apk. `git describe` names the version of a tagged commit.
+ARCHS ?= amd64 arm64 armhf
+
+packages:
+	VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/build.sh $(ARCHS)
+
+# As root: lintian, logins on ARM under qemu, an install in Debian 12 and 13,
+# and whether another build gives the same bytes.
+test-packages: packages
+	packaging/test.sh $(STEPS)
 
 headers:
 	@printf '%s\n' '#if !__has_include(<mosquitto_plugin.h>) && !__has_include(<mosquitto/broker_plugin.h>)' '#error' '#endif' | \
@@ -61,6 +78,12 @@ bench-blocking: set-up
 test-keycloak: set-up
 	@test/keycloak/fetch.sh
 	cd test && KEYCLOAK_HOME=$(CURDIR)/build/keycloak go test -count=1 -v -timeout 20m ./keycloak
+
+# The end-to-end cases against Mosquitto on musl, which is built first (3 min).
+test-musl: set-up
+	@$(MAKE) --no-print-directory musl ARCH=amd64
+	@test/brokers/musl.sh
+	cd test && MOSQUITTO_LIBC=musl GO_JWT_AUTH_SO=$(CURDIR)/build/musl/amd64/go_jwt_auth.so go test -count=1 -timeout 10m ./e2e/...
 
 demo: all
 	@$(INSTALL) mosquitto mosquitto-clients

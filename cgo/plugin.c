@@ -40,8 +40,15 @@ static int handled_signal(int i)
 	return i < (int)(sizeof(signals) / sizeof(signals[0])) ? signals[i] : 0;
 }
 
-/* 101 is the first priority that is not the compiler's own. */
-__attribute__((constructor(101))) static void signals_block(void)
+/* 101 is the first priority that is not the compiler's own. A preloaded library is in other programs as well: there
+ * signals are blocked when the runtime is started. */
+#ifdef GJA_PRELOADED
+#define AT_LOAD
+#else
+#define AT_LOAD __attribute__((constructor(101)))
+#endif
+
+AT_LOAD static void signals_block(void)
 {
 	sigset_t set;
 	int sig;
@@ -57,6 +64,39 @@ static void signals_unblock(void)
 {
 	pthread_sigmask(SIG_SETMASK, &mask_at_load, NULL);
 }
+
+#ifdef GJA_PRELOADED
+/* Go's start, which is a constructor elsewhere. It wants the process's arguments, which musl gives to no constructor. */
+extern void GJA_RUNTIME_START(int argc, char **argv);
+extern char **environ;
+
+static void runtime_start(void)
+{
+	static bool started = false;
+	/* argv, NULL, environment, NULL, auxiliary vector (AT_NULL): as a program finds them on its stack. Go keeps it. */
+	char **vector;
+	size_t count = 0, at = 0;
+
+	if(started){
+		return;
+	}
+	while(environ[count] != NULL){
+		count++;
+	}
+	vector = calloc(count + 5, sizeof(char *));
+	if(vector == NULL){
+		abort();
+	}
+	started = true;
+	vector[at++] = "mosquitto";
+	at++;
+	for(size_t i = 0; i < count; i++){
+		vector[at++] = environ[i];
+	}
+	signals_block();
+	GJA_RUNTIME_START(1, vector);
+}
+#endif
 
 /* Called from callbacks, all of which come after Mosquitto has set its handlers. */
 static void signals_use_altstack(void)
@@ -211,6 +251,9 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
 	struct gja_instance *instance;
 	int rc;
 
+#ifdef GJA_PRELOADED
+	runtime_start();
+#endif
 	signals_unblock();
 	wake_signal_choose();
 	instance = calloc(1, sizeof(struct gja_instance));

@@ -34,6 +34,24 @@
 /* The same: mosquitto_complete_basic_auth will tell the verdict. */
 #define GJA_ERR_AUTH_DELAYED -5
 
+/*
+ * On musl the library is mapped by LD_PRELOAD (cgo/musl), into whatever program is started in that environment. All but
+ * the broker lack its functions, and must start nonetheless.
+ */
+#ifdef GJA_PRELOADED
+#pragma weak mosquitto_callback_register
+#pragma weak mosquitto_callback_unregister
+#pragma weak mosquitto_client_address
+#pragma weak mosquitto_client_id
+#pragma weak mosquitto_kick_client_by_clientid
+#pragma weak mosquitto_log_printf
+#pragma weak mosquitto_set_username
+/* Not the names that Mosquitto looks up: it finds those in loader.c. */
+#define mosquitto_plugin_init go_jwt_auth_plugin_init
+#define mosquitto_plugin_cleanup go_jwt_auth_plugin_cleanup
+#define mosquitto_plugin_version go_jwt_auth_plugin_version
+#endif
+
 /* 2.1 only */
 extern int mosquitto_set_clientid(struct mosquitto *client, const char *clientid) __attribute__((weak));
 extern struct mosquitto *mosquitto_client(const char *clientid) __attribute__((weak));

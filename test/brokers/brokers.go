@@ -67,15 +67,26 @@ func Root() (string, error) {
 	}
 }
 
+// muslSeries are those that musl.sh builds.
+var muslSeries = []string{"2.0.21", "2.1"}
+
+// OnMusl reports whether the tests run against the brokers that musl.sh has
+// built, as MOSQUITTO_LIBC=musl in the environment asks for.
+func OnMusl() bool { return os.Getenv("MOSQUITTO_LIBC") == "musl" }
+
 // All returns one Version for every entry of Series, in that order, the
-// missing ones included.
+// missing ones included; with OnMusl, for those that are built for musl.
 func All() []Version {
-	versions := make([]Version, 0, len(Series))
+	series, folder := Series, "brokers"
+	if OnMusl() {
+		series, folder = muslSeries, "brokers-musl"
+	}
+	versions := make([]Version, 0, len(series))
 	root, err := Root()
-	for _, series := range Series {
+	for _, series := range series {
 		v := Version{Name: series, Series: series}
 		if err == nil {
-			v = fetched(filepath.Join(root, "build", "brokers"), series)
+			v = fetched(filepath.Join(root, "build", folder), series)
 		}
 		versions = append(versions, v)
 	}
