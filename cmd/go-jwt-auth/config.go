@@ -96,7 +96,7 @@ func broker(name string) *user.User {
 func (c *console) checkConfigAs(cmd *cobra.Command, u *user.User, file string, strict bool) error {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return c.checkConfigAsRoot(err, file, strict)
 	}
 	id, err := credential(u)
 	if err != nil {
@@ -113,12 +113,17 @@ func (c *console) checkConfigAs(cmd *cobra.Command, u *user.User, file string, s
 		return errNo
 	case errors.As(err, &ended):
 		return errUntold
-	case errors.Is(err, syscall.EACCES):
-		fmt.Fprintf(c.err, "go-jwt-auth: user %s can't run %s: the file is read as root instead, which can read more than the broker can\n", u.Username, self)
-		return c.checkConfig(file, strict)
+	case err != nil:
+		return c.checkConfigAsRoot(fmt.Errorf("user %s can't run %s: %w", u.Username, self, err), file, strict)
 	default:
-		return err
+		return nil
 	}
+}
+
+// checkConfigAsRoot is for where it can't be done as the broker's user.
+func (c *console) checkConfigAsRoot(cause error, file string, strict bool) error {
+	c.tell("go-jwt-auth: %s: the file is read as root instead, which can read more than the broker can\n", cause)
+	return c.checkConfig(file, strict)
 }
 
 // childColour is --color for a process that writes to the same place.
