@@ -1,0 +1,230 @@
+#!/usr/bin/env bash
+# test.sh [STEP…]: tries the packages that build.sh has made, as root:
+#   contents  what is in them, and lintian
+#   arm       arm64 and armhf: that architecture's Mosquitto and the plugin,
+#             under qemu, admit a good token and refuse a forged one
+#   install   in Debian 12 and 13 by debootstrap: install, one line in
+#             mosquitto.conf, logins, purge, and nothing is left behind
+#   source    the Debian source package builds, without network
+#   again     the same commit, built elsewhere, gives the same bytes
+# Without arguments it does all of them.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/.." && pwd)
+cd "$root"
+packages=$root/build/packages
+name=mosquitto-go-jwt-auth
+work=$root/build/test-packages
+mkdir -p "$work"
+tool=$root/build/tool/$(dpkg --print-architecture)/go-jwt-auth
+.ci/apt-install lintian rpm qemu-user-static debootstrap mosquitto-clients iproute2
+
+say() { printf 'packages: %s\n' "$*"; }
+fail() { say "FAILED: $*" >&2 && exit 1; }
+
+contents() {
+	local arch file deb rpm apk
+	for arch in amd64 arm64 armhf; do
+		deb=$(echo "$packages/${name}"_*_"$arch".deb)
+		lintian --fail-on error,warning --tag-display-limit 0 --allow-root "$deb" || fail "lintian on $deb"
+		case $arch in
+		amd64) rpm=x86_64 apk=x86_64 ;;
+		arm64) rpm=aarch64 apk=aarch64 ;;
+		armhf) rpm=armv7hl apk=armv7 ;;
+		esac
+		dpkg-deb -c "$deb" | awk '{print $6}' | sed 's/^\.//' >"$work/deb.list"
+		rpm -qpl "$packages/$name"-*."$rpm".rpm >"$work/rpm.list"
+		tar -tzf "$packages/${name}"_*_"$apk".apk 2>/dev/null | sed 's/^/\//' >"$work/apk.list"
+		for file in /usr/lib/go_jwt_auth.so /usr/bin/go-jwt-auth /usr/share/man/man1/go-jwt-auth.1.gz \
+			/usr/share/bash-completion/completions/go-jwt-auth "/usr/share/$name/jwt.schema.json" \
+			"/usr/share/doc/$name"/{copyright,changelog.gz,third-party-licenses.gz,README.md,docs/tool.md,examples/tutorial/jwt.json}; do
+			for list in deb rpm apk; do
+				grep -qx "$file" "$work/$list.list" || fail "the .$list for $arch has no $file"
+			done
+		done
+		grep -qx /usr/lib/go_jwt_auth_preload.so "$work/apk.list" || fail "the .apk for $arch has not the musl build"
+		! grep -q preload "$work/deb.list" "$work/rpm.list" || fail "a package for glibc has the musl build"
+		rpm -qpR "$packages/$name"-*."$rpm".rpm | grep -qx 'mosquitto >= 2.0.11' || fail "the .rpm asks for no mosquitto"
+		tar -xzOf "$packages/${name}"_*_"$apk".apk .PKGINFO 2>/dev/null | grep -qx 'depend = mosquitto>=2.0.11' || fail "the .apk asks for no mosquitto"
+		say "contents for $arch: good"
+	done
+}
+
+# provider FILE: starts the embedded provider, which writes FILE, and sets issuer.
+provider() {
+	"$tool" dev-idp --listen 127.0.0.1:9400 --write "$1" >"$work/idp.log" 2>&1 &
+	issuer=http://127.0.0.1:9400
+	until [ -s "$1" ]; do
+		kill -0 $! || fail "no provider: $(cat "$work/idp.log")"
+		sleep 0.1
+	done
+}
+
+# logins PORT LOG: waits for the broker, and tries a good and a forged token.
+logins() {
+	local token tries=0 code=0
+	until : 2>/dev/null >"/dev/tcp/127.0.0.1/$1"; do
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || { cat "$2" >&2 && fail "the broker did not start"; }
+		sleep 0.1
+	done
+	token=$(echo secret | "$tool" token --issuer "$issuer" --client-id sensor-1 --client-secret-file -)
+	mosquitto_pub -p "$1" -u any -P "$token" -t t -m m || { cat "$2" >&2 && fail "a good token was refused"; }
+	mosquitto_pub -p "$1" -u any -P "${token%????}AAAA" -t t -m m 2>/dev/null || code=$?
+	[ $code -eq 5 ] || { cat "$2" >&2 && fail "a forged token: exit code $code"; }
+	grep -q "u'sensor-1'" "$2" || { cat "$2" >&2 && fail "the log does not say who was accepted"; }
+}
+
+# alone COMMAND…: in a network and a process group of its own, with nothing but
+# loopback; what it started ends with it.
+alone() { unshare --net --pid --fork --kill-child --mount-proc bash -c 'ip link set lo up && "$@"' alone "$here/test.sh" "$@"; }
+
+arm() {
+	local arch
+	for arch in arm64 armhf; do
+		foreign "$arch"
+		alone "arm-alone" "$arch"
+		say "logins on $arch: good"
+	done
+}
+
+# foreign ARCH: that architecture's Mosquitto, unpacked into build/test-packages/ARCH.
+foreign() {
+	local to=$work/$1 state=$work/apt-$1 deb
+	[ ! -e "$to/usr/sbin/mosquitto" ] || return 0
+	rm -rf "$to" "$state"
+	mkdir -p "$to" "$state"/{lists,cache/archives}/partial
+	: >"$state/status"
+	local apt=(apt-get -qq -o APT::Architecture="$1" -o APT::Architectures="$1" -o APT::Sandbox::User=root -o APT::Install-Recommends=false
+		-o Dir::State="$state" -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache")
+	"${apt[@]}" update || say "not all lists could be had; it goes on with the others"
+	"${apt[@]}" -y --download-only install mosquitto >/dev/null
+	for deb in "$state"/cache/archives/*.deb; do
+		dpkg-deb -x "$deb" "$to"
+	done
+}
+
+arm-alone() {
+	local arch=$1 tree=$work/$1 qemu
+	case $arch in
+	arm64) qemu="qemu-aarch64-static" ;;
+	armhf) qemu="qemu-arm-static" ;;
+	esac
+	dpkg-deb -x "$packages/${name}"_*_"$arch".deb "$tree"
+	mkdir -p "$work/run-$arch"
+	rm -f "$work/run-$arch"/*
+	provider "$work/run-$arch/jwt.json"
+	printf 'listener 1883 127.0.0.1\nallow_anonymous false\nuser root\nplugin /usr/lib/go_jwt_auth.so\nplugin_opt_config_file %s/jwt.json\n' "$work/run-$arch" >"$work/run-$arch/conf"
+	"$qemu" -L "$tree" "$tree/usr/sbin/mosquitto" -c "$work/run-$arch/conf" -v >"$work/run-$arch/log" 2>&1 &
+	logins 1883 "$work/run-$arch/log"
+	"$qemu" "$tree/usr/bin/go-jwt-auth" check-config --as= "$work/run-$arch/jwt.json" >/dev/null || fail "the tool for $arch"
+}
+
+install() {
+	local suite
+	for suite in bookworm trixie; do
+		if [ ! -e "$work/$suite.tar" ]; then
+			rm -rf "${work:?}/$suite"
+			debootstrap --variant=minbase --include=mosquitto "$suite" "$work/$suite" "$(mirror)" >"$work/$suite.log" 2>&1 || { tail "$work/$suite.log" >&2 && fail "debootstrap $suite"; }
+			tar -C "$work/$suite" -cf "$work/$suite.tar" .
+		fi
+		rm -rf "${work:?}/$suite"
+		mkdir "$work/$suite"
+		tar -C "$work/$suite" -xf "$work/$suite.tar"
+		alone "install-alone" "$suite"
+		say "installed, used and removed in Debian $suite: good"
+	done
+}
+
+mirror() {
+	# shellcheck disable=SC2016 # apt's own variables
+	apt-get indextargets --format '$(LABEL) $(CREATED_BY) $(REPO_URI)' | sed -n 's/^Debian Packages //p' | head -n1
+}
+
+# files TREE: every file of a system but what dpkg, apt and the broker write for themselves.
+files() { (cd "$1" && find . -path ./proc -prune -o -path ./var/lib/dpkg -prune -o -path ./var/lib/apt -prune -o -path ./var/cache -prune -o -path ./var/log -prune -o -path ./run -prune -o -print | sort); }
+
+install-alone() {
+	local suite=$1 tree=$work/$1 code=0
+	mount -t proc proc "$tree/proc" # goes with this namespace
+	files "$tree" >"$work/$suite.before"
+	cp "$packages/${name}"_*_amd64.deb "$tree/p.deb"
+	DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get -qq -y install /p.deb >"$work/$suite.apt" 2>&1 || { cat "$work/$suite.apt" >&2 && fail "install in $suite"; }
+	rm "$tree/p.deb"
+	cp "$tree/etc/mosquitto/mosquitto.conf" "$work/mosquitto.conf"
+	# The one line: jwt.json is where the plugin looks for it.
+	echo 'plugin /usr/lib/go_jwt_auth.so' >>"$tree/etc/mosquitto/mosquitto.conf"
+	rm -f "$tree/var/lib/mosquitto/jwt.json"
+	provider "$tree/var/lib/mosquitto/jwt.json"
+	chroot "$tree" go-jwt-auth check-config >"$work/$suite.check" || code=$?
+	if ! { [ $code -eq 1 ] && grep -q 'chown mosquitto /var/lib/mosquitto/jwt.json' "$work/$suite.check"; }; then
+		cat "$work/$suite.check" >&2 && fail "check-config in $suite does not see that the broker can't read the file"
+	fi
+	chroot "$tree" sh -c 'chown mosquitto /var/lib/mosquitto/jwt.json && go-jwt-auth check-config' >"$work/$suite.check" || { cat "$work/$suite.check" >&2 && fail "check-config in $suite"; }
+	broker "$tree"
+	logins 1883 "$tree/var/log/mosquitto/mosquitto.log"
+	stop
+	DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get -qq -y purge "$name" >"$work/$suite.apt" 2>&1 || { cat "$work/$suite.apt" >&2 && fail "purge in $suite"; }
+	cp "$work/mosquitto.conf" "$tree/etc/mosquitto/mosquitto.conf"
+	rm "$tree/var/lib/mosquitto/jwt.json" # the administrator's own
+	rm -f "$tree/var/lib/mosquitto/mosquitto.db"
+	files "$tree" >"$work/$suite.after"
+	diff "$work/$suite.before" "$work/$suite.after" || fail "something is left behind in $suite"
+	broker "$tree"
+	until mosquitto_pub -p 1883 -t t -m m 2>/dev/null; do
+		kill -0 "$pid" || fail "without the plugin the broker does not start"
+		sleep 0.1
+	done
+	stop
+}
+
+# broker TREE: starts Mosquitto as Debian's unit does; pid is its process.
+broker() {
+	chroot "$1" install -d -o mosquitto /run/mosquitto /var/log/mosquitto
+	chroot "$1" mosquitto -c /etc/mosquitto/mosquitto.conf &
+	pid=$!
+}
+
+source() {
+	.ci/apt-install debhelper devscripts dpkg-dev
+	packaging/dist.sh >/dev/null
+	# -d: the Go of this machine, which need not be a Debian package.
+	alone source-alone || { tail "$work/source.log" >&2 && fail "dpkg-buildpackage"; }
+	lintian --fail-on error --tag-display-limit 0 --allow-root build/dist/*.changes || fail "lintian on the source package"
+	say "dpkg-buildpackage: good"
+}
+
+source-alone() { (cd build/dist/"$name"-*/ && dpkg-buildpackage -d -us -uc >"$work/source.log" 2>&1); }
+
+stop() {
+	kill "$pid"
+	wait "$pid" || fail "the broker ended with $?"
+}
+
+again() {
+	local elsewhere
+	elsewhere=$(mktemp -d)
+	git clone -q "$root" "$elsewhere/other"
+	# The bootstrap of the musl C library is a download, not a result.
+	(
+		cd "$elsewhere/other"
+		umask 077
+		TZ=Asia/Tokyo LC_ALL=C.UTF-8 make packages ARCHS=amd64 >"$work/again.log" 2>&1 || { tail "$work/again.log" >&2 && fail "building elsewhere"; }
+		sha256sum build/packages/*
+	) >"$work/elsewhere.sums"
+	rm -rf "$elsewhere"
+	(sha256sum --quiet -c "$work/elsewhere.sums") || fail "the same commit gave other bytes"
+	say "built again elsewhere, $(wc -l <"$work/elsewhere.sums") packages have the same bytes"
+}
+
+[ $# -gt 0 ] || set -- contents arm install source again
+case $1 in
+*-alone) "$@" ;;
+*)
+	for step in "$@"; do
+		"$step"
+	done
+	say "all good after $SECONDS s"
+	;;
+esac
