@@ -77,6 +77,8 @@ tree() {
 	find "$to" -type d -exec chmod 755 {} +
 	find "$to" -type f -exec chmod 644 {} +
 	chmod 755 "$to/usr/bin/go-jwt-auth"
+	# nfpm takes the times of an .apk's folders from here.
+	find "$to" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
 # What a package ships of the tool's documents is made once, by this machine's own.
