@@ -90,7 +90,7 @@ demo: all
 	@cd test && go build -o ../build/demo ./demo && exec ../build/demo
 
 # What the tests need beside the plugin: brokers, clients, a second provider.
-set-up: all brokers $(MQTTJS)/node_modules/.package-lock.json $(PAHO_PYTHON)/.installed
+set-up: all tool brokers $(MQTTJS)/node_modules/.package-lock.json $(PAHO_PYTHON)/.installed
 	@$(INSTALL) mosquitto mosquitto-clients glewlwyd
 
 brokers:
