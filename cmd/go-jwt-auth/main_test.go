@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/test/idp"
 )
 
@@ -484,6 +485,33 @@ func TestCheckConfigAsTheBroker(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if !strings.Contains(string(out), want) || (err == nil) != (mode == 0o644) {
 			t.Errorf("mode %o: %v\n%s", mode, err, out)
+		}
+	}
+}
+
+func TestDoubts(t *testing.T) {
+	skew := func(seconds float64) endpointReport { return endpointReport{SkewSeconds: &seconds} }
+	ends := func(in time.Duration) endpointReport {
+		return endpointReport{Certificate: &certificateReport{NotAfter: time.Now().Add(in)}}
+	}
+	for _, c := range []struct {
+		rule   string
+		e      chain.Endpoint
+		r      endpointReport
+		leeway time.Duration
+		want   string // empty: no doubt
+	}{
+		{"clocks that agree", chain.Endpoint{}, skew(0), 0, ""},
+		{"what the Date header hides", chain.Endpoint{}, skew(-2), 0, ""},
+		{"a clock that is ahead", chain.Endpoint{}, skew(5), 0, "5 s ahead"},
+		{"a clock that is behind", chain.Endpoint{}, skew(-90), 0, "90 s behind"},
+		{"within the leeway", chain.Endpoint{}, skew(-90), 2 * time.Minute, ""},
+		{"a certificate for long", chain.Endpoint{}, ends(60 * 24 * time.Hour), 0, ""},
+		{"a certificate that soon ends", chain.Endpoint{}, ends(24 * time.Hour), 0, "its certificate ends on"},
+		{"an address that may be wrong", chain.Endpoint{Doubt: "it may be the wrong address"}, endpointReport{Status: 404}, 0, "HTTP 404; it may be"},
+	} {
+		if got := strings.Join(doubts(c.e, c.r, c.leeway), "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.rule, got, c.want)
 		}
 	}
 }
