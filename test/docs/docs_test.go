@@ -247,6 +247,37 @@ func general(output string) string {
 	return strings.TrimSpace(output)
 }
 
+// The documents also show commands that need a real provider, in indented blocks: the tool knows their flags at least.
+func TestCommandLines(t *testing.T) {
+	seen := 0
+	for _, document := range documents(t) {
+		walk(t, document, func(source []byte, n ast.Node) {
+			indented, ok := n.(*ast.CodeBlock)
+			if !ok {
+				return
+			}
+			lines := strings.ReplaceAll(string(indented.Lines().Value(source)), "\\\n", " ")
+			for line := range strings.Lines(lines) {
+				words := strings.Fields(line)
+				if len(words) == 0 || words[0] != "go-jwt-auth" {
+					continue
+				}
+				if end := slices.IndexFunc(words, func(w string) bool { return w == "<" || w == "|" || w == ">" }); end > 0 {
+					words = words[:end]
+				}
+				seen++
+				cmd := exec.CommandContext(t.Context(), filepath.Join(root(t), "build", "go-jwt-auth"), append(words[1:], "--help")...)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%s: %s\n%s", document, strings.TrimSpace(line), out)
+				}
+			}
+		})
+	}
+	if seen < 10 {
+		t.Errorf("only %d command lines were found", seen)
+	}
+}
+
 // anchor is how a heading is linked to.
 func anchor(heading string) string {
 	heading = strings.ToLower(heading)
