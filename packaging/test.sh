@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # test.sh [STEP…]: tries the packages that build.sh has made, as root:
 #   contents  what is in them, and lintian
-#   arm       arm64 and armhf: that architecture's Mosquitto and the plugin,
-#             under qemu, admit a good token and refuse a forged one
+#   arm       arm64 and armhf, under qemu: that architecture's Mosquitto and
+#             the plugin admit a good token and refuse a forged one; so does
+#             the musl build, in a small host program
 #   install   in Debian 12 and 13 by debootstrap: install, one line in
 #             mosquitto.conf, logins, purge, and nothing is left behind
 #   source    the Debian source package builds, without network
@@ -61,9 +62,9 @@ provider() {
 	done
 }
 
-# logins PORT LOG: waits for the broker, and tries a good and a forged token.
+# logins PORT LOG: waits for the broker, and tries a good and a forged token; the good one is then in token.
 logins() {
-	local token tries=0 code=0
+	local tries=0 code=0
 	until : 2>/dev/null >"/dev/tcp/127.0.0.1/$1"; do
 		tries=$((tries + 1))
 		[ $tries -lt 300 ] || { cat "$2" >&2 && fail "the broker did not start"; }
@@ -118,7 +119,28 @@ arm-alone() {
 	printf 'listener 1883 127.0.0.1\nallow_anonymous false\nuser root\nplugin /usr/lib/go_jwt_auth.so\nplugin_opt_config_file %s/jwt.json\n' "$work/run-$arch" >"$work/run-$arch/conf"
 	"$qemu" -L "$tree" "$tree/usr/sbin/mosquitto" -c "$work/run-$arch/conf" -v >"$work/run-$arch/log" 2>&1 &
 	logins 1883 "$work/run-$arch/log"
+	musl "$arch"
 	"$qemu" "$tree/usr/bin/go-jwt-auth" check-config --as= "$work/run-$arch/jwt.json" >/dev/null || fail "the tool for $arch"
+}
+
+# musl ARCH: the same for the musl build, in host.c. It runs beside arm-alone's provider.
+musl() {
+	local arch=$1 musl=$root/build/musl/$1 gnu
+	case $arch in
+	arm64) gnu="aarch64-linux-gnu" ;;
+	armhf) gnu="arm-linux-gnueabihf" ;;
+	esac
+	"$gnu-gcc" -specs="$musl/gcc.specs" -I"$musl/include" -rdynamic -o "$work/host-$arch" "$here/host.c"
+	"$qemu" -L "$musl/libc" -E LD_PRELOAD="$musl/go_jwt_auth_preload.so" "$work/host-$arch" "$musl/go_jwt_auth.so" "$work/run-$arch/jwt.json" \
+		"$token" "${token%????}AAAA" >"$work/run-$arch/musl.log" 2>&1 || true
+	# MOSQ_ERR_SUCCESS and MOSQ_ERR_AUTH
+	if [ "$(grep '^host:' "$work/run-$arch/musl.log")" != 'host: verdict 0, known as "sensor-1"'$'\n''host: verdict 11, known as ""' ]; then
+		cat "$work/run-$arch/musl.log" >&2
+		fail "the musl build for $arch"
+	fi
+	# Without LD_PRELOAD it says what to do.
+	("$qemu" -L "$musl/libc" "$work/host-$arch" "$musl/go_jwt_auth.so" "$work/run-$arch/jwt.json" 2>&1 || true) | grep -q 'start it with LD_PRELOAD=' ||
+		fail "the musl build for $arch says nothing of LD_PRELOAD"
 }
 
 install() {

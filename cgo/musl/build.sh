@@ -69,6 +69,10 @@ SPECS
 cc="$gnu-gcc -specs=$out/gcc.specs"
 cp /usr/include/mosquitto*.h "$out/include/"
 
+# libgcc's own atomics for ARM64 ask the C library in glibc's way which the processor has.
+atomics=
+[ "$arch" != arm64 ] || atomics=-mno-outline-atomics
+
 # Go's libraries can't be loaded by musl's dlopen, and as a constructor Go's
 # start would find no arguments: so it is taken out of the constructors, and
 # plugin.c calls it (docs/musl.md).
@@ -80,7 +84,7 @@ reproducible="-ffile-prefix-map=$root=/src -ffile-prefix-map=$out=/musl"
 	cd "$root"
 	# netgo: getaddrinfo would run on musl's small stacks, and Alpine has no nsswitch to follow.
 	CC=$cc CGO_ENABLED=1 GOOS=linux \
-		CGO_CFLAGS="-O2 -DGJA_PRELOADED -DGJA_RUNTIME_START=$start -I$out/include $reproducible" \
+		CGO_CFLAGS="-O2 $atomics -DGJA_PRELOADED -DGJA_RUNTIME_START=$start -I$out/include $reproducible" \
 		go build -buildmode=c-archive -trimpath -tags netgo,osusergo \
 		-ldflags "-X go-jwt-auth/plugin.Version=${VERSION:-0.1.0} -buildid=" -o "$work/go.a" ./cgo
 )

@@ -1,0 +1,109 @@
+/*
+ * host.c - what Mosquitto 2.0 is to the plugin, and no more: for machines of which there is no Mosquitto to try it with.
+ * host PLUGIN JWT_JSON TOKEN…: loads the plugin as the broker does and prints the verdict on each token.
+ */
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mosquitto.h>
+#include <mosquitto_broker.h>
+#include <mosquitto_plugin.h>
+
+static MOSQ_FUNC_generic_callback basic_auth;
+static void *instance;
+static char known_as[256];
+
+int mosquitto_callback_register(
+		mosquitto_plugin_id_t *identifier, int event, MOSQ_FUNC_generic_callback callback, const void *data, void *userdata)
+{
+	(void)identifier;
+	(void)data;
+	if(event == MOSQ_EVT_BASIC_AUTH){
+		basic_auth = callback;
+		instance = userdata;
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+int mosquitto_callback_unregister(
+		mosquitto_plugin_id_t *identifier, int event, MOSQ_FUNC_generic_callback callback, const void *data)
+{
+	(void)identifier;
+	(void)event;
+	(void)callback;
+	(void)data;
+	return MOSQ_ERR_SUCCESS;
+}
+
+void mosquitto_log_printf(int level, const char *format, ...)
+{
+	va_list arguments;
+
+	(void)level;
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+	fflush(stdout);
+}
+
+const char *mosquitto_client_id(const struct mosquitto *client)
+{
+	(void)client;
+	return "a-client";
+}
+
+const char *mosquitto_client_address(const struct mosquitto *client)
+{
+	(void)client;
+	return "192.0.2.1";
+}
+
+int mosquitto_set_username(struct mosquitto *client, const char *username)
+{
+	(void)client;
+	snprintf(known_as, sizeof(known_as), "%s", username);
+	return MOSQ_ERR_SUCCESS;
+}
+
+int mosquitto_kick_client_by_clientid(const char *clientid, bool with_will)
+{
+	(void)clientid;
+	(void)with_will;
+	return MOSQ_ERR_SUCCESS;
+}
+
+int main(int argc, char *argv[])
+{
+	const int versions[] = {5, 4, 3};
+	struct mosquitto_opt option = {"config_file", argc > 2 ? argv[2] : NULL};
+	struct mosquitto_evt_basic_auth login = {0};
+	int (*version)(int, const int *);
+	int (*init)(mosquitto_plugin_id_t *, void **, struct mosquitto_opt *, int);
+	void *userdata = NULL, *library;
+	char client;
+
+	library = argc > 2 ? dlopen(argv[1], RTLD_NOW) : NULL;
+	if(library == NULL){
+		fprintf(stderr, "host: %s\n", argc > 2 ? dlerror() : "usage: host PLUGIN JWT_JSON TOKEN…");
+		return 2;
+	}
+	version = (int (*)(int, const int *))dlsym(library, "mosquitto_plugin_version");
+	init = (int (*)(mosquitto_plugin_id_t *, void **, struct mosquitto_opt *, int))dlsym(library, "mosquitto_plugin_init");
+	if(version == NULL || init == NULL || version(3, versions) != 5 ||
+			init((mosquitto_plugin_id_t *)&client, &userdata, &option, 1) != MOSQ_ERR_SUCCESS){
+		return 1;
+	}
+	login.client = (struct mosquitto *)&client;
+	login.username = "any";
+	for(int i = 3; i < argc; i++){
+		known_as[0] = '\0';
+		login.password = argv[i];
+		printf("host: verdict %d, known as \"%s\"\n", basic_auth(MOSQ_EVT_BASIC_AUTH, &login, instance), known_as);
+	}
+	return 0;
+}
