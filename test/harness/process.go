@@ -34,6 +34,12 @@ type line struct {
 	text string
 }
 
+// Run starts a program that is none of a broker's.
+func Run(t T, argv ...string) *Process {
+	t.Helper()
+	return spawn(t, nil, argv...)
+}
+
 // spawn starts argv with extra environment variables. It is killed when the
 // test ends, and when this process dies.
 func spawn(t T, env []string, argv ...string) *Process {

@@ -127,7 +127,7 @@ func (s *Server) call(t testing.TB, method, path string, body, into any) {
 			t.Fatal(err)
 		}
 	}
-	address := strings.TrimSuffix(s.base+"/admin/realms/test/"+path, "/")
+	address := strings.TrimSuffix(s.base+"/admin/realms/"+s.setup.Realm+"/"+path, "/")
 	request, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)

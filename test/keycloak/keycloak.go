@@ -59,7 +59,7 @@ const (
 	Observer   = "observer"
 	Unfinished = "unfinished" // has no name and no e-mail
 
-	password = "password" // of all of them
+	password = "password" // of all of them, unless Setup says so
 )
 
 // The subjects of users and of the service account: what sub holds.
@@ -74,8 +74,18 @@ const adminClient = "admin" // of the realm master
 //go:embed realm.json
 var realm []byte
 
-// Server is a running Keycloak with the realm "test".
+// Setup is what a Keycloak is started with.
+type Setup struct {
+	Realm string   // the name of the realm
+	File  []byte   // its file, which is imported
+	Args  []string // of kc.sh, beside the address to listen to
+	Env   []string // further environment variables, NAME=value
+	Port  string   // "0": any
+}
+
+// Server is a running Keycloak with one realm.
 type Server struct {
+	setup       Setup
 	home        string // a folder of its own, with links to the unpacked program
 	base        string // "http://127.0.0.1:port"
 	adminSecret string
@@ -84,19 +94,25 @@ type Server struct {
 	keys        int // how many AddKey has added
 }
 
-// Start runs Keycloak in development mode on a free loopback port, in a folder of its own, until the test ends. Without
-// KEYCLOAK_HOME the test is skipped.
+// Start runs Keycloak in development mode with the realm "test" of this package.
 func Start(t testing.TB) *Server {
+	t.Helper()
+	return StartWith(t, Setup{Realm: "test", File: realm, Args: []string{"start-dev", "--import-realm"}, Port: "0"})
+}
+
+// StartWith runs Keycloak on a loopback port, in a folder of its own, until the test ends. Without KEYCLOAK_HOME the test is
+// skipped.
+func StartWith(t testing.TB, setup Setup) *Server {
 	t.Helper()
 	home := os.Getenv(HomeVariable)
 	if home == "" {
 		t.Skipf("NOT TESTED with a real Keycloak: %s names none; `make test-keycloak` fetches one and runs this", HomeVariable)
 	}
-	s := &Server{home: t.TempDir(), adminSecret: rand.Text()}
+	s := &Server{setup: setup, home: t.TempDir(), adminSecret: rand.Text()}
 	if err := s.prepare(home); err != nil {
 		t.Fatalf("keycloak: %v", err)
 	}
-	s.launch(t, "0")
+	s.launch(t, setup.Port)
 	t.Cleanup(func() { s.process.stop(t) })
 	s.admin = s.adminGrant().Client(context.WithoutCancel(t.Context()))
 	return s
@@ -121,7 +137,7 @@ func (s *Server) prepare(from string) error {
 	if err := os.MkdirAll(imports, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(imports, "test-realm.json"), realm, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(imports, s.setup.Realm+"-realm.json"), s.setup.File, 0o600); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(s.home, "java"), []byte(java), 0o700)
@@ -147,7 +163,7 @@ func (s *Server) Resume(t testing.TB) {
 func (s *Server) Host() string { return strings.TrimPrefix(s.base, "http://") }
 
 // Issuer is the value of iss in tokens that are asked for at Host.
-func (s *Server) Issuer() string { return s.base + "/realms/test" }
+func (s *Server) Issuer() string { return s.base + "/realms/" + s.setup.Realm }
 
 // JWKSURI is where the public keys are.
 func (s *Server) JWKSURI() string { return s.endpoint("certs") }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,9 +70,9 @@ func (s *Server) launch(t testing.TB, port string) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	p := &process{cancel: cancel, ended: make(chan struct{}), output: output{listening: make(chan string, 1)}}
 	// Its own limit of 512 MB for the heap is enough.
-	command := exec.CommandContext(ctx, filepath.Join(s.home, "bin", "kc.sh"), "-Dkc.home.dir="+s.home,
-		"start-dev", "--import-realm", "--http-host=127.0.0.1", "--http-port="+port)
-	command.Env = append(environment(),
+	command := exec.CommandContext(ctx, filepath.Join(s.home, "bin", "kc.sh"), slices.Concat([]string{"-Dkc.home.dir=" + s.home},
+		s.setup.Args, []string{"--http-host=127.0.0.1", "--http-port=" + port})...)
+	command.Env = append(append(environment(), s.setup.Env...),
 		"JAVA="+filepath.Join(s.home, "java"),
 		"KC_BOOTSTRAP_ADMIN_CLIENT_ID="+adminClient,
 		"KC_BOOTSTRAP_ADMIN_CLIENT_SECRET="+s.adminSecret,
