@@ -122,6 +122,35 @@ test-docker: set-up
 	cd test && KEYCLOAK_HOME=$(CURDIR)/build/keycloak go test -count=1 -v -timeout 20m ./docker
 	@test/docker/images.sh
 
+# --- examples
+
+EXAMPLES_JS := examples/javascript/node_modules/.package-lock.json
+EXAMPLES_PYTHON := $(PAHO_PYTHON)/.examples
+
+.PHONY: examples-tools lint-examples
+
+set-up: $(EXAMPLES_JS) $(EXAMPLES_PYTHON) examples-tools
+
+examples-tools:
+	@$(INSTALL) curl jq
+
+$(EXAMPLES_JS): examples/javascript/package.json examples/javascript/package-lock.json
+	@command -v npm >/dev/null || $(INSTALL) nodejs npm
+	cd examples/javascript && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(EXAMPLES_PYTHON): examples/python/requirements.txt $(PAHO_PYTHON)/.installed
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: -r $<
+	@touch $@
+
+lint: lint-examples
+
+lint-examples: $(GOLANGCI_LINT) $(EXAMPLES_JS) $(EXAMPLES_PYTHON)
+	cd examples/go && $(GOLANGCI_LINT) run ./...
+	@for f in examples/javascript/*.js examples/javascript/*/*.js; do node --check $$f || exit 1; done
+	$(PAHO_PYTHON)/bin/python -W error -m py_compile examples/python/client.py
+	shellcheck examples/mosquitto_pub/publish.sh
+
 # --- linters
 
 # clang-format has no option for the `){` of Mosquitto's style.
@@ -152,4 +181,4 @@ $(GOLANGCI_LINT):
 	@mv $(@D)/golangci-lint $@
 
 clean:
-	rm -rf build $(MQTTJS)/node_modules
+	rm -rf build $(MQTTJS)/node_modules examples/javascript/node_modules

@@ -151,7 +151,7 @@ func (i *image) create(t *testing.T, files map[string]string) *container {
 // run starts a command in the container, by default as the image's user.
 func (c *container) run(t *testing.T, argv ...string) *harness.Process {
 	t.Helper()
-	return harness.Run(t, buildah(t, slices.Concat([]string{"run", "--isolation", "chroot"}, c.options, []string{c.id, "--"}, argv)...)...)
+	return harness.Spawn(t, nil, buildah(t, slices.Concat([]string{"run", "--isolation", "chroot"}, c.options, []string{c.id, "--"}, argv)...)...)
 }
 
 // start starts what the image starts by default.

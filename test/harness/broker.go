@@ -110,7 +110,7 @@ func start(t T, v brokers.Version, o Options) (b *Broker, up bool) {
 		if attempt == 1 && o.Prepare != nil {
 			o.Prepare(b.Dir)
 		}
-		b.Process = spawn(t, o.Env, slices.Concat(v.Broker, []string{"-c", filepath.Join(b.Dir, "mosquitto.conf")})...)
+		b.Process = Spawn(t, o.Env, slices.Concat(v.Broker, []string{"-c", filepath.Join(b.Dir, "mosquitto.conf")})...)
 
 		if !b.state.wait(func() bool {
 			for _, l := range b.lines {

@@ -34,20 +34,14 @@ type line struct {
 	text string
 }
 
-// Run starts a program that is none of a broker's.
-func Run(t T, argv ...string) *Process {
-	t.Helper()
-	return spawn(t, nil, argv...)
-}
-
-// spawn starts argv with extra environment variables. It is killed when the
+// Spawn starts argv with extra environment variables. It is killed when the
 // test ends, and when this process dies.
-func spawn(t T, env []string, argv ...string) *Process {
+func Spawn(t T, env []string, argv ...string) *Process {
 	t.Helper()
 	return spawnHeard(t, nil, env, argv...)
 }
 
-// spawnHeard is spawn for somebody who wants to hear each line.
+// spawnHeard is Spawn for somebody who wants to hear each line.
 func spawnHeard(t T, heard func(line string), env []string, argv ...string) *Process {
 	t.Helper()
 	p := &Process{t: t, name: filepath.Base(argv[0]), heard: heard}

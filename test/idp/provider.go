@@ -185,6 +185,10 @@ func (p *Provider) App() Client { return p.app }
 // CA is the certification authority of a provider started [WithTLS], in PEM; nil otherwise.
 func (p *Provider) CA() []byte { return p.caPEM }
 
+// Certificate is what a provider started [WithTLS] shows. It is good for any other server on the same address, which
+// the tests' brokers are. Without TLS there is none, and this panics.
+func (p *Provider) Certificate() tls.Certificate { return p.server.tls.Certificates[0] }
+
 // HTTPClient trusts this provider's certification authority, and, with TLS, no other.
 func (p *Provider) HTTPClient() *http.Client { return p.client }
 

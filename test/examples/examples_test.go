@@ -1,0 +1,449 @@
+// Package examples holds what examples/ promises: each of them, as the program that it is, with a real broker and a real
+// provider, all over TLS, and tokens that live for a few seconds.
+package examples
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go-jwt-auth/test/brokers"
+	"go-jwt-auth/test/harness"
+	"go-jwt-auth/test/idp"
+)
+
+// lifetime of the examples' tokens: the shortest of which a busy machine still sees the last fifth.
+const lifetime = 6 * time.Second
+
+// secret is one whose form encoding (RFC 6749 §2.3.1) is not the same bytes.
+const secret = "100% s3cret+key/&:"
+
+// example is one of the programs. It gets a broker for its version of mosquitto_pub, and a folder of its own.
+type example struct {
+	name     string
+	command  func(t *testing.T, b *harness.Broker, dir string) (argv, env []string)
+	receives bool // it subscribes, too
+}
+
+var all = []example{
+	{"python", func(t *testing.T, _ *harness.Broker, _ string) ([]string, []string) {
+		return []string{path(t, "build/paho-python/bin/python"), path(t, "examples/python/client.py")}, nil
+	}, true},
+	{"go", func(t *testing.T, _ *harness.Broker, _ string) ([]string, []string) {
+		binary, err := goExample()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{binary}, nil
+	}, true},
+	{"node", func(t *testing.T, _ *harness.Broker, _ string) ([]string, []string) {
+		path(t, "examples/javascript/node_modules")
+		return []string{"sh", "-c", "NODE_EXTRA_CA_CERTS=$CA_FILE exec node " + path(t, "examples/javascript/node/client.js")}, nil
+	}, true},
+	{"mosquitto_pub", func(t *testing.T, b *harness.Broker, dir string) ([]string, []string) {
+		// The broker's own version, which writes down what it was called with.
+		wrapper := fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%s/calls\nexec %s \"$@\"\n", dir, strings.Join(b.Version.Pub, " "))
+		if err := os.WriteFile(filepath.Join(dir, "mosquitto_pub"), []byte(wrapper), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return []string{path(t, "examples/mosquitto_pub/publish.sh")}, []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "TMPDIR=" + dir}
+	}, false},
+}
+
+// path of a file in the repository that must be there.
+func path(t *testing.T, name string) string {
+	t.Helper()
+	root, err := brokers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+		t.Fatalf("%v; `make set-up` installs it", err)
+	}
+	return filepath.Join(root, name)
+}
+
+// goExample builds the example in Go, once.
+var goExample = sync.OnceValues(func() (string, error) {
+	root, err := brokers.Root()
+	if err != nil {
+		return "", err
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(root, "build", "examples-go"), ".")
+	build.Dir = filepath.Join(root, "examples", "go")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return filepath.Join(root, "build", "examples-go"), nil
+})
+
+// stage is a provider and a broker that trusts it, with a listener over TLS (0), which the examples use, a plain one for
+// the tests (1), and one for WebSocket (2).
+type stage struct {
+	*harness.Broker
+	provider *idp.Provider
+	config   map[string]any
+}
+
+// client is the OAuth client of an example.
+func client(name string) idp.Client {
+	return idp.Client{ID: name + "-sensor", Secret: secret, Audience: []string{"mqtt"}, Lifetime: lifetime}
+}
+
+func newStage(t *testing.T, v brokers.Version, options ...idp.Option) *stage {
+	t.Helper()
+	options = append(options, idp.WithTLS(), idp.WithAlgorithm("ES256"))
+	for _, e := range all {
+		options = append(options, idp.WithClient(client(e.name)))
+	}
+	p, err := idp.Start(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	certificate, key := pemPair(t, p)
+	s := &stage{provider: p, config: map[string]any{
+		"algorithm": "ES256", "mode": "oidc",
+		"options": map[string]any{
+			"modes": map[string]any{
+				"oidc": map[string]any{"issuer": p.Issuer()},
+				"jwks": map[string]any{"cache": map[string]any{"enabled": true}},
+			},
+			"common": map[string]any{"audience": "mqtt", "matchUsernameToSubject": true},
+			"tls":    map[string]any{"caFile": "{dir}/ca.pem"},
+		},
+	}}
+	s.Broker = harness.Start(t, v, harness.Options{
+		Listeners: []harness.Listener{
+			{Extra: "certfile {dir}/server.pem\nkeyfile {dir}/server.key"}, {}, {WebSockets: true},
+		},
+		Plugins: []harness.Plugin{harness.JWT("jwt.json", s.config)},
+		Files:   map[string]string{"ca.pem": string(p.CA()), "server.pem": certificate, "server.key": key},
+	})
+	return s
+}
+
+// pemPair is the provider's certificate and key, for the broker on the same address.
+func pemPair(t *testing.T, p *idp.Provider) (certificate, key string) {
+	t.Helper()
+	pair := p.Certificate()
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// running is an example that runs.
+type running struct {
+	example
+	*harness.Process
+	id, topic string
+	dir       string
+	stage     *stage
+}
+
+// start runs an example as its README says, with some of the settings changed: an empty one is not set.
+func (s *stage) start(t *testing.T, e example, changes ...string) *running {
+	t.Helper()
+	r := &running{example: e, id: client(e.name).ID, topic: "numbers/" + e.name, dir: t.TempDir(), stage: s}
+	file := filepath.Join(r.dir, "secret")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	argv, env := e.command(t, s.Broker, r.dir)
+	env = append(env,
+		"ISSUER="+s.provider.Issuer(), "CLIENT_ID="+r.id, "CLIENT_SECRET_FILE="+file, "SCOPE=a b",
+		"MQTT_URL="+strings.Replace(s.URL(0), "mqtt:", "mqtts:", 1), "CA_FILE="+s.Path("ca.pem"), "TOPIC="+r.topic, "INTERVAL=0.2",
+	)
+	r.Process = harness.Spawn(t, append(env, changes...), argv...)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", e.name, r.Log())
+		}
+	})
+	return r
+}
+
+// startAll runs all examples side by side.
+func (s *stage) startAll(t *testing.T, changes ...string) (all4 []*running) {
+	t.Helper()
+	for _, e := range all {
+		all4 = append(all4, s.start(t, e, changes...))
+	}
+	return all4
+}
+
+// everywhere runs a case on every broker version.
+func everywhere(t *testing.T, run func(t *testing.T, v brokers.Version)) {
+	t.Helper()
+	t.Parallel()
+	brokers.Each(t, func(t *testing.T, v brokers.Version) {
+		t.Parallel()
+		run(t, v)
+	})
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, met func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * harness.Patience); !met(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", 2*harness.Patience, what)
+		}
+	}
+}
+
+// matches are the values of the first group, each once, in order.
+func matches(log, pattern string) (found []string) {
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(log, -1) {
+		if !slices.Contains(found, m[1]) {
+			found = append(found, m[1])
+		}
+	}
+	return found
+}
+
+// tokens are the names of those with which the broker has let the client in.
+func (r *running) tokens() []string {
+	return matches(r.stage.Log(), `client "`+r.id+`" \[127\.0\.0\.1\] accepted as .*\(token (.*)\)`)
+}
+
+// received are the texts that the example has printed as received.
+func (r *running) received() []string { return matches(r.Log(), `(?m)^received (.*)$`) }
+
+// witness is a client that gets all messages.
+func (s *stage) witness(t *testing.T) *harness.Client {
+	t.Helper()
+	token := s.provider.Token("witness", time.Hour, idp.Audience("mqtt"))
+	login := harness.Login{ClientID: "witness", Username: new("witness"), Password: &token}
+	c := harness.Connect(t, s.URL(1), harness.Paho5, login).Accepted()
+	if code := c.Subscribe("numbers/#", 1); code >= 0x80 {
+		t.Fatalf("the witness may not subscribe: 0x%02x", code)
+	}
+	return c
+}
+
+// numbers are those that the witness has seen on a topic. Of one that came twice, as QoS 1 allows, only the first counts.
+func numbers(c *harness.Client, topic string) (all []string) {
+	for _, m := range c.Messages() {
+		if m.Topic == topic && !strings.HasPrefix(m.Payload, "to") && !slices.Contains(all, m.Payload) {
+			all = append(all, m.Payload)
+		}
+	}
+	return all
+}
+
+// wantGapless fails the test unless the texts are the prefix and one number after the other.
+func wantGapless(t *testing.T, who, prefix string, first int, got []string) {
+	t.Helper()
+	for i, text := range got {
+		if text != fmt.Sprint(prefix, first+i) {
+			t.Fatalf("%s got %v", who, got)
+		}
+	}
+}
+
+// wantDiscreet fails the test if a token or the secret was shown to anybody.
+func (r *running) wantDiscreet(t *testing.T) {
+	t.Helper()
+	shown := r.Log()
+	if calls, err := os.ReadFile(filepath.Join(r.dir, "calls")); err == nil {
+		shown += string(calls)
+	}
+	if strings.Contains(shown, "eyJ") || strings.Contains(shown, secret) {
+		t.Errorf("%s shows a token or its secret:\n%s", r.name, shown)
+	}
+}
+
+// wantStopped stops the example, which must leave nothing behind.
+func (r *running) wantStopped(t *testing.T) {
+	t.Helper()
+	if code := r.Stop(); code != 0 {
+		t.Errorf("%s ended with exit code %d on SIGTERM", r.name, code)
+	}
+	if left, _ := filepath.Glob(filepath.Join(r.dir, "tmp.*")); len(left) > 0 {
+		t.Errorf("%s leaves %v", r.name, left)
+	}
+}
+
+// to is what the test sends to an example meanwhile; one that was away must get it later.
+func (s *stage) send(c *harness.Client, r *running, n int) {
+	c.Publish(r.topic, fmt.Sprint("to", n), 1)
+}
+
+func TestComesBackWithAFreshTokenBeforeTheOldOneExpires(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		witness := s.witness(t)
+		for _, r := range s.startAll(t) {
+			eventually(t, r.name+" is connected", func() bool { return len(numbers(witness, r.topic)) > 0 })
+			n := 0
+			eventually(t, r.name+" has had three tokens", func() bool {
+				if r.receives {
+					n++
+					s.send(witness, r, n)
+				}
+				return len(r.tokens()) >= 3
+			})
+			seen := len(numbers(witness, r.topic))
+			eventually(t, r.name+" goes on", func() bool { return len(numbers(witness, r.topic)) > seen+2 })
+			wantGapless(t, "the witness of "+r.name, "", 1, numbers(witness, r.topic))
+			if r.receives {
+				eventually(t, r.name+" gets what was sent to it", func() bool { return slices.Contains(r.received(), fmt.Sprint("to", n)) })
+				foreign := func(text string) bool { return strings.HasPrefix(text, "to") }
+				own := slices.DeleteFunc(r.received(), foreign)
+				wantGapless(t, r.name, "to", 1, slices.DeleteFunc(r.received(), func(text string) bool { return !foreign(text) }))
+				if first, err := strconv.Atoi(own[0]); err != nil || first > 3 { // it may have published before it has subscribed
+					t.Errorf("%s first got %s of its own", r.name, own[0])
+				} else {
+					wantGapless(t, r.name, "", first, own)
+				}
+			}
+			r.wantDiscreet(t)
+			r.wantStopped(t)
+			if told := matches(s.Log(), `(.*"`+r.id+`".*(?:refused|expired).*)`); len(told) > 0 {
+				t.Errorf("the plugin says of %s: %v", r.name, told)
+			}
+		}
+	})
+}
+
+func TestOutlivesAProviderThatIsDown(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		witness := s.witness(t)
+		examples := s.startAll(t)
+		for _, r := range examples {
+			eventually(t, r.name+" is connected", func() bool { return len(numbers(witness, r.topic)) > 0 })
+		}
+		if err := s.provider.SetDown(true); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range examples {
+			if r.receives {
+				s.WaitLog(`client "` + r.id + `".*expired`)
+				s.send(witness, r, 1)
+			} else {
+				eventually(t, r.name+" misses the provider", func() bool { return strings.Contains(r.Log(), "curl: (7)") })
+			}
+		}
+		known := map[string]int{} // tokens before
+		for _, r := range examples {
+			known[r.name] = len(r.tokens())
+		}
+		if err := s.provider.SetDown(false); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range examples {
+			before, seen := known[r.name], len(numbers(witness, r.topic))
+			eventually(t, r.name+" comes back with another token", func() bool { return len(r.tokens()) > before })
+			eventually(t, r.name+" goes on", func() bool { return len(numbers(witness, r.topic)) > seen+2 })
+			wantGapless(t, "the witness of "+r.name, "", 1, numbers(witness, r.topic))
+			if r.receives {
+				eventually(t, r.name+" gets what it has missed", func() bool { return slices.Contains(r.received(), "to1") })
+			}
+			r.wantDiscreet(t)
+			r.wantStopped(t)
+		}
+	})
+}
+
+func TestAsksForAnotherTokenWhenOneIsRefused(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		witness := s.witness(t)
+		common := s.config["options"].(map[string]any)["common"].(map[string]any)
+		common["audience"] = "other"
+		s.WriteFile("jwt.json", s.config)
+		s.Reload()
+		begun, examples := time.Now(), s.startAll(t)
+		refused := func(r *running) []string {
+			return matches(s.Log(), `client "`+r.id+`" \[127\.0\.0\.1\] refused: .*\(token (.*)\)`)
+		}
+		for _, r := range examples {
+			eventually(t, r.name+" is refused with two tokens", func() bool { return len(refused(r)) >= 2 })
+		}
+		common["audience"] = "mqtt"
+		s.WriteFile("jwt.json", s.config)
+		s.Reload()
+		for _, r := range examples {
+			eventually(t, r.name+" is connected", func() bool { return len(numbers(witness, r.topic)) > 0 })
+			r.wantDiscreet(t)
+			r.wantStopped(t)
+		}
+		// One token for each attempt, and never two attempts in a second.
+		took := time.Since(begun)
+		if n := s.provider.Requests(idp.Token); n > len(examples)*(2+int(took.Seconds())) {
+			t.Errorf("the provider was asked for %d tokens in %v", n, took)
+		}
+	})
+}
+
+func TestEndsWhereTryingAgainWontHelp(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		for name, test := range map[string]struct{ change, says string }{
+			"a wrong secret":         {"CLIENT_SECRET=wrong", "invalid_client"},
+			"no secret":              {"CLIENT_SECRET=", "CLIENT_SECRET"},
+			"another issuer's name":  {"ISSUER=" + strings.Replace(s.provider.Issuer(), "127.0.0.1", "localhost", 1), "calls itself " + s.provider.Issuer()},
+			"an issuer without TLS":  {"ISSUER=http://id.example.com", "ISSUER must begin with https://"},
+			"an unwilling authority": {"CLIENT_ID=nobody", "invalid_client"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				before := s.provider.Requests(idp.Token)
+				changes := []string{test.change}
+				if strings.HasPrefix(test.change, "CLIENT_SECRET=") {
+					changes = append(changes, "CLIENT_SECRET_FILE=")
+				}
+				for _, r := range s.startAll(t, changes...) {
+					if code := r.Wait(); code == 0 || !strings.Contains(r.Log(), test.says) {
+						t.Errorf("%s ended with exit code %d, and says %q", r.name, code, r.Log())
+					}
+					r.wantDiscreet(t)
+				}
+				if n := s.provider.Requests(idp.Token) - before; n > len(all) {
+					t.Errorf("the provider was asked for %d tokens", n)
+				}
+			})
+		}
+	})
+}
+
+func TestTrustsNoUnknownAuthority(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		for _, r := range s.startAll(t, "CA_FILE=") {
+			eventually(t, r.name+" complains", func() bool { return strings.Contains(strings.ToLower(r.Log()), "certificate") })
+			r.wantDiscreet(t)
+			r.wantStopped(t)
+		}
+		if n := s.provider.Requests(idp.Token); n > 0 {
+			t.Errorf("%d secrets were sent", n)
+		}
+	})
+}
+
+func TestMosquittoPubTakesNoTokenThatItWouldCut(t *testing.T) {
+	fat := client("fat")
+	fat.Claims = map[string]any{"groups": strings.Repeat("x", 1000)}
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v, idp.WithClient(fat))
+		r := s.start(t, all[len(all)-1], "CLIENT_ID="+fat.ID)
+		if code := r.Wait(); code == 0 || !strings.Contains(r.Log(), "mosquitto_pub takes 1,000") {
+			t.Errorf("exit code %d, and it says %q", code, r.Log())
+		}
+		r.wantDiscreet(t)
+	})
+}
