@@ -127,7 +127,7 @@ test-docker: set-up
 EXAMPLES_JS := examples/javascript/node_modules/.package-lock.json
 EXAMPLES_PYTHON := $(PAHO_PYTHON)/.examples
 
-.PHONY: examples-tools lint-examples
+.PHONY: examples-tools lint-examples test-browser
 
 set-up: $(EXAMPLES_JS) $(EXAMPLES_PYTHON) examples-tools
 
@@ -142,6 +142,11 @@ $(EXAMPLES_JS): examples/javascript/package.json examples/javascript/package-loc
 $(EXAMPLES_PYTHON): examples/python/requirements.txt $(PAHO_PYTHON)/.installed
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: -r $<
 	@touch $@
+
+# The page in a headless Chromium: half a minute to install, another to run.
+test-browser: set-up
+	@$(INSTALL) chromium
+	cd test && go test -count=1 -tags browser -run TestPage ./examples
 
 lint: lint-examples
 

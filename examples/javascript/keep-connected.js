@@ -63,7 +63,7 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 			password: token,
 			protocolVersion: 5,
 			clean: false, // the session goes on where the broker has kept it
-			properties: { sessionExpiryInterval: SESSION_EXPIRY },
+			properties: { sessionExpiryInterval: SESSION_EXPIRY, ...options.properties },
 			connectTimeout: TIMEOUT,
 			reconnectPeriod: 0, // step decides when, and with which token
 		}))

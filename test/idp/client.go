@@ -13,11 +13,15 @@ const (
 	appID    = "app"
 )
 
-// Client is an OAuth client with a secret. It may obtain tokens by the client credentials and the device authorization
-// grant, introspect every token, and revoke its own.
+// Client is an OAuth client, most often one with a secret. That may obtain tokens by the client credentials and the device
+// authorization grant, introspect every token, and revoke its own.
 type Client struct {
-	// ID and Secret are required.
+	// ID is required, and so is Secret unless there are Redirects.
 	ID, Secret string
+	// Redirects make it a public client, which has no secret: a page or a program that users log in to. Each is an
+	// address that they may be sent back to. It gets its tokens by the authorization code grant with PKCE, and refresh
+	// tokens if it asks for the scope offline_access. Subject means nothing then: the login page asks for it.
+	Redirects []string
 	// Subject is the sub of its tokens: the service user behind it. Empty: the ID.
 	Subject string
 	// Opaque gives it opaque access tokens (five-part JWEs that only the provider can read) instead of JWTs.
@@ -32,8 +36,8 @@ type Client struct {
 
 // withDefaults fills what may be left empty.
 func (c Client) withDefaults() (Client, error) {
-	if c.ID == "" || c.Secret == "" {
-		return c, errors.New("idp: a client needs an ID and a secret")
+	if c.ID == "" || (c.Secret == "") != c.public() {
+		return c, errors.New("idp: a client needs an ID, and either a secret or redirects")
 	}
 	if c.Subject == "" {
 		c.Subject = c.ID
@@ -52,10 +56,25 @@ type registration struct{ Client }
 
 var _ op.Client = registration{}
 
-func (r registration) GetID() string                       { return r.ID }
-func (r registration) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBasic }
-func (r registration) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
+func (r registration) GetID() string { return r.ID }
+func (r registration) AuthMethod() oidc.AuthMethod {
+	if r.public() {
+		return oidc.AuthMethodNone
+	}
+	return oidc.AuthMethodBasic
+}
+
+func (r registration) ApplicationType() op.ApplicationType {
+	if r.public() {
+		return op.ApplicationTypeUserAgent
+	}
+	return op.ApplicationTypeWeb
+}
+
 func (r registration) GrantTypes() []oidc.GrantType {
+	if r.public() {
+		return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
+	}
 	return []oidc.GrantType{oidc.GrantTypeClientCredentials, oidc.GrantTypeDeviceCode}
 }
 
@@ -74,14 +93,16 @@ func (r registration) RestrictAdditionalIdTokenScopes() func([]string) []string 
 func (r registration) IsScopeAllowed(string) bool                               { return true }
 func (r registration) ClockSkew() time.Duration                                 { return 0 }
 
-// The rest is about flows with a browser, which no client here may start: see GrantTypes.
+// The rest is about flows with a browser, which only a client with Redirects may start: see GrantTypes.
 
-func (r registration) RedirectURIs() []string               { return nil }
-func (r registration) PostLogoutRedirectURIs() []string     { return nil }
-func (r registration) ResponseTypes() []oidc.ResponseType   { return nil }
-func (r registration) LoginURL(string) string               { return "" }
-func (r registration) IDTokenLifetime() time.Duration       { return 0 }
+func (r registration) RedirectURIs() []string           { return r.Redirects }
+func (r registration) PostLogoutRedirectURIs() []string { return nil }
+func (r registration) ResponseTypes() []oidc.ResponseType {
+	return []oidc.ResponseType{oidc.ResponseTypeCode}
+}
+func (r registration) LoginURL(id string) string            { return loginPath + "?id=" + id }
+func (r registration) IDTokenLifetime() time.Duration       { return r.Lifetime }
 func (r registration) IDTokenUserinfoClaimsAssertion() bool { return false }
-func (r registration) DevMode() bool                        { return false }
+func (r registration) DevMode() bool                        { return true } // redirects to http:// are fine here
 
 func sameScopes(scopes []string) []string { return scopes }

@@ -3,8 +3,9 @@
 // introspect at it, and make it slow, wrong or absent.
 //
 // It offers the client credentials grant (RFC 6749 §4.4), the device authorization grant (RFC 8628), JWT and opaque
-// access tokens, introspection (RFC 7662), revocation (RFC 7009), discovery and key rotation. It has no users: the token of
-// a user is minted by [Provider.Token] instead, and a device gets its client's own.
+// access tokens, introspection (RFC 7662), revocation (RFC 7009), discovery and key rotation; to clients with Redirects the
+// authorization code grant with PKCE (RFC 7636) and refresh tokens. Its login page takes everybody's word for who they are.
+// The token of a user is minted by [Provider.Token] without that, and a device gets its client's own.
 //
 // It is no provider for production: it speaks plain HTTP unless told otherwise and forgets everything when closed.
 package idp
@@ -118,7 +119,8 @@ func Start(options ...Option) (*Provider, error) {
 	p.issuer = scheme + "://" + p.server.address
 	p.op, err = op.NewProvider(
 		&op.Config{
-			CryptoKey: randomKey(), CryptoKeyId: "opaque", SupportedScopes: []string{"openid"},
+			CryptoKey: randomKey(), CryptoKeyId: "opaque", SupportedScopes: []string{"openid", "offline_access"},
+			CodeMethodS256: true, GrantTypeRefreshToken: true,
 			DeviceAuthorization: op.DeviceAuthorizationConfig{
 				Lifetime: 5 * time.Minute, PollInterval: time.Second, UserFormPath: devicePath, UserCode: op.UserCodeBase20,
 			},
@@ -134,6 +136,7 @@ func Start(options ...Option) (*Provider, error) {
 	pages := http.NewServeMux()
 	pages.Handle("/", p.front)
 	pages.HandleFunc(devicePath, p.serveDevicePage)
+	pages.HandleFunc(loginPath, p.serveLogin)
 	p.server.handler = pages
 	if err := p.server.up(); err != nil {
 		return nil, errors.Join(err, p.server.close())

@@ -10,6 +10,7 @@ import (
 	"log"
 	"maps"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"slices"
 	"strings"
@@ -230,6 +231,122 @@ func TestLibraryLogsOnlyWhenAsked(t *testing.T) {
 			t.Errorf("with options %d: logged %q", len(test.options), &logged)
 		}
 	}
+}
+
+func TestUserLogsInByAuthorizationCode(t *testing.T) {
+	const back = "http://127.0.0.1:1/back"
+	page := idp.Client{ID: "page", Redirects: []string{back}, Audience: []string{"mqtt"}, Lifetime: time.Minute}
+	p := start(t, idp.WithClient(page))
+	verifier := oauth2.GenerateVerifier()
+	config := oauth2.Config{
+		ClientID: page.ID, RedirectURL: back, Scopes: []string{"openid", "offline_access"},
+		Endpoint: oauth2.Endpoint{AuthURL: p.Issuer() + "/authorize", TokenURL: p.TokenURI(), AuthStyle: oauth2.AuthStyleInParams},
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), back) {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}
+	login := func(t *testing.T, options ...oauth2.AuthCodeOption) url.Values {
+		t.Helper()
+		shown, err := browser.Get(config.AuthCodeURL("state", options...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Body.Close()
+		sent, err := browser.PostForm(shown.Request.URL.String(), url.Values{"id": shown.Request.URL.Query()["id"], "subject": {"bob"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent.Body.Close()
+		to, err := sent.Location()
+		if err != nil {
+			t.Fatalf("%s: %v", sent.Status, err)
+		}
+		return to.Query()
+	}
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, p.HTTPClient())
+	exchange := func(code, verifier string) (*oauth2.Token, error) {
+		return config.Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	}
+
+	answer := login(t, oauth2.S256ChallengeOption(verifier))
+	if answer.Get("state") != "state" {
+		t.Errorf("the user comes back with %v", answer)
+	}
+	if _, err := exchange(answer.Get("code"), oauth2.GenerateVerifier()); err == nil {
+		t.Error("a code is good without its verifier")
+	}
+	token, err := exchange(login(t, oauth2.S256ChallengeOption(verifier)).Get("code"), verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := verify(t, p, token.AccessToken, "RS256")
+	if err != nil || claims["sub"] != "bob" {
+		t.Errorf("claims are %v, %v", claims, err)
+	}
+	wantActive(t, p, token.AccessToken, true)
+
+	t.Run("a code is good once", func(t *testing.T) {
+		code := login(t, oauth2.S256ChallengeOption(verifier)).Get("code")
+		if _, err := exchange(code, verifier); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := exchange(code, verifier); err == nil {
+			t.Error("it is good twice")
+		}
+	})
+	t.Run("a refresh token is good once", func(t *testing.T) {
+		again := func(refresh string) (*oauth2.Token, error) {
+			return config.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token()
+		}
+		next, err := again(token.RefreshToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next.AccessToken == token.AccessToken || next.RefreshToken == token.RefreshToken {
+			t.Error("the same token again")
+		}
+		if _, err := again(token.RefreshToken); err == nil {
+			t.Error("the old one is good still")
+		}
+		form := url.Values{"token": {next.RefreshToken}, "client_id": {page.ID}}
+		response, err := p.HTTPClient().PostForm(p.RevocationURI(), form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if _, err := again(next.RefreshToken); err == nil {
+			t.Errorf("a revoked one is good still (%s)", response.Status)
+		}
+	})
+	t.Run("PKCE is a must", func(t *testing.T) {
+		if _, err := config.Exchange(ctx, login(t).Get("code")); err == nil {
+			t.Error("a code is good without")
+		}
+	})
+	t.Run("an address that is not registered is refused", func(t *testing.T) {
+		other := config
+		other.RedirectURL = "http://127.0.0.1:1/other"
+		response, err := browser.Get(other.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s", response.Status)
+		}
+	})
+	t.Run("no secret is no way in", func(t *testing.T) {
+		if _, err := p.Obtain(t.Context(), idp.Client{ID: page.ID}); err == nil {
+			t.Error("a public client got a token of its own")
+		}
+	})
 }
 
 func TestOtherGrantsAreRefused(t *testing.T) {

@@ -20,6 +20,7 @@ type storage struct {
 	keys    *keyring
 	clients map[string]Client // by ID; not changed after Start
 	devices devices
+	logins  logins
 
 	mu     sync.Mutex // guards issued
 	issued map[string]record
@@ -56,7 +57,7 @@ func newStorage(algorithm string) (*storage, error) {
 		return nil, err
 	}
 	return &storage{
-		keys: keys, clients: map[string]Client{}, issued: map[string]record{},
+		keys: keys, clients: map[string]Client{}, issued: map[string]record{}, logins: newLogins(),
 		devices: devices{byCode: map[string]*op.DeviceAuthorizationState{}, byUser: map[string]string{}},
 	}, nil
 }
@@ -115,7 +116,7 @@ func (s *storage) AuthorizeClientIDSecret(ctx context.Context, id, secret string
 // ClientCredentials implements op.ClientCredentialsStorage: the check behind the token endpoint.
 func (s *storage) ClientCredentials(_ context.Context, id, secret string) (op.Client, error) {
 	c, ok := s.clients[id]
-	if !ok || subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) != 1 {
+	if !ok || c.public() || subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) != 1 {
 		return nil, errUnknownClient
 	}
 	return registration{c}, nil
@@ -145,18 +146,18 @@ func (s *storage) ClientCredentialsTokenRequest(_ context.Context, id string, sc
 // CreateAccessToken implements op.AuthStorage: it registers the token that the library is about to write.
 func (s *storage) CreateAccessToken(ctx context.Context, request op.TokenRequest) (string, time.Time, error) {
 	var client Client
-	switch r := request.(type) {
+	switch of := request.(type) {
 	case credentialsRequest:
-		client = r.client
-	case *op.DeviceAuthorizationState:
-		client = s.clients[r.ClientID]
+		client = of.client
+	case interface{ GetClientID() string }: // of somebody who has logged in, or a device
+		client = s.clients[of.GetClientID()]
 	default:
 		return "", time.Time{}, errNoLogin()
 	}
 	id, now := rand.Text(), time.Now().Truncate(time.Second)
 	r := record{
 		issuer:    op.IssuerFromContext(ctx),
-		subject:   client.Subject,
+		subject:   request.GetSubject(),
 		clientID:  client.ID,
 		audience:  request.GetAudience(),
 		scopes:    request.GetScopes(),
@@ -208,6 +209,9 @@ func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, i
 // RevokeToken implements op.AuthStorage. RFC 7009 §2.1: only the client that the token was issued to may revoke it;
 // §2.2: an unknown token is no error.
 func (s *storage) RevokeToken(_ context.Context, id, _, clientID string) *oidc.Error {
+	if s.dropRefresh(id) { // which GetRefreshTokenInfo has found to be the client's
+		return nil
+	}
 	r, ok := s.lookup(id)
 	if !ok {
 		return nil
