@@ -21,7 +21,7 @@ const brokerClient = "broker"
 type devIDP struct {
 	listen, algorithm, write string
 	anywhere, opaque         bool
-	clients                  []string
+	clients, pages           []string
 	audience                 string
 	lifetime                 time.Duration
 }
@@ -47,7 +47,7 @@ func newDevIDP(c *console) *cobra.Command {
 		Use:   "dev-idp",
 		Short: "Be an identity provider, for trying things out",
 		Long: `dev-idp is a small OpenID provider: JWT access tokens by client credentials and by device login, a key set, introspection and
-revocation. It prints a jwt.json that fits, and runs until it is interrupted; then everything that it knew is gone.
+revocation; for pages (--page) a login by authorization code, which takes everybody's word. It prints a jwt.json that fits, and runs until it is interrupted; then everything that it knew is gone.
 
 It is for trying things out on one machine, never for production: it speaks plain HTTP, its secrets stand in the command line,
 and whoever reaches it can log a device in. So it listens on loopback addresses alone.`,
@@ -75,6 +75,7 @@ and whoever reaches it can log a device in. So it listens on loopback addresses 
 	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:9000", "IPv4 address and port")
 	cmd.Flags().BoolVar(&d.anywhere, "listen-anywhere", false, "admit an address that other machines can reach")
 	cmd.Flags().StringArrayVar(&d.clients, "client", []string{"sensor-1:secret"}, "a client that gets tokens, ID:SECRET; may be repeated")
+	cmd.Flags().StringArrayVar(&d.pages, "page", nil, "a public client that users log in to, ID=REDIRECT; may be repeated")
 	cmd.Flags().StringVar(&d.audience, "audience", "mqtt", "aud of the tokens")
 	cmd.Flags().DurationVar(&d.lifetime, "lifetime", 5*time.Minute, "how long tokens live")
 	cmd.Flags().StringVar(&d.algorithm, "algorithm", "RS256", "what signs them: RS, PS or ES with 256, 384 or 512, EdDSA")
@@ -106,6 +107,15 @@ func (d devIDP) start() (*idp.Provider, devReport, error) {
 			ID: id, Secret: secret, Audience: []string{d.audience, brokerClient}, Lifetime: d.lifetime, Opaque: d.opaque,
 		}))
 		r.Clients = append(r.Clients, devClient{id, secret})
+	}
+	for _, given := range d.pages {
+		id, redirect, found := strings.Cut(given, "=")
+		if !found || id == "" || redirect == "" {
+			return nil, r, errors.New("--page: must be ID=REDIRECT")
+		}
+		options = append(options, idp.WithClient(idp.Client{
+			ID: id, Redirects: []string{redirect}, Audience: []string{d.audience, brokerClient}, Lifetime: d.lifetime, Opaque: d.opaque,
+		}))
 	}
 	p, err := idp.Start(options...)
 	if err != nil {

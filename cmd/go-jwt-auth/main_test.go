@@ -379,10 +379,11 @@ func TestDevIDP(t *testing.T) {
 	tool(t, "", "dev-idp", "--listen", "0.0.0.0:0").want(t, exitUnknown, "is no loopback address")
 	tool(t, "", "dev-idp", "--listen", "127.0.0.1").want(t, exitUnknown, "--listen:")
 	tool(t, "", "dev-idp", "--client", "nobody").want(t, exitUnknown, "--client: must be ID:SECRET")
+	tool(t, "", "dev-idp", "--page", "http://127.0.0.1/").want(t, exitUnknown, "--page: must be ID=REDIRECT")
 	for _, opaque := range []bool{false, true} {
 		ctx, stop := context.WithCancel(t.Context())
 		name := filepath.Join(t.TempDir(), "jwt.json")
-		args := []string{"dev-idp", "--listen", "127.0.0.1:0", "--client", "a:b", "--json", "--write", name}
+		args := []string{"dev-idp", "--listen", "127.0.0.1:0", "--client", "a:b", "--page", "p=http://127.0.0.1:8080/", "--json", "--write", name}
 		if opaque {
 			args = append(args, "--opaque")
 		}

@@ -34,6 +34,8 @@ var elsewhere = map[string]string{
 	"docs/quick-start.md: apt install ./mosquitto-go-jwt-auth_*.deb":   "make test-packages installs the packages in Debian 12 and 13",
 	"docs/quick-start.md: make all tool":                               ".ci/run makes both; the sandbox has them where these commands put them",
 	"docs/musl.md: make musl":                                          "make test-musl makes it and runs the end-to-end cases with it",
+	"docker/README.md":                                                 "make test-docker follows it with a real Keycloak, the broker's own files and its images",
+	"examples/README.md":                                               "test/examples runs every program and the page; the tool's tests start dev-idp with these flags",
 	"docs/providers/github-actions.md: permissions:":                   "it is for GitHub's machines",
 }
 
