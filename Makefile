@@ -10,7 +10,8 @@ SOURCES := $(shell find plugin cgo include -name '*_test.go' -prune -o -name '*.
 C_FILES := $(wildcard cgo/*.c cgo/musl/*.c packaging/*.c include/*.h test/e2e/*/*.c)
 SCRIPTS := $(wildcard .ci/* cgo/musl/*.sh packaging/*.sh test/*/*.sh)
 
-LDFLAGS := -X go-jwt-auth/plugin.Version=$(VERSION)
+# The ids of a build are made of what includes its folder: without them the same commit gives the same bytes anywhere.
+LDFLAGS := -buildid= -X go-jwt-auth/plugin.Version=$(VERSION)
 PLUGIN := build/go_jwt_auth.so
 TOOL := build/go-jwt-auth
 GOLANGCI_LINT := $(CURDIR)/build/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
@@ -23,14 +24,14 @@ INSTALL := .ci/apt-install
 all: $(PLUGIN)
 
 $(PLUGIN): $(SOURCES) | headers
-	CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cgo
+	CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags "$(LDFLAGS) -extldflags '-Wl,--build-id=none'" -o $@ ./cgo
 	@rm -f $(PLUGIN:.so=.h)
 
 # The command-line tool, with its man pages and shell completions.
 tool: $(TOOL)
 
 $(TOOL): $(SOURCES) $(shell find cmd test/idp -name '*_test.go' -prune -o -type f -print)
-	cd cmd && CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(CURDIR)/$@ ./go-jwt-auth
+	cd cmd && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(CURDIR)/$@ ./go-jwt-auth
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(TOOL) docs build
 
 # For Alpine and other musl systems: docs/musl.md.
