@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"golang.org/x/oauth2/clientcredentials"
 )
 
 type object = map[string]any
@@ -154,4 +156,31 @@ func do(t testing.TB, client *http.Client, request *http.Request, into any) {
 	if err != nil {
 		t.Fatalf("keycloak: %s %s: %v", request.Method, request.URL, err)
 	}
+}
+
+// SetUpAsGuided does what docs/providers/keycloak.md says to set up, and returns the secret of its client mqtt-broker.
+func (s *Server) SetUpAsGuided(t testing.TB) (secret string) {
+	t.Helper()
+	type object = map[string]any
+	s.call(t, http.MethodPost, "clients", object{"clientId": "mqtt-broker", "secret": guideSecret, "standardFlowEnabled": false}, nil)
+	s.call(t, http.MethodPost, "client-scopes", object{
+		"name": "mqtt", "protocol": "openid-connect", "attributes": object{"include.in.token.scope": "true"},
+		"protocolMappers": []object{{
+			"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
+			"config": object{"included.client.audience": "mqtt-broker", "access.token.claim": "true"},
+		}},
+	}, nil)
+	s.call(t, http.MethodPost, "clients", object{
+		"clientId": "sensor-1", "secret": guideSecret, "standardFlowEnabled": false, "serviceAccountsEnabled": true,
+		"defaultClientScopes": []string{"basic", "roles", "profile", "email"}, "optionalClientScopes": []string{"mqtt"},
+	}, nil)
+	return guideSecret
+}
+
+const guideSecret = "guide-secret"
+
+// GuidedToken obtains an access token for the guide's device by the client credentials grant.
+func (s *Server) GuidedToken(t testing.TB, scopes ...string) string {
+	t.Helper()
+	return obtain(t, &clientcredentials.Config{ClientID: "sensor-1", ClientSecret: guideSecret, TokenURL: s.endpoint("token"), Scopes: scopes})
 }

@@ -30,6 +30,7 @@ func TestKeycloak(t *testing.T) {
 		{"the tutorial's closing scene", closingScene},
 		{"what is no access token for this broker is refused", refusals},
 		{"an ID token of the client that introspects gets in unless typ is required", oneClientForAll},
+		{"the guide's file lets in the guide's device alone", guided},
 		{"no good token is refused while keys change", rotation},
 		{"an outage keeps logins out and nobody else", outage},
 	} {
@@ -243,6 +244,38 @@ func oneClientForAll(t *testing.T, s *keycloak.Server) {
 	})
 }
 
+// guided runs docs/providers/keycloak.md: what it says to set up, and its jwt.json with this Keycloak's address and secret.
+func guided(t *testing.T, s *keycloak.Server) {
+	secret := s.SetUpAsGuided(t)
+	file := changed(t, example(t, "providers", "keycloak"), object{
+		"options.modes.oidc.issuer": s.Issuer(), "options.revocation.introspection.clientSecret": secret,
+	})
+	good := s.GuidedToken(t, "mqtt")
+	header, claims := read(t, good)
+	if typ := header["typ"]; typ != "JWT" {
+		t.Errorf("the header's typ is %v", typ)
+	}
+	shown := object{"typ": "Bearer", "azp": "sensor-1", "client_id": "sensor-1", "preferred_username": "service-account-sensor-1"}
+	for claim, want := range shown {
+		if claims[claim] != want {
+			t.Errorf("%s is %v, the guide shows %v", claim, claims[claim], want)
+		}
+	}
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, file)
+		connect(t, b, 0, harness.Paho5, login("good", good)).Accepted()
+		b.WaitLog(fmt.Sprintf(`client "good" .*accepted as %q`, claims["sub"]))
+		for _, c := range []struct{ id, token, reason string }{
+			{"no-scope", s.GuidedToken(t), "wrong audience"},
+			{"other-client", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access, "wrong audience"},
+			{"other-realm", s.OtherRealmToken(t), "unknown key"},
+		} {
+			connect(t, b, 0, harness.Paho5, login(c.id, c.token)).Refused()
+			b.WaitLog(refused(c.id, c.reason))
+		}
+	})
+}
+
 func rotation(t *testing.T, s *keycloak.Server) {
 	fleet := launch(t, s)
 	first := s.Login(t, keycloak.Sensors, keycloak.Sensor).Access
@@ -337,15 +370,21 @@ type object = map[string]any
 // tutorial is the tutorial's jwt.json with nothing but its host name replaced.
 func tutorial(t *testing.T, s *keycloak.Server) string {
 	t.Helper()
+	return strings.ReplaceAll(example(t, "tutorial"), "<YOUR-KEYCLOAK-OR-IAM>", s.Host())
+}
+
+// example is the jwt.json of a folder of examples.
+func example(t *testing.T, folder ...string) string {
+	t.Helper()
 	root, err := brokers.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile(filepath.Join(root, "examples", "tutorial", "jwt.json"))
+	file, err := os.ReadFile(filepath.Join(root, "examples", filepath.Join(folder...), "jwt.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(string(file), "<YOUR-KEYCLOAK-OR-IAM>", s.Host())
+	return string(file)
 }
 
 // changed is a jwt.json with other values at dotted paths; nil removes a key.
