@@ -108,7 +108,7 @@ func newClient(set settings) *client {
 		SessionExpiryInterval:         sessionExpiry,
 		ConnectUsername:               set.clientID,
 		ConnectTimeout:                timeout,
-		Queue:                         memory.New(), // what has not been sent yet
+		Queue:                         memory.New(), // what has not been sent yet; queue/file keeps it on disk
 		OnConnectionUp: func(m *autopaho.ConnectionManager, answer *paho.Connack) {
 			c.failures.Store(0)
 			fmt.Println("connected")

@@ -26,6 +26,8 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 	let renews = 0
 	let failures = 0 // in a row, to get a token or a connection
 	let timer
+	let busy = false // step is at work
+	let ended = false
 
 	// Up to a minute, and at random, lest a fleet come back all at once.
 	const pause = () => (0.5 + Math.random() / 2) * 1000 * Math.min(60, 2 ** Math.min(++failures, 6))
@@ -37,23 +39,35 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 
 	// step does what is due: a new token, a new connection.
 	async function step() {
-		let fresh = false
-		if (Date.now() >= renews) {
-			try {
-				const answer = await fetchToken()
-				token = answer.token
-				expires = Date.now() + answer.lifetime * 1000
-				renews = Date.now() + answer.lifetime * 1000 * (0.6 + Math.random() * 0.2)
-				fresh = true
-			} catch (err) {
-				if (err instanceof TokenRefused) return end().then(() => onRefused(err))
-				onStatus(`no token: ${err.message}`)
-				renews = Date.now() + pause() // the old one may be good for a while yet
-			}
+		if (busy || ended) return
+		busy = true
+		try {
+			const fresh = Date.now() >= renews && (await fetchFresh())
+			if (fresh) await leave()
+			if (ended) return
+			if (!client && Date.now() < expires) connect()
+			later(renews - Date.now())
+		} catch (err) { // a TokenRefused
+			await end()
+			onRefused(err)
+		} finally {
+			busy = false
 		}
-		if (fresh) await leave()
-		if (!client && Date.now() < expires) connect()
-		later(renews - Date.now())
+	}
+
+	async function fetchFresh() {
+		try {
+			const answer = await fetchToken()
+			token = answer.token
+			expires = Date.now() + answer.lifetime * 1000
+			renews = Date.now() + answer.lifetime * 1000 * (0.6 + Math.random() * 0.2)
+			return true
+		} catch (err) {
+			if (err instanceof TokenRefused) throw err
+			onStatus(`no token: ${err.message}`)
+			renews = Date.now() + pause() // the old one may be good for a while yet
+			return false
+		}
 	}
 
 	function connect() {
@@ -108,6 +122,7 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 	}
 
 	async function end() {
+		ended = true
 		clearTimeout(timer)
 		await leave()
 	}

@@ -33,7 +33,7 @@ umask 077
 XDG_CONFIG_HOME=$(mktemp -d)
 export XDG_CONFIG_HOME
 trap 'rm -rf "$XDG_CONFIG_HOME"' EXIT
-trap 'exit 0' INT TERM
+trap 'kill $! 2>/dev/null || :; exit 0' INT TERM
 
 # random FROM TO: a number between, both included.
 random() {
@@ -41,13 +41,17 @@ random() {
 		'BEGIN { srand(seed); print int(from + rand() * (to - from + 1)) }'
 }
 
-# pause: after a failure: up to a minute, and at random, lest a fleet come back
-# all at once.
-failures=0
-pause() {
-	failures=$((failures < 6 ? failures + 1 : 6))
-	most=$(((1 << failures) < 60 ? (1 << failures) : 60))
-	sleep "$(random $((most / 2)) "$most")"
+# backoff N: seconds to wait after N failures: up to a minute, and at random,
+# lest a fleet come back all at once.
+backoff() {
+	most=$(($1 < 6 ? 1 << $1 : 60))
+	random $((most / 2)) "$most"
+}
+
+# nap SECONDS: a sleep that a signal ends.
+nap() {
+	sleep "$1" &
+	wait $!
 }
 
 # ask ARGUMENTS: curl; more of its options come on standard input. It prints the
@@ -105,28 +109,35 @@ publish() {
 number=1
 expires=0
 renew_at=0
+unfetched=0   # failures in a row to get a token
+unpublished=0 # and to publish
 while :; do
-	if [ "$(date +%s)" -ge "$renew_at" ] && ! fetch; then
-		if [ "$(date +%s)" -ge "$expires" ]; then
-			pause
-			continue
+	if [ "$(date +%s)" -ge "$renew_at" ]; then
+		if fetch; then
+			unfetched=0
+		else
+			unfetched=$((unfetched + 1))
+			renew_at=$(($(date +%s) + $(backoff $unfetched)))
 		fi
-		renew_at=$(($(date +%s) + $(random 1 5))) # the old one is good for a while yet
+	fi
+	now=$(date +%s)
+	if [ "$now" -ge "$expires" ]; then
+		nap $((renew_at > now ? renew_at - now : 1))
+		continue
 	fi
 	status=0
 	publish "$number" || status=$?
-	case $status in
-	0)
+	if [ $status -eq 0 ]; then
 		echo "published $number"
 		number=$((number + 1))
-		failures=0
-		sleep "$interval"
-		;;
-	"$NOT_AUTHORIZED")
-		pause
+		unpublished=0
+		nap "$interval"
+		continue
+	fi
+	unpublished=$((unpublished + 1))
+	nap "$(backoff $unpublished)"
+	if [ $status -eq $NOT_AUTHORIZED ]; then
 		expires=0
 		renew_at=0
-		;;
-	*) pause ;;
-	esac
+	fi
 done

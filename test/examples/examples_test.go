@@ -391,6 +391,25 @@ func TestAsksForAnotherTokenWhenOneIsRefused(t *testing.T) {
 	})
 }
 
+func TestConnectsOverWebSocket(t *testing.T) {
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		witness := s.witness(t)
+		for _, e := range all {
+			if !e.receives { // mosquitto_pub 2.0 speaks no WebSocket
+				continue
+			}
+			if e.name == "go" && v.AtLeast(2, 1) {
+				t.Logf("NOT TRIED: paho.golang over WebSocket makes Mosquitto %s crash, with or without this plugin", v.Name)
+				continue
+			}
+			r := s.start(t, e, "MQTT_URL="+s.URL(2)+"/mqtt")
+			eventually(t, r.name+" is connected", func() bool { return len(numbers(witness, r.topic)) > 1 && len(r.received()) > 1 })
+			r.wantStopped(t)
+		}
+	})
+}
+
 func TestEndsWhereTryingAgainWontHelp(t *testing.T) {
 	everywhere(t, func(t *testing.T, v brokers.Version) {
 		s := newStage(t, v)
