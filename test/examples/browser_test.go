@@ -159,7 +159,7 @@ func TestPageStaysConnectedByRefreshTokens(t *testing.T) {
 		wantGapless(t, "the witness", "", 1, numbers(witness, "numbers/page"))
 		var shown []string
 		eventually(t, "the page gets what was sent to it", func() bool {
-			shown = strings.Fields(o.text(t, "messages"))
+			shown = matches(o.text(t, "messages"), `(?m)^(\S+)$`) // QoS 1 may bring one twice
 			return slices.Contains(shown, fmt.Sprint("to", n))
 		})
 		shown = slices.DeleteFunc(shown, func(text string) bool { return !strings.HasPrefix(text, "to") })
