@@ -106,7 +106,7 @@ $(MQTTJS)/node_modules/.package-lock.json: $(MQTTJS)/package.json $(MQTTJS)/pack
 $(PAHO_PYTHON)/.installed: test/harness/paho-python/requirements.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || $(INSTALL) python3 python3-venv
 	python3 -m venv --clear $(@D)
-	$(@D)/bin/pip --disable-pip-version-check install --quiet --only-binary :all: -r $<
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: -r $<
 	@touch $@
 
 # --- docker
