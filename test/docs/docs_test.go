@@ -205,12 +205,16 @@ func play(t *testing.T, script []block) {
 		if b.language != "sh" {
 			continue
 		}
-		// What runs on in the background is not to print into what comes after.
-		commands.WriteString(strings.ReplaceAll(b.text, " &\n", " >/dev/null &\n"))
+		// What keeps running in the background prints when it likes: not between the outputs of others.
+		background := strings.HasSuffix(strings.TrimSpace(b.text), "&")
+		if background {
+			commands.WriteString("exec 3>&1 >/srv/background\n")
+		}
+		commands.WriteString(b.text)
 		// With `set -e` a command after "!" that succeeds ends nothing.
 		commands.WriteString("[ $? -eq 0 ] || exit 1\n")
-		if strings.HasSuffix(strings.TrimSpace(b.text), "&") {
-			commands.WriteString("until : 2>/dev/null >/dev/tcp/127.0.0.1/9000; do sleep 0.05; done\n")
+		if background {
+			commands.WriteString("exec >&3 3>&-\nuntil : 2>/dev/null >/dev/tcp/127.0.0.1/9000; do sleep 0.05; done\n")
 		}
 		commands.WriteString("printf '" + between + "'\n")
 	}

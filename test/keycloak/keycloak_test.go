@@ -337,7 +337,8 @@ func outage(t *testing.T, s *keycloak.Server) {
 	}
 	s.Stop(t)
 	for _, b := range fleet {
-		connect(t, b, 0, harness.Paho5, login("c", token)).Unavailable(b.Version)
+		// On 2.1 the login is pending when that is found out, and a pending one is always refused so.
+		connect(t, b, 0, harness.Paho5, login("c", token)).Refused()
 		b.WaitLog(refused("c", `provider unavailable: POST http.*/introspect: can't connect: .*connection refused`))
 	}
 	stay()
