@@ -16,7 +16,7 @@ first_dynsec() {
 		echo "entrypoint: $dynsec begins as $seed"
 		return
 	fi
-	password=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
+	password=$(head -c 24 /dev/urandom | base64 | tr -d '+/=') # letters and digits: mosquitto_ctrl takes what begins with - for an option
 	said=$(mosquitto_ctrl dynsec init "$dynsec" admin "$password" 2>&1) || true
 	if [ ! -s "$dynsec" ]; then # its exit code does not tell
 		echo "entrypoint: $dynsec can't be made: $said" >&2
