@@ -116,7 +116,7 @@ SCRIPTS += $(wildcard docker/*.sh)
 
 # What docker/ holds, without an engine: its Keycloak and broker as plain
 # programs, and its images built by buildah. Wants root, Java 17 and Maven, and
-# takes 15 min the first time, 8 min later.
+# takes 6 min, and 9 where Keycloak and the brokers for musl are not there yet.
 test-docker: set-up
 	@$(INSTALL) curl
 	@test/keycloak/fetch.sh
