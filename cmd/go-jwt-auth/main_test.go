@@ -240,6 +240,41 @@ func TestProbe(t *testing.T) {
 	})
 }
 
+// What the revocation endpoint makes of the file's credentials shows only when it is asked.
+func TestProbeAsksTheRevocationEndpoint(t *testing.T) {
+	p := startProvider(t, withAsker())
+	good, wrong := jwtJSON(t, p), jwtJSON(t, p, brokerSecret, "another-secret")
+	allows := jwtJSON(t, p, brokerSecret, "another-secret", `"revocation": {`, `"revocation": {"onUnavailable": "allow",`)
+	opaque := write(t, "jwt.json", string(file{Issuer: p.Issuer(), UsernameClaim: "sub", Opaque: true, Introspection: &introspection{
+		URI: p.IntrospectionURI(), ClientID: "asker", Secret: brokerSecret,
+	}}.json()))
+	const plain = `{"algorithm": "RS256", "mode": "jwks", "options": {"modes": {"jwks": {"uri": "KEYS"}}, "revocation": {"plain": {"uri": "KEYS"}}}}`
+	lax := write(t, "jwt.json", strings.ReplaceAll(plain, "KEYS", p.JWKSURI()))
+	cases := []struct {
+		rule, file string
+		code       int
+		want       []string
+	}{
+		{"it takes the credentials", good, 0, []string{"asked about a made-up token: not active, as it should be", "the plugin can work with this"}},
+		{"it does not", wrong, 1, []string{"asked about a made-up token: none that can be used", "it does not accept $.options.revocation.introspection.clientId and clientSecret"}},
+		{"it does not, and everybody is let in", allows, 0, []string{"note: $.options.revocation.introspection.uri: ", "onUnavailable lets everybody in"}},
+		{"opaque tokens", opaque, 0, []string{"not active, as it should be"}},
+		{"it calls everything active", lax, 1, []string{"$.options.revocation.plain.uri: it says of a made-up token that it is active"}},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			got := tool(t, "", "probe", "--config", c.file).want(t, c.code, c.want...).lacks(t, brokerSecret, "another-secret")
+			if works := strings.Contains(got.out, "the plugin can work with this"); works != (c.code == 0) {
+				t.Errorf("works: %t\n%s", works, got.out)
+			}
+		})
+	}
+	all := tool(t, "", "probe", "--json", "--config", good).want(t, 0).object(t)["endpoints"].([]any)
+	if last := all[len(all)-1].(map[string]any); last["answer"] != "not active, as it should be" {
+		t.Errorf("%v", last)
+	}
+}
+
 func TestInit(t *testing.T) {
 	p := startProvider(t, withAsker())
 	secret := write(t, "secret", brokerSecret)

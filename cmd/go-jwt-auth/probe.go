@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,6 +16,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/keyset"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // probeReport is what probe prints.
@@ -34,6 +38,8 @@ type endpointReport struct {
 	Status int    `json:"status,omitempty"`
 	Millis int64  `json:"ms,omitempty"`
 	Error  string `json:"error,omitempty"`
+	// Revocation is what the revocation endpoint said of a made-up token.
+	Revocation string `json:"answer,omitempty"`
 	// SkewSeconds is how far the provider's clock is ahead of this machine's; the Date header has whole seconds.
 	SkewSeconds *float64           `json:"clockSkewSeconds,omitempty"`
 	TLS         string             `json:"tls,omitempty"`
@@ -63,7 +69,8 @@ func newProbe(c *console) *cobra.Command {
 		Short: "Reach every endpoint of a jwt.json, and show keys, certificates and clocks",
 		Long: `probe does what the plugin does at start with $.options.lazyConnect false, for each endpoint even where one fails, and shows
 more of it: which keys can be used and why others can't, certificates and when they end, and how far the provider's clock is
-from this machine's. No token is sent.`,
+from this machine's. The endpoint that says whether a token has been revoked is asked about a made-up one: that shows whether
+it takes the credentials of the file.`,
 		Example: `  go-jwt-auth probe --config /etc/mosquitto/jwt.json`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,6 +84,7 @@ from this machine's. No token is sent.`,
 			}
 			defer built.Close()
 			report := newProbeReport(cfg, built.Inspect(cmd.Context()))
+			report.askRevocation(cmd.Context(), cfg, built)
 			c.showProbe(cfg, report)
 			if err := c.object(report); err != nil {
 				return err
@@ -111,6 +119,45 @@ func newProbeReport(cfg *config.Config, seen chain.Report) probeReport {
 		r.Faults = append(r.Faults, fault.Error())
 	}
 	return r
+}
+
+// askRevocation asks the revocation endpoint, where one was reached, about a token that can't be active.
+func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, built *chain.Chain) {
+	if cfg.Revocation == nil || len(r.Endpoints) == 0 {
+		return
+	}
+	asked := &r.Endpoints[len(r.Endpoints)-1] // see chain.Inspect
+	if asked.Error != "" || asked.What == "JWKS endpoint" {
+		return
+	}
+	result := built.Recheck(ctx, madeUp(cfg.Mode), time.Time{})
+	var fault string
+	switch {
+	case result.Reason == verdict.Revoked:
+		asked.Revocation = "not active, as it should be"
+		return
+	case result.Kind == verdict.Accept:
+		asked.Revocation = "active"
+		fault = "it says of a made-up token that it is active: it would let revoked ones in"
+	default:
+		asked.Revocation = "none that can be used"
+		fault = result.Detail
+		if cfg.Revocation.OnUnavailable == config.UnavailableAllow {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; $.options.revocation.onUnavailable lets everybody in who has a token", asked.Path, fault))
+			return
+		}
+	}
+	r.Works = false
+	r.Faults = append(r.Faults, asked.Path+": "+fault)
+}
+
+// madeUp is a token that nobody has issued, of the kind that the endpoint is used to.
+func madeUp(mode config.Mode) string {
+	if mode == config.ModeIntrospection {
+		return rand.Text()
+	}
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + part([]byte(`{"jti":"`+rand.Text()+`"}`)) + "." + part([]byte(rand.Text()))
 }
 
 func newKeyReport(k keyset.Key) keyReport {
@@ -186,6 +233,9 @@ func (c *console) showProbe(cfg *config.Config, r probeReport) {
 			c.printf("; %s", skewText(*e.SkewSeconds))
 		}
 		c.printf("\n")
+		if e.Revocation != "" {
+			c.printf("    asked about a made-up token: %s\n", e.Revocation)
+		}
 		if cert := e.Certificate; cert != nil {
 			c.printf("    %s, certificate of %s for %s by %s, until %s (%s left)\n", e.TLS, cert.Subject, strings.Join(cert.Names, ", "),
 				cert.Issuer, cert.NotAfter.UTC().Format(time.DateOnly), count(cert.DaysLeft, "day"))
