@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -60,11 +62,15 @@ func newCheckConfig(c *console) *cobra.Command {
 Secret files and key files that it names are read too; no connection is made (see probe for that).
 
 The broker reads the file as the user that it runs as. As root, check-config therefore does the same: --as names that user,
-"mosquitto" where there is one. A key that the format does not have is an error here, and only a warning in the broker's log.`,
+"mosquitto" where there is one. With "-" the file comes on standard input, as if it stood in the working folder. A key that the format does not have is an error here, and only a warning in the broker's log.`,
 		Example: `  go-jwt-auth check-config /etc/mosquitto/jwt.json
+  ./make-config | go-jwt-auth check-config -
   go-jwt-auth check-config --json jwt.json | jq .problems`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] == "-" {
+				return c.checkInput(strict)
+			}
 			file, err := locate(slices.Concat(args, []string{""})[0])
 			if err != nil {
 				return err
@@ -152,6 +158,24 @@ func credential(u *user.User) (*syscall.Credential, error) {
 
 func (c *console) checkConfig(file string, strict bool) error {
 	cfg, problems := config.Load(file)
+	return c.reportConfig(file, cfg, problems, strict)
+}
+
+// checkInput checks a file that comes on standard input.
+func (c *console) checkInput(strict bool) error {
+	folder, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(c.in)
+	if err != nil {
+		return fmt.Errorf("standard input: %w", err)
+	}
+	cfg, problems := config.Parse(text, filepath.Join(folder, "jwt.json"))
+	return c.reportConfig("standard input", cfg, problems, strict)
+}
+
+func (c *console) reportConfig(file string, cfg *config.Config, problems config.Problems, strict bool) error {
 	for i, p := range problems {
 		if p.UnknownKey || strict {
 			problems[i].Severity = config.SeverityError

@@ -491,6 +491,20 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// A file that comes on standard input is read as if it stood in the working folder.
+func TestCheckConfigFromInput(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const text = `{"algorithm": "HS256", "mode": "local", "options": {"modes": {"local": {"filePath": "secret"}}, "common": {"audience": "mqtt"}}}`
+	tool(t, text, "check-config", "-").want(t, 1, "standard input:1:", "$.options.modes.local.filePath", "does not exist")
+	if err := os.WriteFile("secret", []byte(strings.Repeat("x", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, text, "check-config", "-").want(t, 0, "standard input is good")
+	if o := tool(t, text, "check-config", "--json", "-").want(t, 0).object(t); o["file"] != "standard input" || o["valid"] != true {
+		t.Errorf("%v", o)
+	}
+}
+
 // As root, a file is read as the broker reads it.
 func TestCheckConfigAsTheBroker(t *testing.T) {
 	if broker("mosquitto") == nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"path/filepath"
 )
 
@@ -22,7 +23,15 @@ func Load(path string) (*Config, Problems) {
 	if err != nil {
 		return nil, Problems{{Severity: SeverityError, Text: err.Error()}}
 	}
-	d := &document{source: newSource(data), name: file, dir: filepath.Dir(file), mode: info.Mode().Perm()}
+	return parse(data, file, info.Mode().Perm())
+}
+
+// Parse is Load for a text that stands in no file yet, or comes through a pipe; it is read as if it stood in the file of
+// that name, which must be absolute.
+func Parse(data []byte, file string) (*Config, Problems) { return parse(data, file, 0) }
+
+func parse(data []byte, file string, mode fs.FileMode) (*Config, Problems) {
+	d := &document{source: newSource(data), name: file, dir: filepath.Dir(file), mode: mode}
 	// Who may change the file decides who gets in.
 	d.checkPrivacy(&node{path: "$"}, file, d.mode, public)
 	c := d.config()
