@@ -92,18 +92,8 @@ arm() {
 
 # foreign ARCH: that architecture's Mosquitto, unpacked into build/test-packages/ARCH.
 foreign() {
-	local to=$work/$1 state=$work/apt-$1 deb
-	[ ! -e "$to/usr/sbin/mosquitto" ] || return 0
-	rm -rf "$to" "$state"
-	mkdir -p "$to" "$state"/{lists,cache/archives}/partial
-	: >"$state/status"
-	local apt=(apt-get -qq -o APT::Architecture="$1" -o APT::Architectures="$1" -o APT::Sandbox::User=root -o APT::Install-Recommends=false
-		-o Dir::State="$state" -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache")
-	"${apt[@]}" update || say "not all lists could be had; it goes on with the others"
-	"${apt[@]}" -y --download-only install mosquitto >/dev/null
-	for deb in "$state"/cache/archives/*.deb; do
-		dpkg-deb -x "$deb" "$to"
-	done
+	local to=$work/$1
+	[ -e "$to/usr/sbin/mosquitto" ] || .ci/apt-unpack "$1" "$to" mosquitto
 }
 
 arm-alone() {
@@ -148,7 +138,7 @@ install() {
 	for suite in bookworm trixie; do
 		if [ ! -e "$work/$suite.tar" ]; then
 			rm -rf "${work:?}/$suite"
-			debootstrap --variant=minbase --include=mosquitto "$suite" "$work/$suite" "$(mirror)" >"$work/$suite.log" 2>&1 || { tail "$work/$suite.log" >&2 && fail "debootstrap $suite"; }
+			debootstrap --variant=minbase --include=mosquitto "$suite" "$work/$suite" "$(.ci/debian-mirror)" >"$work/$suite.log" 2>&1 || { tail "$work/$suite.log" >&2 && fail "debootstrap $suite"; }
 			tar -C "$work/$suite" -cf "$work/$suite.tar" .
 		fi
 		rm -rf "${work:?}/$suite"
@@ -157,11 +147,6 @@ install() {
 		alone "install-alone" "$suite"
 		say "installed, used and removed in Debian $suite: good"
 	done
-}
-
-mirror() {
-	# shellcheck disable=SC2016 # apt's own variables
-	apt-get indextargets --format '$(LABEL) $(CREATED_BY) $(REPO_URI)' | sed -n 's/^Debian Packages //p' | head -n1
 }
 
 # files TREE: every file of a system but what dpkg, apt and the broker write for themselves.

@@ -24,19 +24,7 @@ packages=(mosquitto-dev libmosquitto-dev binutils-"${gnu//_/-}")
 
 # The C library: its files are taken out of Debian's package, which need not
 # be installed and can't be for another architecture.
-if [ ! -e "$out/libc/usr/lib/$musl/libc.a" ]; then
-	lists=$(mktemp -d)
-	trap 'rm -rf "$lists"' EXIT
-	mkdir -p "$lists"/{state/lists/partial,cache/archives/partial}
-	: >"$lists/status"
-	apt=(apt-get -qq -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o APT::Sandbox::User=root
-		-o Dir::State="$lists/state" -o Dir::State::status="$lists/status" -o Dir::Cache="$lists/cache")
-	"${apt[@]}" update || echo "build.sh: not all lists could be had; it goes on with the others" >&2
-	(cd "$lists" && "${apt[@]}" download musl musl-dev)
-	for deb in "$lists"/*.deb; do
-		dpkg-deb -x "$deb" "$out/libc"
-	done
-fi
+[ -e "$out/libc/usr/lib/$musl/libc.a" ] || "$root/.ci/apt-unpack" "$arch" "$out/libc" musl-dev
 libc=$out/libc/usr/lib/$musl
 cp -f "$out/libc/lib/$musl/libc.so" "$libc/" # else the linker takes libc.a into the library
 includes=$out/libc/usr/include/$musl

@@ -98,7 +98,7 @@ func (c *console) readToken(arg string) (string, error) {
 	}
 	token := strings.TrimSpace(arg)
 	if scheme, rest, found := strings.Cut(token, " "); found && strings.EqualFold(scheme, "bearer") {
-		fmt.Fprintln(c.err, `go-jwt-auth: "Bearer" stood before the token and was taken off: a client must send the token alone`)
+		c.tell("go-jwt-auth: \"Bearer\" stood before the token and was taken off: a client must send the token alone\n")
 		token = strings.TrimSpace(rest)
 	}
 	if token == "" {
@@ -170,7 +170,7 @@ func judge(ctx context.Context, from *config.Config, now func() time.Time, q tok
 		asked.Check = config.CheckBeforeConnect
 		cfg.Revocation = &asked
 	}
-	built, err := chain.New(&cfg, chain.Options{Now: now, Report: func(bool, string) {}})
+	built, err := newChain(&cfg, now)
 	if err != nil {
 		return chain.Result{}, err
 	}
@@ -290,7 +290,6 @@ type rights struct {
 type dynsecFile struct {
 	Clients []struct {
 		Username string `json:"username"`
-		Disabled bool   `json:"disabled"`
 		Roles    []named
 		Groups   []named
 	}

@@ -62,7 +62,8 @@ func newCheckConfig(c *console) *cobra.Command {
 Secret files and key files that it names are read too; no connection is made (see probe for that).
 
 The broker reads the file as the user that it runs as. As root, check-config therefore does the same: --as names that user,
-"mosquitto" where there is one. With "-" the file comes on standard input, as if it stood in the working folder. A key that the format does not have is an error here, and only a warning in the broker's log.`,
+"mosquitto" where there is one. With "-" the file comes on standard input, as if it stood in the working folder.
+A key that the format does not have is an error here, and only a warning in the broker's log.`,
 		Example: `  go-jwt-auth check-config /etc/mosquitto/jwt.json
   ./make-config | go-jwt-auth check-config -
   go-jwt-auth check-config --json jwt.json | jq .problems`,
@@ -218,7 +219,7 @@ func (c *console) reportConfig(file string, cfg *config.Config, problems config.
 
 // build makes the chain, which reads certificate and key files, and reads a key set that is in a file.
 func build(cfg *config.Config) error {
-	built, err := newChain(cfg)
+	built, err := newChain(cfg, time.Now)
 	if err != nil {
 		return err
 	}
@@ -226,9 +227,9 @@ func build(cfg *config.Config) error {
 	return built.ReadFiles()
 }
 
-// newChain is the chain of the plugin, for a reader at a terminal: it tells nothing beside, and waits for keys.
-func newChain(cfg *config.Config) (*chain.Chain, error) {
-	return chain.New(cfg, chain.Options{Now: time.Now, Report: func(bool, string) {}})
+// newChain is the chain of the plugin, for a reader at a terminal: it tells nothing beside.
+func newChain(cfg *config.Config, now func() time.Time) (*chain.Chain, error) {
+	return chain.New(cfg, chain.Options{Now: now, Report: func(bool, string) {}})
 }
 
 // advise is plugin.Advise for both kinds of Mosquitto, naming the one where it is about that alone.
@@ -260,7 +261,7 @@ func (c *console) load(named string) (*config.Config, error) {
 		return cfg, nil
 	}
 	for _, line := range problems.Errors().Lines(file) {
-		fmt.Fprintln(c.err, line)
+		c.tell("%s\n", line)
 	}
 	return nil, errUntold
 }

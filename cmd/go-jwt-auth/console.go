@@ -53,6 +53,9 @@ func (c *console) printf(format string, args ...any) {
 	}
 }
 
+// tell writes to standard error.
+func (c *console) tell(format string, args ...any) { fmt.Fprintf(c.err, format, args...) }
+
 // object writes v where --json asks for it.
 func (c *console) object(v any) error {
 	if !c.json {

@@ -141,12 +141,21 @@ type provider struct {
 	algorithms []string
 }
 
+// newClient speaks to a provider for which there is no jwt.json yet.
+func newClient(caFile string) (*endpoint.Client, error) {
+	client, err := endpoint.New(config.TLS{CAFile: caFile})
+	if err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "$.options.tls.caFile", "--ca-file"))
+	}
+	return client, nil
+}
+
 // look reads the discovery document and the keys.
 func (c *console) look(ctx context.Context, issuer, caFile string) (provider, error) {
 	var p provider
-	client, err := endpoint.New(config.TLS{CAFile: caFile})
+	client, err := newClient(caFile)
 	if err != nil {
-		return p, errors.New(strings.ReplaceAll(err.Error(), "$.options.tls.caFile", "--ca-file"))
+		return p, err
 	}
 	defer client.Close()
 	if p.doc, err = discovery.New(issuer, patience, client, time.Now).Document(ctx); err != nil {
@@ -261,6 +270,3 @@ func (q *questions) ask(question, now string) (string, error) {
 	}
 	return line, nil
 }
-
-// tell writes to standard error.
-func (c *console) tell(format string, args ...any) { fmt.Fprintf(c.err, format, args...) }

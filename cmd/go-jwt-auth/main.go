@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -48,7 +47,7 @@ func run(ctx context.Context, args []string, c *console) int {
 	case errors.Is(err, errUntold):
 		return exitUnknown
 	default:
-		fmt.Fprintf(c.err, "go-jwt-auth: %s\n", err)
+		c.tell("go-jwt-auth: %s\n", err)
 		return exitUnknown
 	}
 }

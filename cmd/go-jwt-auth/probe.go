@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -78,13 +78,16 @@ it takes the credentials of the file.`,
 			if err != nil {
 				return err
 			}
-			built, err := newChain(cfg)
+			built, err := newChain(cfg, time.Now)
 			if err != nil {
 				return err
 			}
 			defer built.Close()
-			report := newProbeReport(cfg, built.Inspect(cmd.Context()))
-			report.askRevocation(cmd.Context(), cfg, built)
+			seen := built.Inspect(cmd.Context())
+			report := newProbeReport(cfg, seen)
+			if i := slices.IndexFunc(seen.Endpoints, func(e chain.Endpoint) bool { return e.Revocation && e.Err == nil }); i >= 0 {
+				report.askRevocation(cmd.Context(), cfg, built, &report.Endpoints[i])
+			}
 			c.showProbe(cfg, report)
 			if err := c.object(report); err != nil {
 				return err
@@ -113,7 +116,7 @@ func newProbeReport(cfg *config.Config, seen chain.Report) probeReport {
 		r.Warnings = append(r.Warnings, doubts(e, r.Endpoints[len(r.Endpoints)-1], cfg.Common.Leeway)...)
 	}
 	for _, k := range seen.Keys.Keys() {
-		r.Keys = append(r.Keys, newKeyReport(k))
+		r.Keys = append(r.Keys, keyReport(k))
 	}
 	for _, fault := range seen.Faults {
 		r.Faults = append(r.Faults, fault.Error())
@@ -121,15 +124,8 @@ func newProbeReport(cfg *config.Config, seen chain.Report) probeReport {
 	return r
 }
 
-// askRevocation asks the revocation endpoint, where one was reached, about a token that can't be active.
-func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, built *chain.Chain) {
-	if cfg.Revocation == nil || len(r.Endpoints) == 0 {
-		return
-	}
-	asked := &r.Endpoints[len(r.Endpoints)-1] // see chain.Inspect
-	if asked.Error != "" || asked.What == "JWKS endpoint" {
-		return
-	}
+// askRevocation asks the revocation endpoint about a token that can't be active.
+func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, built *chain.Chain, asked *endpointReport) {
 	result := built.Recheck(ctx, madeUp(cfg.Mode), time.Time{})
 	var fault string
 	switch {
@@ -158,10 +154,6 @@ func madeUp(mode config.Mode) string {
 	}
 	part := base64.RawURLEncoding.EncodeToString
 	return part([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + part([]byte(`{"jti":"`+rand.Text()+`"}`)) + "." + part([]byte(rand.Text()))
-}
-
-func newKeyReport(k keyset.Key) keyReport {
-	return keyReport{ID: k.ID, Kind: k.Kind, Bits: k.Bits, Algorithms: k.Algorithms}
 }
 
 func newEndpointReport(e chain.Endpoint, now time.Time) endpointReport {

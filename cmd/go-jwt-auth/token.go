@@ -14,9 +14,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/discovery"
-	"go-jwt-auth/plugin/endpoint"
 )
 
 // secretVariable is the environment variable that may hold the client's secret.
@@ -79,9 +77,9 @@ func (c *console) obtain(ctx context.Context, g grant) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := endpoint.New(config.TLS{CAFile: g.caFile})
+	client, err := newClient(g.caFile)
 	if err != nil {
-		return nil, errors.New(strings.ReplaceAll(err.Error(), "$.options.tls.caFile", "--ca-file"))
+		return nil, err
 	}
 	defer client.Close()
 	doc, err := discovery.New(g.issuer, patience, client, time.Now).Document(ctx)

@@ -33,6 +33,8 @@ type Report struct {
 type Endpoint struct {
 	// What it is, in words; its address as a log may hold it; and where that stands in jwt.json.
 	What, URI, Path string
+	// Revocation: it says whether a token is active.
+	Revocation bool
 	// Answer is nil where there was none, and Err says why.
 	Answer *endpoint.Answer
 	Err    error
@@ -48,7 +50,7 @@ func (c *Chain) Inspect(ctx context.Context) (r Report) {
 		return r
 	}
 	for _, e := range endpoints {
-		seen := Endpoint{What: e.what, URI: endpoint.Shown(e.uri), Path: e.path}
+		seen := Endpoint{What: e.what, URI: endpoint.Shown(e.uri), Path: e.path, Revocation: e.revocation}
 		seen.Answer, seen.Err = c.client.Head(ctx, e.uri, e.timeout)
 		switch {
 		case seen.Err != nil:
@@ -112,13 +114,14 @@ func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
 type probed struct {
 	what, uri, path string
 	timeout         time.Duration
+	revocation      bool
 }
 
 // endpoints lists what is to be reached. In mode oidc the discovery document says it.
 func (c *Chain) endpoints(ctx context.Context) ([]probed, error) {
 	const issuer = "$.options.modes.oidc.issuer"
 	var all []probed
-	jwks := probed{"JWKS endpoint", c.cfg.JWKS.URI, "$.options.modes.jwks.uri", c.cfg.JWKS.Timeout}
+	jwks := probed{"JWKS endpoint", c.cfg.JWKS.URI, "$.options.modes.jwks.uri", c.cfg.JWKS.Timeout, false}
 	if c.provider != nil {
 		doc, err := c.provider.Document(ctx)
 		if err != nil {
@@ -134,7 +137,7 @@ func (c *Chain) endpoints(ctx context.Context) ([]probed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", issuer, err)
 		}
-		asked := probed{"introspection endpoint", uri, "$.options.revocation.introspection.uri", c.cfg.Revocation.Timeout}
+		asked := probed{"introspection endpoint", uri, "$.options.revocation.introspection.uri", c.cfg.Revocation.Timeout, true}
 		if c.cfg.Revocation.Plain != nil {
 			asked.what, asked.path = "revocation endpoint", "$.options.revocation.plain.uri"
 		}

@@ -136,6 +136,17 @@ func Each(t *testing.T, f func(t *testing.T, v Version)) {
 	}
 }
 
+// EachInParallel is Each for a case that runs beside other cases, and for all
+// versions at once.
+func EachInParallel(t *testing.T, f func(t *testing.T, v Version)) {
+	t.Helper()
+	t.Parallel()
+	Each(t, func(t *testing.T, v Version) {
+		t.Parallel()
+		f(t, v)
+	})
+}
+
 // Installed is the broker that the distribution installed on this machine.
 func Installed() (Version, error) {
 	var v Version

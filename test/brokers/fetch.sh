@@ -23,16 +23,6 @@ say() { printf 'brokers: %s\n' "$*"; }
 loud() { printf '\n*** brokers: %s ***\n\n' "$*" >&2; }
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-mirror() {
-	local uri=${DEBIAN_MIRROR:-}
-	# shellcheck disable=SC2016 # apt's own variables
-	[ -n "$uri" ] || uri=$(apt-get indextargets --format '$(LABEL) $(CREATED_BY) $(REPO_URI)' | sed -n 's/^Debian Packages //p' | head -n1)
-	if [ -z "$uri" ]; then # not Debian: python-apt's data names Debian's mirror
-		"$root/.ci/apt-install" python-apt-common ca-certificates >&2
-		uri=$(sed -n 's/^BaseURI: *//p' /usr/share/python-apt/templates/Debian.info | head -n1)
-	fi
-	printf '%s' "$uri"
-}
 
 # private_apt STATE SUITES PACKAGE…: downloads the packages and all that they
 # depend on into STATE/cache/archives, as if nothing at all were installed.
@@ -159,7 +149,7 @@ start() {
 	! fetched "$1" || return 0
 	if [ -z "${uri:-}" ]; then
 		[ -e "$keyring" ] || "$root/.ci/apt-install" debian-archive-keyring
-		uri=$(mirror)
+		uri=$("$root/.ci/debian-mirror")
 	fi
 	broker "$@" &
 	wanted+=("$1")

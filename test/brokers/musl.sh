@@ -22,9 +22,7 @@ mkdir -p "$into/work"
 cd "$into/work"
 
 say "fetching the sources …"
-uri=${DEBIAN_MIRROR:-}
-# shellcheck disable=SC2016 # apt's own variables
-[ -n "$uri" ] || uri=$(apt-get indextargets --format '$(LABEL) $(CREATED_BY) $(REPO_URI)' | sed -n 's/^Debian Packages //p' | head -n1)
+uri=$("$root/.ci/debian-mirror")
 mkdir -p apt/{lists,cache/archives}/partial apt/none
 : >apt/status
 for suite in bookworm trixie forky; do

@@ -20,9 +20,7 @@ edition=$(sha256sum "${BASH_SOURCE[0]}" | cut -c1-16)
 mkdir -p "$into"
 echo "$edition" >"$into/edition"
 
-uri=${DEBIAN_MIRROR:-}
-# shellcheck disable=SC2016 # apt's own variables
-[ -n "$uri" ] || uri=$(apt-get indextargets --format '$(LABEL) $(CREATED_BY) $(REPO_URI)' | sed -n 's/^Debian Packages //p' | head -n1)
+uri=$("$root/.ci/debian-mirror")
 
 # system SUITE [PACKAGE,…]: a folder with a Debian that installs as this machine does.
 system() {

@@ -151,16 +151,6 @@ func refused(id, reason string) string {
 
 func matches(log, pattern string) bool { return regexp.MustCompile(pattern).MatchString(log) }
 
-// everywhere runs a case on every broker version, in parallel.
-func everywhere(t *testing.T, run func(t *testing.T, v brokers.Version)) {
-	t.Helper()
-	t.Parallel()
-	brokers.Each(t, func(t *testing.T, v brokers.Version) {
-		t.Parallel()
-		run(t, v)
-	})
-}
-
 // knock connects without a client library and leaves at once.
 func knock(t *testing.T, b *harness.Broker, version byte, l harness.Login) harness.Connack {
 	t.Helper()

@@ -65,7 +65,7 @@ func TestFaultsOfTheEndpoint(t *testing.T) {
 		}), "no answer within 1s"},
 	}
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, fault := range faults {
 			t.Run(fault.name, func(t *testing.T) {
 				t.Parallel()
@@ -106,7 +106,7 @@ func TestFaultsOfTheEndpoint(t *testing.T) {
 // After five failures in a row the endpoint is left alone, and MQTT 5 clients of 2.1 learn by 0x88 that it is not they who
 // are at fault.
 func TestAnEndpointThatFailsIsLeftAlone(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.modes.jwks.cache.ttlMs": 600_000}))
 		token := p.Token("sensor-1", time.Hour)
@@ -149,7 +149,7 @@ func TestAnEndpointThatFailsIsLeftAlone(t *testing.T) {
 
 // With all places taken a login is refused at once, and MQTT 5 clients of 2.1 learn by 0x89 that the server is busy.
 func TestPastTheQueueTheServerIsBusy(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		changes := object{
 			"options.revocation.maxConcurrent": 1, "options.revocation.timeoutMs": 300_000, "options.modes.jwks.cache.ttlMs": 600_000,

@@ -12,7 +12,7 @@ import (
 )
 
 func TestNoGoodTokenIsRefusedWhileKeysRotate(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.modes.jwks.cache.ttlMs": 600_000}))
 		const workers, rotations, loginsBetween = 4, 3, 30
@@ -54,7 +54,7 @@ func TestNoGoodTokenIsRefusedWhileKeysRotate(t *testing.T) {
 }
 
 func TestUnknownKidsCanNotFloodTheProvider(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.modes.jwks.cache.ttlMs": 600_000, "options.revocation": nil}))
 		began := time.Now()
@@ -73,7 +73,7 @@ func TestUnknownKidsCanNotFloodTheProvider(t *testing.T) {
 }
 
 func TestAKeyThatIsGoneStopsWorking(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.modes.jwks.cache.ttlMs": 600_000, "options.revocation": nil}))
 		old := p.Token("sensor-1", time.Hour)
@@ -92,7 +92,7 @@ func TestAKeyThatIsGoneStopsWorking(t *testing.T) {
 // cache.enabled false reads the set for every login; true keeps it for ttlMs; with respectCacheHeaders the provider's
 // own word counts.
 func TestTheCacheOfTheKeySet(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, c := range []struct {
 			name    string
 			cache   object
@@ -126,7 +126,7 @@ func TestTheCacheOfTheKeySet(t *testing.T) {
 // A set that does not come in time holds the broker no longer than maxBlockMs: the connection is closed without an
 // answer, and the next attempt finds the key.
 func TestASlowKeySetDoesNotHoldTheBroker(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.modes.jwks.cache.ttlMs": 600_000, "options.modes.jwks.maxBlockMs": 50}))
 		if _, err := p.Rotate(); err != nil {
@@ -154,7 +154,7 @@ func TestASlowKeySetDoesNotHoldTheBroker(t *testing.T) {
 
 // While the provider is down the last good set serves on, and a key it has published since is found when it is back.
 func TestAnOutageOfTheProviderRefusesNoGoodSignature(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.modes.jwks.cache.ttlMs": 500, "options.revocation": nil}))
 		known := p.Token("sensor-1", time.Hour)

@@ -14,7 +14,7 @@ const short = 3 * time.Second
 
 func TestAnExpiredClientIsKicked(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, c := range []struct {
 			name     string
 			withWill bool
@@ -62,7 +62,7 @@ func TestAnExpiredClientIsKicked(t *testing.T) {
 // A client id that was taken over by a fresh token is not kicked when the old one expires.
 func TestATakeoverByAFreshTokenStays(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
 		old := p.Token("sensor-1", short)
 		first := harness.Connect(t, b.URL(0), harness.Paho5, login("c", old)).Accepted()
@@ -79,7 +79,7 @@ func TestATakeoverByAFreshTokenStays(t *testing.T) {
 
 func TestAFailedLoginLeavesTheSessionOfThatClientIDAlone(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
 		resume := login("c", p.Token("sensor-1", time.Hour))
 		resume.SessionExpiry = 600
@@ -104,7 +104,7 @@ func TestAFailedLoginLeavesTheSessionOfThatClientIDAlone(t *testing.T) {
 // The closing scene of the commercial plugin's tutorial: MQTT 5, a session that outlives the connection, a short token.
 func TestTheTutorialsClosingScene(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
 		observer := observe(t, b, p)
 		token := p.Token("sensor-1", 5*time.Second)

@@ -15,7 +15,7 @@ import (
 
 func TestAGoodTokenLogsIn(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
 		observer := observe(t, b, p)
 		for _, c := range []struct {
@@ -71,7 +71,7 @@ func TestAGoodTokenLogsIn(t *testing.T) {
 
 func TestMosquittosOwnClientsLogIn(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
 		token := p.Token("sensor-1", time.Hour)
 		sub := b.Sub(0, "-i", "sub", "-u", "x", "-P", token, "-t", "sensors/1/#", "-C", "1")
@@ -124,7 +124,7 @@ func TestABadTokenIsRefusedWithItsReason(t *testing.T) {
 		{"NUL inside a bad token", new(parts[0] + "." + parts[1] + "\x00." + parts[2]), others},
 		{"NUL after an expired token", new(p.Token("sensor-1", -time.Minute) + "\x00junk"), "expired"},
 	}
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p, object{"options.common.issuer": p.Issuer()}))
 		for i, c := range cases {
 			for _, version := range []byte{harness.V311, harness.V5} {
@@ -161,7 +161,7 @@ func TestABadTokenIsRefusedWithItsReason(t *testing.T) {
 
 func TestARevokedTokenIsRefusedAtTheNextConnect(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
 		token := p.Token("sensor-1", time.Hour)
 		for range 2 {
@@ -179,7 +179,7 @@ func TestARevokedTokenIsRefusedAtTheNextConnect(t *testing.T) {
 
 // Every connect and reconnect asks, by HTTP Basic and with the token in the form.
 func TestIntrospectionIsAskedAtEachConnect(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.revocation.introspection.includeTokenTypehint": true}))
 		token := p.Token("sensor-1", time.Hour)
@@ -205,7 +205,7 @@ func TestIntrospectionIsAskedAtEachConnect(t *testing.T) {
 }
 
 func TestAnIntrospectionThatDoesNotAnswerRefuses(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{"options.revocation.timeoutMs": 300}))
 		token := p.Token("sensor-1", time.Hour)
@@ -243,7 +243,7 @@ func TestAnIntrospectionThatDoesNotAnswerRefuses(t *testing.T) {
 // The username of the CONNECT is replaced, or has to match; the client id likewise, where the broker can (2.1).
 func TestIdentity(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		t.Run("deny a username that differs", func(t *testing.T) {
 			b := start(t, v, config(t, p, object{"options.common.onSubjectMismatch": "deny"}))
 			l := login("c", p.Token("sensor-1", time.Hour))
@@ -285,7 +285,7 @@ func TestIdentity(t *testing.T) {
 // A password that is no token is left to dynamic-security: its accounts and its tool go on working.
 func TestPasswordLoginsWorkBeside(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
 		ctrl := b.Ctrl(0, "dynsec", "listClients")
 		if code := ctrl.Wait(); code != 0 || !strings.Contains(ctrl.Log(), "sensor-1") {
@@ -304,7 +304,7 @@ func TestPasswordLoginsWorkBeside(t *testing.T) {
 // An access list sees the mapped username, too.
 func TestAnACLFileSeesTheSubject(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := harness.Start(t, v, harness.Options{
 			Plugins: []harness.Plugin{harness.JWT("jwt.json", config(t, p))},
 			Files:   map[string]string{"acl": "pattern readwrite sensors/%u/#\n"},
@@ -326,7 +326,7 @@ func TestAnACLFileSeesTheSubject(t *testing.T) {
 // broker's thread, and a token opens nothing there.
 func TestTheHTTPAPIIsLeftToPasswords(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		if !v.AtLeast(2, 1) {
 			t.Skip("Mosquitto 2.0 has no HTTP API")
 		}
@@ -373,7 +373,7 @@ func TestTheHTTPAPIIsLeftToPasswords(t *testing.T) {
 
 // With revocation.cache an answer serves further logins; onUnavailable "allow" admits where there is none.
 func TestKeptAnswersAndNone(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{
 			"options.revocation.cache":         object{"ttlMs": 600_000, "negativeTtlMs": 300_000},

@@ -57,7 +57,7 @@ func TestEveryModeWithEveryFamilyOfAlgorithms(t *testing.T) {
 			return file("oidc", algorithm, object{"modes.oidc.issuer": p.Issuer(), "modes.jwks.cache.enabled": true}), nil
 		},
 	}
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for mode, build := range modes {
 			for algorithm, sibling := range families {
 				t.Run(mode+" "+algorithm, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestASharedSecret(t *testing.T) {
 		}
 		return token
 	}
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for source, local := range map[string]any{
 			"as the string itself": secret,
 			"as plain":             object{"plain": secret},
@@ -137,7 +137,7 @@ func TestASharedSecret(t *testing.T) {
 }
 
 func TestAJWKSFileIsReadAgainWhenItChanges(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := harness.Start(t, v, harness.Options{
 			Plugins: []harness.Plugin{harness.JWT("jwt.json", file("jwks", "RS256", object{"modes.jwks.filePath": "jwks.json"}))},
@@ -169,7 +169,7 @@ func TestAJWKSFileIsReadAgainWhenItChanges(t *testing.T) {
 
 // Discovery names the introspection endpoint, too; another issuer's document is refused.
 func TestDiscovery(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		jwtJSON := file("oidc", "RS256", object{
 			"modes.oidc.issuer": p.Issuer(), "modes.jwks.cache.enabled": true,
@@ -198,7 +198,7 @@ func TestDiscovery(t *testing.T) {
 }
 
 func TestOpaqueTokens(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, file("introspection", nil, object{
 			"common.requiredScopes": "mqtt",
@@ -235,7 +235,7 @@ func TestOpaqueTokens(t *testing.T) {
 // A token in the username, for clients that can send no long password, or in either.
 func TestTokenSource(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		token := p.Token("sensor-1", time.Hour)
 		for name, c := range map[string]struct {
 			source any
@@ -280,7 +280,7 @@ func TestTokenSource(t *testing.T) {
 // An endpoint of the user's own, asked as the file says.
 func TestAPlainRevocationEndpoint(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for name, c := range map[string]struct {
 			plain object
 			check func(r *http.Request, body string, token string) bool

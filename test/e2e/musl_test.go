@@ -14,7 +14,7 @@ func TestOnMuslWithoutPreload(t *testing.T) {
 	if !brokers.OnMusl() {
 		t.Skip("this is about musl: `make test-musl`")
 	}
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		code, log := harness.StartErr(t, v, harness.Options{
 			Plugins: []harness.Plugin{harness.JWT("jwt.json", config(t, provider(t)))}, Env: []string{"PRELOAD="},
 		})
@@ -29,7 +29,7 @@ func TestOnMuslOtherProgramsDoNotMindThePreload(t *testing.T) {
 	if !brokers.OnMusl() {
 		t.Skip("this is about musl: `make test-musl`")
 	}
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, preload := range []string{"", "PRELOAD="} {
 			cmd := exec.CommandContext(t.Context(), v.Sub[0], "--help")
 			cmd.Env = append(cmd.Environ(), preload, "GODEBUG=inittrace=1") // a Go runtime would print its packages

@@ -141,7 +141,7 @@ func await(t *testing.T, what string, event <-chan struct{}) {
 // delaying runs a case on the versions that let a login wait for its verdict.
 func delaying(t *testing.T, run func(t *testing.T, v brokers.Version)) {
 	t.Helper()
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		if !v.AtLeast(2, 1) {
 			t.Skip("Mosquitto 2.0 has no delayed authentication")
 		}
@@ -152,7 +152,7 @@ func delaying(t *testing.T, run func(t *testing.T, v brokers.Version)) {
 // While one login waits for the provider, however long, everybody else goes on: on 2.1 as it is, on 2.0 where the file says
 // so.
 func TestALoginThatWaitsStopsNobody(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, check := range []string{"beforeConnect", "afterConnect", "onRetry"} {
 			if check == "beforeConnect" && !v.AtLeast(2, 1) {
 				continue // there the callback itself has to wait
@@ -373,7 +373,7 @@ func TestShutdownWithLoginsPending(t *testing.T) {
 // When a pending client drops, Mosquitto 2.1.2 publishes its will, and one with a will delay makes it throw out whoever
 // connects next. So nobody is pending whose token has not been verified: neither by an unknown key nor with an opaque token.
 func TestAStrangersWillIsNotPublished(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, c := range []struct {
 			name, file string
 			endpoint   idp.Endpoint

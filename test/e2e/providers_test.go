@@ -13,7 +13,7 @@ import (
 // A provider of another make: Glewlwyd's tokens by real grants, its JWKS, introspection and revocation.
 func TestGlewlwyd(t *testing.T) {
 	s := glewlwyd.Start(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := harness.Start(t, v, harness.Options{
 			Plugins: []harness.Plugin{
 				harness.JWT("jwt.json", config(t, provider(t), object{
@@ -53,7 +53,7 @@ func TestAlgorithms(t *testing.T) {
 	for algorithm := range siblings {
 		providers[algorithm] = ownProvider(t, idp.WithAlgorithm(algorithm))
 	}
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for algorithm, sibling := range siblings {
 			t.Run(algorithm, func(t *testing.T) {
 				own, other := providers[algorithm], providers[sibling]
@@ -74,7 +74,7 @@ func TestAlgorithms(t *testing.T) {
 // Over https, with the provider's own authority in $.options.tls.caFile, and not without.
 func TestAProviderOverTLS(t *testing.T) {
 	p := ownProvider(t, idp.WithTLS())
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		files := map[string]string{"ca.pem": string(p.CA())}
 		trusted := harness.JWT("jwt.json", config(t, p, object{"options.tls.caFile": "ca.pem"}))
 		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{trusted}, Files: files})

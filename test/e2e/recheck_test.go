@@ -13,7 +13,7 @@ import (
 
 // With check "afterConnect" a client is in by signature and claims, and out when it is found inactive.
 func TestAClientThatIsFoundInactiveLeaves(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, c := range []struct {
 			name          string
 			onUnavailable string
@@ -73,7 +73,7 @@ func TestAClientThatIsFoundInactiveLeaves(t *testing.T) {
 
 // With recheckIntervalMs a connected client whose token is revoked leaves; while the endpoint is down nobody does.
 func TestConnectedClientsAreAskedAboutAgain(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, withWill := range []bool{true, false} {
 			t.Run(fmt.Sprint("will: ", withWill), func(t *testing.T) {
 				p := ownProvider(t)

@@ -121,7 +121,7 @@ func TestThePublishedFilesRunUnchanged(t *testing.T) {
 			c.login = func(token string) harness.Login { return login("c", token) }
 		}
 		t.Run(title, func(t *testing.T) {
-			everywhere(t, func(t *testing.T, v brokers.Version) {
+			brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 				b := harness.Start(t, v, harness.Options{
 					Plugins: []harness.Plugin{harness.JWT("jwt.json", file)},
 					Files:   c.files,

@@ -13,7 +13,7 @@ import (
 
 // SIGHUP makes the broker ask for everybody again: nobody is lost, and the provider is not asked.
 func TestReloadLosesNobody(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		jwtJSON := config(t, p)
 		b := start(t, v, jwtJSON)
@@ -68,7 +68,7 @@ func TestReloadLosesNobody(t *testing.T) {
 }
 
 func TestReloadTakesEffectForNewConnections(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p, other := provider(t), ownProvider(t)
 		b := start(t, v, config(t, p))
 		expiring := harness.Connect(t, b.URL(0), harness.Paho5, login("expiring", p.Token("sensor-1", short))).Accepted()
@@ -86,7 +86,7 @@ func TestReloadTakesEffectForNewConnections(t *testing.T) {
 }
 
 func TestABadReloadIsReportedAndTheOldFileStays(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p, down := provider(t), ownProvider(t)
 		if err := down.SetDown(true); err != nil {
 			t.Fatal(err)
@@ -117,7 +117,7 @@ func TestReloadReachesTheNextPluginAndAPanicDenies(t *testing.T) {
 	if brokers.OnMusl() {
 		t.Skip("NOT TESTED on musl: the witness finds Go's functions in the plugin, which exports none of them there")
 	}
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := provider(t)
 		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{
 			harness.JWT("jwt.json", config(t, p)), {Path: witness(t), Opts: map[string]string{"library": harness.Library(t)}},
@@ -132,7 +132,7 @@ func TestReloadReachesTheNextPluginAndAPanicDenies(t *testing.T) {
 
 // The broker lives through signals that meet it inside and outside of Go code.
 func TestTwentyThousandSignalsDuringTwoThousandLogins(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := provider(t)
 		b := start(t, v, config(t, p, object{"options.revocation": nil}))
 		const workers, logins, signalsPerLogin = 4, 2000, 10

@@ -121,7 +121,7 @@ func notYet(t *testing.T, b *harness.Broker, protocol byte, l harness.Login, rea
 // A connection that is closed without CONNACK is one that clients open again by themselves; by then the provider has
 // answered, once for each token.
 func TestClientsComeAgainWhileTheProviderIsAsked(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, onRetry))
 		publisher := operator(t, b)
@@ -138,7 +138,7 @@ func TestClientsComeAgainWhileTheProviderIsAsked(t *testing.T) {
 
 // The same where it is a key that the broker has to wait for.
 func TestClientsComeAgainWhileTheKeySetIsRead(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, object{
 			"options.revocation":             nil,
@@ -160,7 +160,7 @@ func TestClientsComeAgainWhileTheKeySetIsRead(t *testing.T) {
 }
 
 func TestARevokedTokenIsRefusedWhenItComesAgain(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, onRetry))
 		bad := func() string { return revoked(t, p, "sensor-1") }
@@ -176,7 +176,7 @@ func TestARevokedTokenIsRefusedWhenItComesAgain(t *testing.T) {
 
 // What needs no question is answered at once.
 func TestOnRetryABadTokenIsRefusedAtOnce(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, onRetry))
 		for name, token := range map[string]string{
@@ -198,7 +198,7 @@ func TestOnRetryABadTokenIsRefusedAtOnce(t *testing.T) {
 
 // A provider that does not answer is an answer, too, and the next attempt gets it.
 func TestOnRetryWithoutAProvider(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		deny := start(t, v, config(t, p, onRetry))
 		allow := start(t, v, config(t, p, onRetry, object{"options.revocation.onUnavailable": "allow"}))
@@ -228,7 +228,7 @@ func TestOnRetryWithoutAProvider(t *testing.T) {
 
 // An answer serves for retryWindowMs, and is then asked for anew.
 func TestOnRetryAnAnswerServesNoLongerThanItsWindow(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, onRetry, object{"options.revocation.retryWindowMs": 1000}))
 		l := login("c", p.Token("sensor-1", time.Hour))
@@ -266,7 +266,7 @@ func TestOnRetryAnAnswerServesNoLongerThanItsWindow(t *testing.T) {
 
 // mosquitto_pub does not come again: it says that it has failed, and whoever calls it again within the window is served.
 func TestMosquittoPubSucceedsAtItsSecondCall(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
 		b := start(t, v, config(t, p, onRetry))
 		subscriber := operator(t, b)

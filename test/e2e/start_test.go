@@ -19,7 +19,7 @@ import (
 func TestTheTutorialsFile(t *testing.T) {
 	p := ownProvider(t, idp.WithClient(idp.Client{ID: "client-id", Secret: "secret"}))
 	keycloak := keycloakPaths(t, p)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, strings.ReplaceAll(tutorialFile(t), "<YOUR-KEYCLOAK-OR-IAM>", keycloak))
 		b.WaitLog(`version .* started with .*jwt.json: mode jwks, algorithm RS256, any issuer`)
 		b.WaitLog(`JWKS endpoint http.*/certs: reached \(HTTP 200`)
@@ -50,7 +50,7 @@ func keycloakPaths(t *testing.T, p *idp.Provider) string {
 }
 
 func TestAProviderThatIsDownAtStart(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		t.Run("keeps the broker from starting", func(t *testing.T) {
 			p := ownProvider(t)
 			if err := p.SetDown(true); err != nil {
@@ -99,7 +99,7 @@ func TestAProviderThatIsDownAtStart(t *testing.T) {
 
 func TestAFileThatCanNotBeUsedKeepsTheBrokerFromStarting(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		for _, c := range []struct {
 			name    string
 			options harness.Options
@@ -161,7 +161,7 @@ func TestAFileThatCanNotBeUsedKeepsTheBrokerFromStarting(t *testing.T) {
 // Without plugin_opt_config_file the file is looked for where the broker keeps its own: 2.1 says where, 2.0 is told.
 func TestTheFileIsFoundInThePersistenceLocation(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		plugin := harness.JWT("jwt.json", config(t, p))
 		plugin.Opts = map[string]string{"persistence_location": "{dir}/"}
 		if v.AtLeast(2, 1) {
@@ -176,7 +176,7 @@ func TestTheFileIsFoundInThePersistenceLocation(t *testing.T) {
 // As the broker's own user, not as root.
 func TestItRunsAsTheBrokersUser(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := harness.Start(t, v, harness.Options{DefaultUser: true, Plugins: []harness.Plugin{harness.JWT("jwt.json", config(t, p))}})
 		harness.Connect(t, b.URL(0), harness.Paho5, login("c", p.Token("sensor-1", time.Hour))).Accepted()
 	})
@@ -185,7 +185,7 @@ func TestItRunsAsTheBrokersUser(t *testing.T) {
 // Two listeners with a file each: a token of one provider opens its own listener alone.
 func TestTwoListenersWithAFileEach(t *testing.T) {
 	one, two := provider(t), ownProvider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := harness.Start(t, v, harness.Options{
 			PerListenerSettings: true,
 			Listeners: []harness.Listener{
@@ -234,7 +234,7 @@ func TestTwoListenersWithAFileEach(t *testing.T) {
 // 2.0 takes each callback once a listener. 2.1 takes it twice and asks both in turn.
 func TestLoadingItTwiceForTheSameListenersIsAnErrorOn20(t *testing.T) {
 	p := provider(t)
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		if v.AtLeast(2, 1) {
 			b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{
 				harness.JWT("one.json", config(t, p)), harness.JWT("two.json", config(t, p)),

@@ -141,7 +141,7 @@ func (o *page) shot(t *testing.T, name string) {
 }
 
 func TestPageStaysConnectedByRefreshTokens(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		o := openPage(t, v)
 		witness := o.witness(t)
 		o.login(t)
@@ -186,7 +186,7 @@ func TestPageStaysConnectedByRefreshTokens(t *testing.T) {
 }
 
 func TestPageOutlivesAProviderThatIsDown(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		o := openPage(t, v)
 		witness := o.witness(t)
 		o.login(t)
@@ -209,7 +209,7 @@ func TestPageOutlivesAProviderThatIsDown(t *testing.T) {
 }
 
 func TestPageAsksItsUserToLogInAgain(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		o := openPage(t, v)
 		o.login(t)
 		o.WaitLog(`client "page-.*accepted`)

@@ -185,16 +185,6 @@ func (s *stage) startAll(t *testing.T, changes ...string) (all4 []*running) {
 	return all4
 }
 
-// everywhere runs a case on every broker version.
-func everywhere(t *testing.T, run func(t *testing.T, v brokers.Version)) {
-	t.Helper()
-	t.Parallel()
-	brokers.Each(t, func(t *testing.T, v brokers.Version) {
-		t.Parallel()
-		run(t, v)
-	})
-}
-
 // once runs a case that ends before the broker is asked, on the oldest version.
 func once(t *testing.T, run func(t *testing.T, v brokers.Version)) {
 	t.Helper()
@@ -291,7 +281,7 @@ func (s *stage) send(c *harness.Client, r *running, n int) {
 }
 
 func TestComesBackWithAFreshTokenBeforeTheOldOneExpires(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		s := newStage(t, v)
 		witness := s.witness(t)
 		for _, r := range s.startAll(t) {
@@ -328,7 +318,7 @@ func TestComesBackWithAFreshTokenBeforeTheOldOneExpires(t *testing.T) {
 }
 
 func TestOutlivesAProviderThatIsDown(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		s := newStage(t, v)
 		witness := s.witness(t)
 		examples := s.startAll(t)
@@ -368,7 +358,7 @@ func TestOutlivesAProviderThatIsDown(t *testing.T) {
 }
 
 func TestAsksForAnotherTokenWhenOneIsRefused(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		s := newStage(t, v)
 		witness := s.witness(t)
 		common := s.config["options"].(map[string]any)["common"].(map[string]any)
@@ -399,7 +389,7 @@ func TestAsksForAnotherTokenWhenOneIsRefused(t *testing.T) {
 }
 
 func TestConnectsOverWebSocket(t *testing.T) {
-	everywhere(t, func(t *testing.T, v brokers.Version) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		s := newStage(t, v)
 		witness := s.witness(t)
 		for _, e := range all {
