@@ -22,8 +22,8 @@ import (
 
 func main() {}
 
-// attempts is one for all instances, as the broker's own table of pending logins is.
-var attempts = plugin.NewAttempts()
+// table is one for all instances, as the broker's own of client ids is.
+var table = plugin.NewTable()
 
 //export gja_go_init
 func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, count C.int) (handle C.uintptr_t) {
@@ -34,7 +34,7 @@ func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, coun
 		settings[C.GoString(option.key)] = C.GoString(option.value)
 	}
 	b.setInfo(plugin.Version)
-	p, err := plugin.New(b, plugin.Options{Settings: settings, Attempts: attempts})
+	p, err := plugin.New(b, plugin.Options{Settings: settings, Table: table})
 	if err != nil {
 		return 0
 	}
@@ -92,10 +92,16 @@ func gja_go_tick(handle C.uintptr_t) {
 	of(handle).Tick()
 }
 
+//export gja_go_connect
+func gja_go_connect(handle, client C.uintptr_t, id *C.char) {
+	defer recovered("connect", nil)
+	of(handle).Connect(plugin.Client(client), C.GoString(id))
+}
+
 //export gja_go_disconnect
-func gja_go_disconnect(handle, client C.uintptr_t) {
+func gja_go_disconnect(handle, client C.uintptr_t, kept C.bool) {
 	defer recovered("disconnect", nil)
-	of(handle).Disconnect(plugin.Client(client))
+	of(handle).Disconnect(plugin.Client(client), bool(kept))
 }
 
 //export gja_go_reload

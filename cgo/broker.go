@@ -9,7 +9,6 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"math"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -78,6 +77,21 @@ func (b *broker) Holds(clientID string, client plugin.Client) bool {
 	return withString(clientID, func(s *C.char) bool { return bool(C.gja_holds(s, C.uintptr_t(client))) })
 }
 
+func (b *broker) Knows(clientID string, client plugin.Client, beforeTick bool) bool {
+	return withString(clientID, func(s *C.char) bool { return bool(C.gja_knows(s, C.uintptr_t(client), C.bool(beforeTick))) })
+}
+
+func (b *broker) Session(clientID string) (username string, there, known bool) {
+	if !b.CanSetClientID() {
+		return "", false, false
+	}
+	client := withString(clientID, func(s *C.char) *C.struct_mosquitto { return C.gja_session(s) })
+	if client == nil {
+		return "", false, true
+	}
+	return C.GoString(C.gja_username(client)), true, true
+}
+
 func (b *broker) Kick(clientID string, withWill bool) error {
 	// Never without an id: Mosquitto takes NULL for "everybody".
 	rc := withString(clientID, func(s *C.char) C.int { return C.mosquitto_kick_client_by_clientid(s, C.bool(withWill)) })
@@ -89,12 +103,9 @@ func (b *broker) Kick(clientID string, withWill bool) error {
 
 func (b *broker) PersistenceLocation() string { return C.GoString(C.gja_persistence_location()) }
 
-func (b *broker) TickAt(at time.Time) {
-	ms := int64(math.MaxInt64)
-	if !at.IsZero() {
-		ms = at.UnixMilli()
-	}
-	C.gja_tick_at(b.instance, C.int64_t(ms))
+func (b *broker) TickIn(wait time.Duration) {
+	// Rounded up, since a Tick that comes too soon finds nothing to do.
+	C.gja_tick_in(b.instance, C.int64_t((wait+time.Millisecond-1)/time.Millisecond))
 }
 
 func (b *broker) Wake() { C.gja_wake(b.instance) }

@@ -18,7 +18,7 @@ struct gja_instance {
 	pthread_t main_thread;
 	/* The Go side; 0 before it has started. */
 	uintptr_t handle;
-	/* When TICK has something to do, in ms since 1970, and whether it has at once. A TICK with neither costs no call
+	/* When TICK has something to do, in ms by now_ms, and whether it has at once. A TICK with neither costs no call
 	 * into Go: the broker makes thousands of them a second. */
 	_Atomic int64_t tick_at;
 	atomic_bool wake;
@@ -147,11 +147,12 @@ static void wake_signal_choose(void)
 	}
 }
 
+/* By the clock that nobody sets: with the time of day, an hour set back would be an hour without TICK. */
 static int64_t now_ms(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -185,15 +186,32 @@ static int on_tick(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
+/* 2.1 only. The data begins like DISCONNECT's. */
+static int on_connect(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_disconnect *coming = event_data;
+	struct gja_instance *instance = userdata;
+
+	(void)event;
+	signals_use_altstack();
+	gja_go_connect(instance->handle, (uintptr_t)coming->client, (char *)mosquitto_client_id(coming->client));
+	return MOSQ_ERR_SUCCESS;
+}
+
 /* Also for CLIENT_OFFLINE, whose data begins alike. */
 static int on_disconnect(int event, void *event_data, void *userdata)
 {
 	struct mosquitto_evt_disconnect *leaving = event_data;
 	struct gja_instance *instance = userdata;
+	bool kept;
 
-	(void)event;
 	signals_use_altstack();
-	gja_go_disconnect(instance->handle, (uintptr_t)leaving->client);
+	if(gja_broker_is_2_1()){
+		kept = event == GJA_EVT_CLIENT_OFFLINE;
+	}else{
+		kept = !mosquitto_client_clean_session(leaving->client);
+	}
+	gja_go_disconnect(instance->handle, (uintptr_t)leaving->client, kept);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -218,6 +236,7 @@ static const struct {
 		{MOSQ_EVT_TICK, on_tick, false},
 		{MOSQ_EVT_DISCONNECT, on_disconnect, false},
 		{MOSQ_EVT_RELOAD, on_reload, false},
+		{GJA_EVT_CONNECT, on_connect, true},
 		{GJA_EVT_CLIENT_OFFLINE, on_disconnect, true},
 };
 
@@ -301,9 +320,9 @@ int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int 
 	return MOSQ_ERR_SUCCESS;
 }
 
-void gja_tick_at(struct gja_instance *instance, int64_t ms)
+void gja_tick_in(struct gja_instance *instance, int64_t ms)
 {
-	atomic_store(&instance->tick_at, ms);
+	atomic_store(&instance->tick_at, now_ms() + ms);
 }
 
 void gja_wake(struct gja_instance *instance)
@@ -344,6 +363,26 @@ int gja_set_clientid(uintptr_t client, const char *clientid)
 bool gja_holds(const char *clientid, uintptr_t client)
 {
 	return mosquitto_client == NULL || (uintptr_t)mosquitto_client(clientid) == client;
+}
+
+bool gja_knows(const char *clientid, uintptr_t client, bool before_tick)
+{
+	const struct mosquitto *known = (const struct mosquitto *)client;
+
+	if(mosquitto_client != NULL){
+		return mosquitto_client(clientid) == known;
+	}
+	return mosquitto_client_sub_count(known) > 0 || (before_tick && mosquitto_client_protocol(known) != mp_websockets);
+}
+
+struct mosquitto *gja_session(const char *clientid)
+{
+	return mosquitto_client != NULL ? mosquitto_client(clientid) : NULL;
+}
+
+const char *gja_username(const struct mosquitto *client)
+{
+	return mosquitto_client_username(client);
 }
 
 void gja_complete(const char *clientid, bool accepted)

@@ -21,7 +21,11 @@
 #include <mosquitto_plugin.h>
 #endif
 
-/* mosquitto/broker.h of 2.1: the event that takes DISCONNECT's place where the broker keeps the client's session. */
+/*
+ * mosquitto/broker.h of 2.1: the event of a client that was let in, by whatever plugin or none, and the one that takes
+ * DISCONNECT's place where the broker keeps the client's session.
+ */
+#define GJA_EVT_CONNECT 11
 #define GJA_EVT_CLIENT_OFFLINE 28
 
 /*
@@ -42,7 +46,11 @@
 #pragma weak mosquitto_callback_register
 #pragma weak mosquitto_callback_unregister
 #pragma weak mosquitto_client_address
+#pragma weak mosquitto_client_clean_session
 #pragma weak mosquitto_client_id
+#pragma weak mosquitto_client_protocol
+#pragma weak mosquitto_client_sub_count
+#pragma weak mosquitto_client_username
 #pragma weak mosquitto_kick_client_by_clientid
 #pragma weak mosquitto_log_printf
 #pragma weak mosquitto_set_username
@@ -63,8 +71,8 @@ extern int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const ch
 /* One loaded instance: one `plugin` line in mosquitto.conf. */
 struct gja_instance;
 
-/* Asks for a Tick at a time in ms since 1970 (INT64_MAX: none). From the broker's thread. */
-void gja_tick_at(struct gja_instance *instance, int64_t ms);
+/* Asks for a Tick in so many ms. From the broker's thread. */
+void gja_tick_in(struct gja_instance *instance, int64_t ms);
 
 /* Asks for a Tick at once, and ends the broker's sleep for it, unless that begins just now. From any thread. */
 void gja_wake(struct gja_instance *instance);
@@ -85,6 +93,17 @@ void gja_set_info(struct gja_instance *instance, const char *version);
 int gja_set_username(uintptr_t client, const char *username);
 int gja_set_clientid(uintptr_t client, const char *clientid);
 bool gja_holds(const char *clientid, uintptr_t client);
+
+/*
+ * Tells whether the broker surely knows the client already, by this id, so that a BASIC_AUTH for it is not a CONNECT's. 2.0
+ * can't look it up; but a client that is just connecting has no subscriptions there, and before the first TICK after RELOAD
+ * none comes but over WebSockets, which are served between the two.
+ */
+bool gja_knows(const char *clientid, uintptr_t client, bool before_tick);
+
+/* The client, connected or away, whose session the broker keeps by this id (NULL: none), and its username; 2.1 only. */
+struct mosquitto *gja_session(const char *clientid);
+const char *gja_username(const struct mosquitto *client);
 
 /* Gives the verdict on the login that is pending by this client id, from TICK alone; without effect on 2.0. */
 void gja_complete(const char *clientid, bool accepted);

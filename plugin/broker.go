@@ -42,12 +42,19 @@ type Broker interface {
 	Complete(clientID string, accepted bool)
 	// Holds tells whether the connection that the broker knows by clientID is client. True where it can't say (2.0).
 	Holds(clientID string, client Client) bool
+	// Knows tells whether the broker surely knows the connection by this id already, as that of a client that is connected
+	// or away: then it is asking again, and nobody is just connecting. 2.0 can say so of a client with subscriptions, and,
+	// until the first Tick after Reload (beforeTick), of one that is not connected over WebSockets.
+	Knows(clientID string, client Client, beforeTick bool) bool
+	// Session is the username of the session that the broker keeps under a client id, whether its client is connected or
+	// away; there is false where it keeps none. 2.0 can't say (known is false).
+	Session(clientID string) (username string, there, known bool)
 	// Kick disconnects the client that is connected as clientID. Disconnect is called from inside it.
 	Kick(clientID string, withWill bool) error
 	// PersistenceLocation is where the broker keeps its files; empty where it does not say (2.0).
 	PersistenceLocation() string
-	// TickAt asks for Tick once at has come; zero: not at all. The last call counts.
-	TickAt(at time.Time)
+	// TickIn asks for Tick once so much time has passed, by a clock that nobody sets. The last call counts.
+	TickIn(wait time.Duration)
 	// Wake asks for Tick at once, and may be lost. From any goroutine.
 	Wake()
 }

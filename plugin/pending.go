@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -11,30 +12,39 @@ type attempt struct {
 	login  Login
 	chain  *chain.Chain
 	result chain.Result
+	// contested: see there.
+	contested bool
 }
 
-// Attempts are the logins whose verdict is still to come: one table for all instances of the plugin, as the broker has one.
-// The broker addresses a verdict by client id alone, and says nothing when a pending client drops, so that a late verdict
-// could admit another client. So each attempt counts only for as long as nobody has come by its id or from its address.
+// Table is what all instances of the plugin share, as the broker has one table of client ids for all of them: the logins
+// whose verdict is still to come, and whose session lives under which client id.
 //
 // It belongs to the broker's thread.
-type Attempts struct {
+type Table struct {
+	attempts attempts
+	holders  *session.Holders
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table {
+	return &Table{attempts: attempts{byID: map[string]*attempt{}, byClient: map[Client]*attempt{}}, holders: session.NewHolders()}
+}
+
+// attempts are the logins whose verdict is still to come. The broker addresses a verdict by client id alone, and says nothing
+// when a pending client drops, so that a late verdict could admit another client. So each attempt counts only for as long as
+// nobody has come by its id or from its address.
+type attempts struct {
 	byID     map[string]*attempt
 	byClient map[Client]*attempt
 }
 
-// NewAttempts returns an empty table.
-func NewAttempts() *Attempts {
-	return &Attempts{byID: map[string]*attempt{}, byClient: map[Client]*attempt{}}
-}
-
-func (a *Attempts) add(t *attempt) {
+func (a *attempts) add(t *attempt) {
 	a.byID[t.login.ClientID] = t
 	a.byClient[t.login.Client] = t
 }
 
 // take removes an attempt; false where it no longer counts.
-func (a *Attempts) take(t *attempt) bool {
+func (a *attempts) take(t *attempt) bool {
 	if t == nil || a.byClient[t.login.Client] != t {
 		return false
 	}
@@ -44,15 +54,15 @@ func (a *Attempts) take(t *attempt) bool {
 }
 
 // gone removes the attempt that came from this address, which now belongs to another connection or to none.
-func (a *Attempts) gone(client Client) { a.take(a.byClient[client]) }
+func (a *attempts) gone(client Client) { a.take(a.byClient[client]) }
 
 // superseded removes the attempts that a login shows to be over: the one from the same address, and the one by the same
 // client id, as the broker lets nobody come by an id that is pending. Only when it asks again after a reload is the client
 // one that is connected, beside which another may be pending by the same id.
 func (p *Plugin) superseded(login Login) {
-	p.attempts.gone(login.Client)
-	if t := p.attempts.byID[login.ClientID]; t != nil && !p.broker.Holds(login.ClientID, login.Client) {
-		p.attempts.take(t)
+	p.table.attempts.gone(login.Client)
+	if t := p.table.attempts.byID[login.ClientID]; t != nil && !p.broker.Holds(login.ClientID, login.Client) {
+		p.table.attempts.take(t)
 	}
 }
 
@@ -63,16 +73,18 @@ func (p *Plugin) delay(login Login, result chain.Result) verdict.Verdict {
 		p.chain.Drop(&result)
 		return v
 	}
-	if id := result.Identity.ClientID; id != nil && p.attempts.byID[*id] != nil {
+	if id := result.Identity.ClientID; id != nil && p.table.attempts.byID[*id] != nil {
 		v := verdict.Refuse(verdict.ServerBusy, "another login for the client id %s is still pending", verdict.Quote(*id))
 		v.Kind = verdict.Retry
 		return refuse(v)
 	}
+	t := &attempt{chain: p.chain, result: result}
+	_, t.contested = contested(login, result)
 	if refused := p.identify(&login, result); refused != nil {
 		return refuse(*refused)
 	}
-	t := &attempt{login: login, chain: p.chain, result: result}
-	p.attempts.add(t)
+	t.login = login
+	p.table.attempts.add(t)
 	p.background(func() func() {
 		t.chain.Finish(p.ctx, &t.result)
 		return func() { p.complete(t) }
@@ -84,12 +96,18 @@ func (p *Plugin) delay(login Login, result chain.Result) verdict.Verdict {
 func (p *Plugin) complete(t *attempt) {
 	id, client := t.login.ClientID, t.login.Client
 	// Whoever is connected by that id at that address came in by another way after this client had dropped.
-	if !p.attempts.take(t) || p.broker.Holds(id, client) {
+	if !p.table.attempts.take(t) || p.broker.Holds(id, client) {
 		t.chain.Drop(&t.result)
 		p.log(Debug, "%s left before its verdict (%s)", who(t.login), t.result.Verdict)
 		return
 	}
-	v := p.inTime(t.chain, t.result)
+	v := inTime(t.chain, t.result, p.now())
+	if v.Kind == verdict.Accept && t.contested {
+		// Somebody may have come by that id meanwhile.
+		if refused := p.mayHold(id, t.chain, t.login, t.result); refused != nil {
+			v = *refused
+		}
+	}
 	accepted := v.Kind == verdict.Accept
 	if !accepted {
 		t.chain.Drop(&t.result)

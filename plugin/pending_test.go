@@ -97,7 +97,7 @@ func TestAStaleVerdictOfAnotherInstanceAdmitsNobody(t *testing.T) {
 	d := newDesk(t, good, bad)
 	one := open(t, d.file(``, `"timeoutMs":60000`))
 	two := open(t, d.file(``, `"timeoutMs":60000`))
-	two.Plugin.attempts = one.Plugin.attempts
+	two.Plugin.table = one.Plugin.table
 	one.login(1, "c", nil, good)
 	one.drop()
 	if got := two.login(2, "c", nil, bad); got != verdict.Pending {
@@ -192,7 +192,7 @@ func TestTheEndOfAnotherConnectionByTheSameIDChangesNothing(t *testing.T) {
 	d := newDesk(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
 	h.login(1, "c", nil, token)
-	h.Disconnect(2)
+	h.Disconnect(2, false)
 	d.says(token, active)
 	h.completes(t, "c true")
 	if h.sessions.Len() != 1 {
@@ -246,7 +246,7 @@ func TestShutdownWithLoginsPending(t *testing.T) {
 	h.login(1, "c", nil, token)
 	d.waitAsked()
 	h.Close()
-	h.Disconnect(1)
+	h.Disconnect(1, false)
 	h.completes(t)
 }
 

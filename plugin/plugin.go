@@ -26,8 +26,8 @@ var Version = "0.1.0" //nolint:gochecknoglobals // the linker can set nothing el
 type Options struct {
 	// Settings are the plugin_opt_… values by name, without that prefix.
 	Settings map[string]string
-	// Attempts are shared by all instances of one broker; nil: this is the only one.
-	Attempts *Attempts
+	// Table is shared by all instances of one broker; nil: this is the only one.
+	Table *Table
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -51,12 +51,12 @@ type Plugin struct {
 
 	chain    *chain.Chain
 	sessions *session.Book
-	attempts *Attempts
+	table    *Table
 	// rechecking counts the questions about connected clients that are under way.
 	rechecking int
 	// reloads numbers the reloads: only the result of the last one counts.
 	reloads int
-	// sweepEnds is when the broker has surely asked for everybody after the last one, Tick or no Tick.
+	// sweepEnds is when the broker has surely asked for everybody after the last one, where no Tick says so.
 	sweepEnds time.Time
 	ticks     tickWatch
 }
@@ -77,10 +77,10 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Attempts == nil {
-		o.Attempts = NewAttempts()
+	if o.Table == nil {
+		o.Table = NewTable()
 	}
-	p := &Plugin{broker: broker, now: o.Now, sessions: session.NewBook(), attempts: o.Attempts, ticks: tickWatch{now: o.Now}}
+	p := &Plugin{broker: broker, now: o.Now, sessions: session.NewBook(), table: o.Table, ticks: tickWatch{now: o.Now}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
@@ -129,18 +129,14 @@ func (p *Plugin) Close() {
 // BasicAuth judges a login and, where it is accepted, gives the client its identity and records its session. Where the
 // verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
-	if p.now().After(p.sweepEnds) {
-		p.sessions.CloseSweep()
-	}
 	p.superseded(login)
-	if p.sessions.Vouch(login.Client, credentials(login)) {
-		p.log(Debug, "%s stays: the broker asked again after a reload", who(login))
-		return verdict.Verdict{Kind: verdict.Accept}
+	if p.sweeping() {
+		return p.askedAgain(login)
 	}
-	result := p.chain.Begin(p.ctx, chain.Login{
-		Client:   identity.Client{ID: login.ClientID, Username: login.Username, FixedID: !p.broker.CanSetClientID()},
-		Password: login.Password,
-	})
+	// Whoever was connected from this address is not any more.
+	p.sessions.Leave(login.Client)
+	p.table.holders.Leave(login.Client, false, p.now())
+	result := p.chain.Begin(p.ctx, login.forChain(p.broker))
 	switch {
 	case result.Kind == verdict.Pending && p.broker.CanDelay():
 		result.Verdict = p.delay(login, result)
@@ -151,15 +147,25 @@ func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 		result.Verdict = p.admit(login, result)
 	}
 	p.logVerdict(login, result)
-	if result.Kind != verdict.Defer {
+	if result.Kind == verdict.Defer {
+		// Where another plugin or the password file lets it in, nobody says so (2.0); where they don't, it disconnects.
+		p.table.holders.Enter(login.Client, login.ClientID, session.Owner{})
+	} else {
 		p.withoutTicks()
 	}
 	return result.Verdict
 }
 
+func (l Login) forChain(b Broker) chain.Login {
+	return chain.Login{
+		Client:   identity.Client{ID: l.ClientID, Username: l.Username, FixedID: !b.CanSetClientID()},
+		Password: l.Password,
+	}
+}
+
 // admit gives the client its identity and records its session.
 func (p *Plugin) admit(login Login, result chain.Result) verdict.Verdict {
-	v := p.inTime(p.chain, result)
+	v := inTime(p.chain, result, p.now())
 	if v.Kind == verdict.Accept {
 		if refused := p.identify(&login, result); refused != nil {
 			v = *refused
@@ -174,8 +180,9 @@ func (p *Plugin) admit(login Login, result chain.Result) verdict.Verdict {
 }
 
 // inTime refuses a token that has expired while its verdict was waited for.
-func (p *Plugin) inTime(c *chain.Chain, result chain.Result) verdict.Verdict {
-	if until := leavesAt(c, result); result.Kind == verdict.Accept && !until.IsZero() && !p.now().Before(until) {
+func inTime(c *chain.Chain, result chain.Result, now time.Time) verdict.Verdict {
+	common := c.Config().Common
+	if result.Kind == verdict.Accept && common.ValidateExpiration && !result.Expiry.IsZero() && !now.Before(result.Expiry.Add(common.Leeway)) {
 		return verdict.Refuse(verdict.Expired, "exp is %s, which passed while the identity provider was asked", result.Expiry.UTC().Format(time.RFC3339))
 	}
 	return result.Verdict
@@ -194,6 +201,11 @@ func (p *Plugin) identify(login *Login, result chain.Result) *verdict.Verdict {
 	refuse := func(what, value string, err error) *verdict.Verdict {
 		v := verdict.Refuse(verdict.InternalError, "the broker did not take the %s %s: %s", what, verdict.Quote(value), err)
 		return &v
+	}
+	if id, is := contested(*login, result); is {
+		if refused := p.mayHold(id, p.chain, *login, result); refused != nil {
+			return refused
+		}
 	}
 	if id := result.Identity.ClientID; id != nil {
 		if err := p.broker.SetClientID(login.Client, *id); err != nil {
@@ -214,7 +226,8 @@ func (p *Plugin) identify(login *Login, result chain.Result) *verdict.Verdict {
 func (p *Plugin) record(c *chain.Chain, login Login, result chain.Result) {
 	s := &session.Session{Client: login.Client, Token: result.Token, Until: leavesAt(c, result), Expires: result.Expiry}
 	p.sessions.Admit(s, credentials(login))
-	p.scheduleRecheck(s, result.Bearer())
+	p.table.holders.Enter(login.Client, login.ClientID, ownerOf(result))
+	p.scheduleRecheck(c, s, result.Bearer())
 	if result.Unconfirmed {
 		p.confirm(c, s, result)
 	}
@@ -259,10 +272,18 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 	}
 }
 
-// Disconnect records that a client's connection has ended.
-func (p *Plugin) Disconnect(client Client) {
-	p.attempts.gone(client)
+// Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
+func (p *Plugin) Connect(client Client, clientID string) {
+	if !p.table.holders.Has(client, clientID) {
+		p.table.holders.Enter(client, clientID, session.Owner{})
+	}
+}
+
+// Disconnect records that a client's connection has ended. kept: the broker keeps its session.
+func (p *Plugin) Disconnect(client Client, kept bool) {
+	p.table.attempts.gone(client)
 	p.sessions.Leave(client)
+	p.table.holders.Leave(client, kept, p.now())
 	p.withoutTicks()
 }
 
@@ -273,31 +294,48 @@ func (p *Plugin) Tick() {
 	p.work()
 }
 
+const (
+	// turn is how long one Tick works: then the broker serves others, and is woken for the rest.
+	turn = 2 * time.Millisecond
+	// lookAgain is the longest that Ticks are apart. What is due by the time of day (exp) may be so sooner than was to be
+	// seen, as clocks are set.
+	lookAgain = time.Minute
+)
+
+// work does what is due, in turns of one thing of each kind, until it has taken its time.
 func (p *Plugin) work() {
-	p.queue.drain()
-	p.kickExpired()
-	p.recheck()
+	p.queue.begin()
+	began := p.now()
+	for more := true; more; {
+		if p.now().Sub(began) >= turn {
+			p.queue.leave()
+			break
+		}
+		result, expired, recheck := p.queue.do(), p.kickExpired(), p.recheck()
+		more = result || expired || recheck
+	}
 	p.chain.Refresh()
 	p.schedule()
 }
 
 // schedule asks for the Tick that is needed next.
 func (p *Plugin) schedule() {
-	var first time.Time
+	now, wait := p.now(), lookAgain
 	for _, at := range []time.Time{p.sessions.NextDeadline(), p.nextRecheck(), p.chain.RefreshAt()} {
-		if first.IsZero() || (!at.IsZero() && at.Before(first)) {
-			first = at
+		if !at.IsZero() {
+			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
-	p.broker.TickAt(first)
+	p.broker.TickIn(wait)
 }
 
-// kickExpired disconnects whoever has stayed to the end of its token.
-func (p *Plugin) kickExpired() {
-	now, withWill := p.now(), p.chain.Config().Common.KickWithWill
-	for due := p.sessions.Due(now); due != nil; due = p.sessions.Due(now) {
-		p.kick(due, fmt.Sprintf("%s: its time ended at %s", verdict.Expired, due.Until.UTC().Format(time.RFC3339)), withWill)
+// kickExpired disconnects one client that has stayed to the end of its token; false where there is none.
+func (p *Plugin) kickExpired() bool {
+	due := p.sessions.Due(p.now())
+	if due != nil {
+		p.kick(due, fmt.Sprintf("%s: its time ended at %s", verdict.Expired, due.Until.UTC().Format(time.RFC3339)), p.chain.Config().Common.KickWithWill)
 	}
+	return due != nil
 }
 
 // kick disconnects a client and says why. The broker calls Disconnect from inside.

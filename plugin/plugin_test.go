@@ -34,7 +34,15 @@ type fakeBroker struct {
 	completed []string
 	kicked    []string
 	log       []string
-	tickAt    time.Time
+	tickIn    time.Duration
+
+	// away are the usernames of sessions that the broker keeps for clients that are away, by client id; subscribed, on 2.0,
+	// are clients with subscriptions, whom it knows by that, and webSockets those over WebSockets.
+	away                   map[string]string
+	subscribed, webSockets map[Client]bool
+
+	kickTakes time.Duration
+	advance   func(time.Duration)
 
 	v20    bool
 	refuse error // of SetUsername and SetClientID
@@ -75,7 +83,7 @@ func (b *fakeBroker) Complete(id string, accepted bool) {
 	if accepted {
 		b.connect(id, c)
 	} else {
-		b.plugin.Disconnect(c)
+		b.plugin.Disconnect(c, false)
 	}
 }
 
@@ -83,8 +91,12 @@ func (b *fakeBroker) Complete(id string, accepted bool) {
 func (b *fakeBroker) connect(id string, c Client) {
 	old, taken := b.connected[id]
 	b.connected[id] = c
+	delete(b.away, id)
 	if taken && old != c {
-		b.plugin.Disconnect(old)
+		b.plugin.Disconnect(old, false)
+	}
+	if !b.v20 {
+		b.plugin.Connect(c, id)
 	}
 }
 
@@ -97,13 +109,35 @@ func (b *fakeBroker) Kick(id string, withWill bool) error {
 		return ErrNotConnected
 	}
 	delete(b.connected, id)
+	if b.kickTakes > 0 {
+		b.advance(b.kickTakes)
+	}
 	b.kicked = append(b.kicked, fmt.Sprintf("%s will=%t", id, withWill))
-	b.plugin.Disconnect(c)
+	b.plugin.Disconnect(c, false)
 	return nil
 }
 
+func (b *fakeBroker) Knows(id string, c Client, beforeTick bool) bool {
+	if b.v20 {
+		return b.subscribed[c] || (beforeTick && !b.webSockets[c])
+	}
+	_, away := b.away[id]
+	return away || b.connected[id] == c
+}
+
+func (b *fakeBroker) Session(id string) (username string, there, known bool) {
+	if b.v20 {
+		return "", false, false
+	}
+	if c, connected := b.connected[id]; connected {
+		return b.names[c], true, true
+	}
+	username, there = b.away[id]
+	return username, there, true
+}
+
 func (b *fakeBroker) PersistenceLocation() string { return "" }
-func (b *fakeBroker) TickAt(at time.Time)         { b.tickAt = at }
+func (b *fakeBroker) TickIn(wait time.Duration)   { b.tickIn = wait }
 
 func (b *fakeBroker) Wake() {
 	select {
@@ -147,7 +181,9 @@ func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *house {
 	h := &house{file: filepath.Join(t.TempDir(), "jwt.json")}
 	h.broker = &fakeBroker{
 		t: t, names: map[Client]string{}, ids: map[Client]string{}, connected: map[string]Client{}, delayed: map[string]Client{}, woken: make(chan struct{}, 1),
+		away: map[string]string{}, subscribed: map[Client]bool{}, webSockets: map[Client]bool{},
 	}
+	h.broker.advance = h.advance
 	for _, a := range adjust {
 		a(h.broker)
 	}
@@ -206,7 +242,7 @@ func (h *house) login(c Client, id string, username, password *string) verdict.K
 
 func (h *house) pass(d time.Duration) {
 	h.advance(d)
-	if !h.broker.tickAt.IsZero() && !h.clock().Before(h.broker.tickAt) {
+	if d >= h.broker.tickIn {
 		h.Tick()
 	}
 }
@@ -307,8 +343,8 @@ func TestExpiredClientsAreKicked(t *testing.T) {
 			if !slices.Equal(h.broker.kicked, c.want) {
 				t.Errorf("kicked %q, want %q", h.broker.kicked, c.want)
 			}
-			if len(c.want) > 0 && (h.sessions.Len() != 0 || !h.broker.tickAt.IsZero()) {
-				t.Errorf("%d sessions are left, next tick %s", h.sessions.Len(), h.broker.tickAt)
+			if len(c.want) > 0 && (h.sessions.Len() != 0 || h.broker.tickIn != lookAgain) {
+				t.Errorf("%d sessions are left, next tick in %s", h.sessions.Len(), h.broker.tickIn)
 			}
 		})
 	}
@@ -349,79 +385,13 @@ func TestAFailedLoginLeavesTheSessionAlone(t *testing.T) {
 	if got := h.login(2, "c", nil, h.token("alice", -time.Minute)); got != verdict.Deny {
 		t.Fatalf("got %s", got)
 	}
-	h.Disconnect(2) // the broker reports failed logins, too
+	h.Disconnect(2, false) // the broker reports failed logins, too
 	if h.sessions.Len() != 1 {
 		t.Errorf("%d sessions", h.sessions.Len())
 	}
 	h.pass(time.Minute)
 	if len(h.broker.kicked) != 1 {
 		t.Errorf("kicked %q", h.broker.kicked)
-	}
-}
-
-func TestReloadAsksNobodyAgain(t *testing.T) {
-	h := open(t, local(`"matchUsernameToSubject":true`))
-	password := h.token("alice", time.Minute)
-	h.login(1, "c", text("x"), password)
-	again := func(c Client, id, username string, password *string) verdict.Kind {
-		return h.BasicAuth(Login{Client: c, ClientID: id, Username: &username, Password: password}).Kind
-	}
-	// The file now has another secret: judged by it, the client would lose its connection.
-	h.write(t, strings.ReplaceAll(local(``), secret, strings.ToUpper(secret)))
-	h.advance(time.Hour) // and the token has expired: that is the kick's affair
-	h.Reload()
-	for _, c := range []struct {
-		rule string
-		got  verdict.Kind
-		want verdict.Kind
-	}{
-		{"another id on the same connection", again(1, "d", "alice", password), verdict.Deny},
-		{"another username", again(1, "c", "x", password), verdict.Deny},
-		{"another token", again(1, "c", "alice", h.token("alice", -time.Minute)), verdict.Deny},
-		{"another connection", again(2, "c", "alice", password), verdict.Deny},
-		{"the client itself", again(1, "c", "alice", password), verdict.Accept},
-		{"the client itself, twice in one sweep", again(1, "c", "alice", password), verdict.Deny},
-	} {
-		if c.got != c.want {
-			t.Errorf("%s: got %s, want %s", c.rule, c.got, c.want)
-		}
-	}
-	h.broker.awaitLog(`reloaded .*jwt.json`)
-	if got := again(1, "c", "alice", password); got != verdict.Deny {
-		t.Errorf("after the sweep: got %s", got)
-	}
-}
-
-// A broker that never ticks must not leave the door open to whoever comes back with what it once had.
-func TestASweepEndsWithoutATick(t *testing.T) {
-	h := open(t, local(``))
-	password := h.token("alice", time.Minute)
-	h.login(1, "c", nil, password)
-	h.Disconnect(1)
-	h.Reload()
-	h.advance(sweepTime + time.Minute)
-	if got := h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}).Kind; got != verdict.Deny {
-		t.Errorf("got %s", got)
-	}
-}
-
-func TestReloadVouchesForDepartedClientsInTheSweepAlone(t *testing.T) {
-	h := open(t, local(``))
-	password := h.token("alice", time.Minute)
-	h.login(1, "c", nil, password)
-	h.Disconnect(1)
-	h.advance(time.Hour)
-	ask := func() verdict.Kind { return h.BasicAuth(Login{Client: 1, ClientID: "c", Password: password}).Kind }
-	if got := ask(); got != verdict.Deny {
-		t.Errorf("before: got %s", got)
-	}
-	h.Reload()
-	if got := ask(); got != verdict.Accept {
-		t.Errorf("in the sweep: got %s", got)
-	}
-	h.Tick()
-	if got := ask(); got != verdict.Deny {
-		t.Errorf("after: got %s", got)
 	}
 }
 

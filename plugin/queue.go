@@ -9,9 +9,13 @@ import (
 type queue struct {
 	wake func()
 
-	mu      sync.Mutex // guards all below, and wake against close; never held across any other call
-	items   []func()
-	rousing bool
+	mu    sync.Mutex // guards all below, and wake against close; never held across any other call
+	items []func()
+	// unfinished says that a Tick has left something to do, be it here or elsewhere.
+	unfinished bool
+	// rousing is the next wake, wait after the last one; nil: none is to come.
+	rousing *time.Timer
+	wait    time.Duration
 	closed  bool
 }
 
@@ -20,9 +24,11 @@ type queue struct {
 const (
 	firstRouse = time.Millisecond
 	lastRouse  = 64 * time.Millisecond
+	// nextTurn is how long the broker has for others before it is woken for what a Tick has left to do.
+	nextTurn = 50 * time.Microsecond
 )
 
-// post leaves do for the next drain and asks for it. From any goroutine. After close it does nothing.
+// post leaves do for a Tick and asks for it. From any goroutine. After close it does nothing.
 func (q *queue) post(do func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -33,28 +39,44 @@ func (q *queue) post(do func()) {
 	if len(q.items) == 1 {
 		q.wake()
 	}
-	if !q.rousing {
-		q.rousing = true
-		go q.rouse()
+	if q.rousing == nil {
+		q.rouseIn(firstRouse)
 	}
 }
 
-// rouse repeats the wake until the queue is drained.
-func (q *queue) rouse() {
-	for wait, again := firstRouse, true; again; wait *= 2 {
-		time.Sleep(wait)
-		again = q.wakeAgain(wait < lastRouse)
-	}
-}
-
-// wakeAgain wakes the broker where something is left to do; false ends the rousing.
-func (q *queue) wakeAgain(more bool) bool {
+// leave asks for another Tick soon, as this one has left something to do. The wake can't come now: in a callback the broker
+// does not sleep, so that it would end no sleep.
+func (q *queue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.rousing = more && len(q.items) > 0 && !q.closed; q.rousing {
-		q.wake()
+	if q.closed {
+		return
 	}
-	return q.rousing
+	q.unfinished = true
+	q.rouseIn(nextTurn)
+}
+
+// rouseIn has the broker woken after wait. q.mu is held.
+func (q *queue) rouseIn(wait time.Duration) {
+	if q.rousing != nil {
+		q.rousing.Stop()
+	}
+	q.wait = wait
+	q.rousing = time.AfterFunc(wait, q.rouse)
+}
+
+// rouse wakes the broker for as long as something is left to do.
+func (q *queue) rouse() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rousing = nil
+	if q.closed || (len(q.items) == 0 && !q.unfinished) {
+		return
+	}
+	q.wake()
+	if next := 2 * q.wait; next < lastRouse {
+		q.rouseIn(next)
+	}
 }
 
 // close makes sure that nothing wakes the broker any more: what a wake writes to is freed after this.
@@ -64,15 +86,27 @@ func (q *queue) close() {
 	q.closed, q.items = true, nil
 }
 
-// drain does what was left, in order.
-func (q *queue) drain() {
+// begin tells that a Tick has come for whatever was left.
+func (q *queue) begin() {
 	q.mu.Lock()
-	items := q.items
-	q.items = nil
-	q.mu.Unlock()
-	for _, do := range items {
-		do()
+	defer q.mu.Unlock()
+	q.unfinished = false
+}
+
+// do does the first thing that was left; false where there is nothing.
+func (q *queue) do() bool {
+	q.mu.Lock()
+	if len(q.items) == 0 {
+		q.items = nil
+		q.mu.Unlock()
+		return false
 	}
+	first := q.items[0]
+	q.items[0] = nil
+	q.items = q.items[1:]
+	q.mu.Unlock()
+	first()
+	return true
 }
 
 // tickWatch notices a broker that never ticks. The first Tick is asked for at start, so that it comes within the first

@@ -38,38 +38,52 @@ func (p *Plugin) recheckInterval() time.Duration {
 }
 
 // scheduleRecheck has a client asked about once an interval from a random moment on, so that clients that came together
-// are not asked about together. Its token is kept for this alone.
-func (p *Plugin) scheduleRecheck(s *session.Session, bearer string) {
-	if interval := p.recheckInterval(); interval > 0 {
-		s.Bearer = bearer
+// are not asked about together. Its token is kept for this alone, and shown to the endpoint alone that has admitted it.
+func (p *Plugin) scheduleRecheck(c *chain.Chain, s *session.Session, bearer string) {
+	if interval := p.recheckInterval(); interval > 0 && c.Endpoint() == p.chain.Endpoint() {
+		s.Bearer, s.Endpoint = bearer, c.Endpoint()
 		p.sessions.Recheck(s, p.now().Add(rand.N(interval)+1)) //nolint:gosec // nobody gains by guessing it
+	}
+}
+
+// leaveBehind says what becomes of clients that were admitted by an endpoint which the new file does not name.
+func (p *Plugin) leaveBehind(before *chain.Chain) {
+	if n := p.sessions.Rechecks(); n > 0 && before.Endpoint() != p.chain.Endpoint() {
+		p.log(Notice, "%d connected clients were admitted by %s, which %s no longer names: they are not asked about again, and leave "+
+			"when their tokens expire; those whose tokens never do are disconnected", n, before.Endpoint(), p.file)
 	}
 }
 
 // nextRecheck is when recheck has something to do; zero: not before a request that is under way has ended.
 func (p *Plugin) nextRecheck() time.Time {
-	if p.recheckInterval() == 0 || p.rechecking >= p.maxRechecking() {
+	if p.rechecking >= p.maxRechecking() {
 		return time.Time{}
 	}
 	return p.sessions.NextRecheck()
 }
 
+// maxRechecking is how many may be asked about at once: logins go first.
 func (p *Plugin) maxRechecking() int {
-	return max(1, p.chain.Config().Revocation.MaxConcurrent/recheckShare)
+	if r := p.chain.Config().Revocation; r != nil {
+		return max(1, r.MaxConcurrent/recheckShare)
+	}
+	return 1
 }
 
-// recheck asks again about the connected clients whose turn it is, a bounded number at a time.
-func (p *Plugin) recheck() {
-	interval := p.recheckInterval()
-	if interval == 0 {
-		return
+// recheck begins to ask again about one connected client whose turn it is; false where there is none, or too many are being
+// asked about.
+func (p *Plugin) recheck() bool {
+	if p.rechecking >= p.maxRechecking() {
+		return false
 	}
 	now := p.now()
-	for p.rechecking < p.maxRechecking() {
-		s := p.sessions.DueRecheck(now)
-		if s == nil {
-			return
-		}
+	s := p.sessions.DueRecheck(now)
+	switch interval := p.recheckInterval(); {
+	case s == nil:
+		return false
+	case s.Endpoint != p.chain.Endpoint():
+		p.notAskedAbout(s)
+	case interval > 0:
 		p.rechecking++
 		c, bearer, expires := p.chain, s.Bearer, s.Expires
 		p.background(func() func() {
@@ -79,6 +93,15 @@ func (p *Plugin) recheck() {
 				p.rechecked(s, now.Add(interval), result.Verdict)
 			}
 		})
+	}
+	return true
+}
+
+// notAskedAbout ends the rechecks of a session whose endpoint is gone from the file. Where nothing else ends it, this does.
+func (p *Plugin) notAskedAbout(s *session.Session) {
+	s.Bearer = ""
+	if s.Until.IsZero() {
+		p.expel(s, verdict.Refuse(verdict.ProviderUnavailable, "%s, which has admitted it, is gone from %s, and its token never expires", s.Endpoint, p.file))
 	}
 }
 

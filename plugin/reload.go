@@ -3,7 +3,6 @@ package plugin
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
@@ -49,10 +48,12 @@ func prefixLines(prefix string, err error) error {
 
 // adopt puts a candidate into force and logs what was found.
 func (p *Plugin) adopt(c candidate, how string) {
-	if p.chain != nil {
-		p.chain.Retire() // logins that it has begun end by it
-	}
+	before := p.chain
 	p.chain = c.chain
+	if before != nil {
+		p.leaveBehind(before)
+		before.Retire() // logins that it has begun end by it
+	}
 	cfg := p.chain.Config()
 	p.log(Info, "version %s %s %s: %s", Version, how, p.file, Describe(cfg))
 	for _, text := range Advise(cfg, Abilities{Delays: p.broker.CanDelay(), SetsClientID: p.broker.CanSetClientID()}) {
@@ -73,14 +74,10 @@ func (p *Plugin) adopt(c candidate, how string) {
 	}
 }
 
-// sweepTime is more than enough for the broker to ask for everybody once: 100,000 clients take it less than a second.
-const sweepTime = 5 * time.Second
-
 // Reload reads jwt.json again. A good file takes effect for new connections, a bad one is reported and the old stays.
 // The endpoints are reached in the background. Right after this the broker asks for every client again.
 func (p *Plugin) Reload() {
-	p.sessions.OpenSweep()
-	p.sweepEnds = p.now().Add(sweepTime)
+	p.openSweep()
 	p.reloads++
 	number := p.reloads
 	p.background(func() func() {

@@ -58,6 +58,9 @@ type Result struct {
 	Identity identity.Identity
 	// Expiry is the token's exp; zero where it has none.
 	Expiry time.Time
+	// Issuer and Subject say whose token it is, by iss and sub (RFC 7519 §4.1.1, §4.1.2), or by what takes their place where
+	// it lacks them: the provider of the configuration, and the identity that was mapped.
+	Issuer, Subject string
 	// Token names the token in the log.
 	Token string
 	Trace verdict.Trace
@@ -192,6 +195,43 @@ func (c *Chain) begin(ctx context.Context, login Login) Result {
 	wait, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
 	c.verify(wait, &result)
+	return result
+}
+
+// FromMemory judges a login by what is known here and now, and neither waits nor asks: what can't be decided so is put off.
+// The verdict is Accept, Deny, Defer or Retry, and nothing is left to be finished.
+func (c *Chain) FromMemory(login Login) Result {
+	result, done := c.look(login)
+	putOff := func() Result {
+		result.Verdict = verdict.Refuse(verdict.ServerBusy, "nobody is asked about it during a reload")
+		result.Kind = verdict.Retry
+		return result
+	}
+	if done {
+		return result
+	}
+	if c.cfg.Mode != config.ModeIntrospection {
+		if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled {
+			return putOff()
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		claims, v := c.verifier.Verify(ctx, result.token, result.header, &result.Trace)
+		if result.Verdict = v; v.Kind == verdict.Accept {
+			c.identify(claims, &result)
+		}
+		if result.Kind != verdict.Accept {
+			return result
+		}
+	}
+	if c.checker == nil {
+		return result
+	}
+	said, known := c.checker.Recall(result.token)
+	if !known {
+		return putOff()
+	}
+	c.conclude(said, &result)
 	return result
 }
 
@@ -375,6 +415,51 @@ func (c *Chain) identify(claims token.Claims, result *Result) {
 	result.Token = claims.ID(result.token)
 	result.Expiry, _ = claims.Expiry()
 	result.Identity, result.Verdict = c.mapper.Map(claims, result.client, &result.Trace)
+	result.Issuer, result.Subject = claims.Text("iss"), c.subject(claims)
+	if result.Issuer == "" {
+		result.Issuer = c.origin()
+	}
+}
+
+// subject is sub, or the name that is mapped where there is none.
+func (c *Chain) subject(claims token.Claims) string {
+	subject, common := claims.Text("sub"), c.cfg.Common
+	if subject == "" && common.MatchUsername {
+		subject = claims.Text(common.UsernameClaim)
+	}
+	if subject == "" && common.MatchClientID {
+		subject = claims.Text(common.ClientIDClaim)
+	}
+	return subject
+}
+
+// origin is the provider, as the configuration names it.
+func (c *Chain) origin() string {
+	switch cfg := c.cfg; {
+	case cfg.Common.Issuer != "":
+		return cfg.Common.Issuer
+	case cfg.Mode == config.ModeOIDC:
+		return cfg.OIDC.Issuer
+	case cfg.Mode == config.ModeIntrospection:
+		return c.Endpoint()
+	default:
+		return cfg.JWKS.URI + cfg.JWKS.FilePath
+	}
+}
+
+// Endpoint names what says whether tokens are active, as the configuration has it; empty: nothing does. Tokens that one has
+// admitted are not to be shown to another.
+func (c *Chain) Endpoint() string {
+	switch r := c.cfg.Revocation; {
+	case r == nil:
+		return ""
+	case r.Plain != nil:
+		return "the revocation endpoint " + endpoint.Shown(r.Plain.URI)
+	case r.Introspection.URI != "":
+		return "the introspection endpoint " + endpoint.Shown(r.Introspection.URI)
+	default:
+		return "the introspection endpoint of " + c.cfg.OIDC.Issuer
+	}
 }
 
 // look finds the token; done is true where that decides already.

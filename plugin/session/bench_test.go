@@ -77,7 +77,7 @@ func BenchmarkHundredThousandSessions(b *testing.B) {
 		for b.Loop() {
 			book.OpenSweep()
 			for i := range crowd {
-				if !book.Vouch(session.Client(i), all[i]) {
+				if !book.Vouch(session.Client(i), all[i], at(0)) {
 					b.Fatal("not vouched for")
 				}
 			}

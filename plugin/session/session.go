@@ -7,8 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Client identifies a connection for as long as the broker keeps it. It is an address, so it comes back with another
@@ -31,37 +29,29 @@ type Session struct {
 	Token string
 	// Until is when the client must leave; zero: never.
 	Until time.Time
-	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: nobody will.
-	Bearer  string
-	Expires time.Time
+	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: nobody will. Endpoint is
+	// who answers for it.
+	Bearer   string
+	Expires  time.Time
+	Endpoint string
 
 	digest [sha256.Size]byte
-	asked  uint64
+	// asked is the last sweep in which the broker has asked for it.
+	asked uint64
 	// expiry and recheck are its entries in the two agendas.
 	expiry, recheck entry
 }
-
-// maxOffline bounds the memory for clients that have left and whose session the broker may still keep.
-const maxOffline = 1 << 16
 
 // Book holds the sessions of one plugin instance.
 type Book struct {
 	live               map[Client]*Session
 	expiries, rechecks agenda
-	// offline remembers departed clients for SIGHUP alone.
-	offline *lru.Cache[Client, *Session]
-	sweep   uint64
-	open    bool
+	sweep              uint64
+	open               bool
 }
 
 // NewBook returns an empty Book.
-func NewBook() *Book {
-	offline, err := lru.New[Client, *Session](maxOffline)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	return &Book{live: make(map[Client]*Session), offline: offline}
-}
+func NewBook() *Book { return &Book{live: make(map[Client]*Session)} }
 
 // Len is the number of live sessions.
 func (b *Book) Len() int { return len(b.live) }
@@ -76,25 +66,20 @@ func (b *Book) Admit(s *Session, with Credentials) {
 	b.expiries.set(&s.expiry, s.Until)
 }
 
-// Leave records that the client's connection has ended. The broker may keep its MQTT session.
-func (b *Book) Leave(client Client) {
-	s, known := b.live[client]
-	if !known {
-		return
-	}
-	b.forget(client)
-	s.Bearer = ""
-	b.offline.Add(client, s)
-}
+// Leave records that the client's connection has ended.
+func (b *Book) Leave(client Client) { b.forget(client) }
 
 func (b *Book) forget(client Client) {
-	b.offline.Remove(client)
 	if s, known := b.live[client]; known {
 		delete(b.live, client)
+		s.Bearer = ""
 		b.expiries.set(&s.expiry, time.Time{})
 		b.rechecks.set(&s.recheck, time.Time{})
 	}
 }
+
+// Has tells whether the connection has a session.
+func (b *Book) Has(client Client) bool { return b.live[client] != nil }
 
 // Lives tells whether the session has not ended.
 func (b *Book) Lives(s *Session) bool { return b.live[s.Client] == s }
@@ -115,6 +100,9 @@ func (b *Book) DueRecheck(now time.Time) *Session { return b.rechecks.due(now) }
 // NextRecheck is when DueRecheck will next have something; zero: never.
 func (b *Book) NextRecheck() time.Time { return b.rechecks.next() }
 
+// Rechecks is how many sessions are to be asked about.
+func (b *Book) Rechecks() int { return len(b.rechecks) }
+
 // OpenSweep begins the round in which the broker asks for everybody again (after RELOAD).
 func (b *Book) OpenSweep() {
 	b.sweep++
@@ -124,23 +112,23 @@ func (b *Book) OpenSweep() {
 // CloseSweep ends that round; from now on whoever asks is new.
 func (b *Book) CloseSweep() { b.open = false }
 
-// Vouch tells whether the broker is asking again, in a sweep, for a client that was let in and has the same id and
-// credentials: yes once a sweep. That holds for departed clients whose session the broker keeps, too: a refusal would
-// disturb that session, and an admission gives nobody access, since coming back takes a new CONNECT.
-func (b *Book) Vouch(client Client, with Credentials) bool {
-	if !b.open {
-		return false
-	}
+// Sweeping tells whether that round goes on.
+func (b *Book) Sweeping() bool { return b.open }
+
+// Vouch tells whether the broker is asking again, in a sweep, for a client that is connected with the same id and
+// credentials, and whose time has not come: yes once a sweep. Nobody else is vouched for: what a client that has left was
+// let in with says nothing of the one at its address, and a session that the broker keeps outlives a refusal.
+func (b *Book) Vouch(client Client, with Credentials, now time.Time) bool {
 	s, known := b.live[client]
-	if !known {
-		s, known = b.offline.Get(client)
-	}
-	if !known || s.asked == b.sweep || s.digest != with.digest() {
+	if !b.open || !known || s.asked == b.sweep || s.over(now) || s.digest != with.digest() {
 		return false
 	}
 	s.asked = b.sweep
 	return true
 }
+
+// over tells whether the session has come to its deadline.
+func (s *Session) over(now time.Time) bool { return !s.Until.IsZero() && !now.Before(s.Until) }
 
 // digest keeps the credentials comparable without keeping them.
 func (c Credentials) digest() [sha256.Size]byte {

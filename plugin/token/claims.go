@@ -31,6 +31,13 @@ func (c Claims) Expiry() (time.Time, bool) {
 	return exp, present && err == nil
 }
 
+// Text is a claim by its dotted path; empty where it is missing or no string.
+func (c Claims) Text(path string) string {
+	value, _ := c.Lookup(path)
+	text, _ := value.(string)
+	return text
+}
+
 // HasAudience tells whether aud (RFC 7519 §4.1.3) holds name.
 func (c Claims) HasAudience(name string) bool {
 	aud, err := c.all.GetAudience()

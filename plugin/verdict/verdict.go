@@ -81,6 +81,8 @@ const (
 	UnsafeIdentity Reason = "unsafe identity"
 	// IdentityMismatch: the client's own username or id differs from the mapped one, and may not be rewritten.
 	IdentityMismatch Reason = "identity mismatch"
+	// ClientIDTaken: the client id, which the login has not just chosen, is that of somebody else's session.
+	ClientIDTaken Reason = "client id taken"
 	// Revoked: the identity provider says that the token is not active (RFC 7662 §2.2).
 	Revoked Reason = "revoked"
 	// ProviderUnavailable: the identity provider did not say whether the token is active.

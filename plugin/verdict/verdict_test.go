@@ -67,6 +67,7 @@ func TestReasonsAreStable(t *testing.T) {
 		"NoIdentity":          "no identity",
 		"UnsafeIdentity":      "unsafe identity",
 		"IdentityMismatch":    "identity mismatch",
+		"ClientIDTaken":       "client id taken",
 		"Revoked":             "revoked",
 		"ProviderUnavailable": "provider unavailable",
 		"ServerBusy":          "server busy",

@@ -1,0 +1,143 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// Owner is whom a session belongs to, as a digest of provider and subject. The zero Owner is everybody who did not log in
+// by a token of this plugin.
+type Owner [16]byte
+
+// OwnerOf is the Owner that a token's issuer and subject (RFC 7519 §4.1.1, §4.1.2) name.
+func OwnerOf(issuer, subject string) Owner {
+	h := sha256.New()
+	h.Write(binary.AppendUvarint(nil, uint64(len(issuer))))
+	h.Write([]byte(issuer))
+	h.Write([]byte(subject))
+	return Owner(h.Sum(nil)[:len(Owner{})])
+}
+
+// Holders knows whose session lives under each client id: of the clients that are connected, and for a while of those
+// whose session the broker keeps while they are away. One serves all instances of a broker, as that has one table of
+// client ids.
+//
+// It belongs to the broker's thread.
+type Holders struct {
+	byClient map[Client]*holder
+	// byID leads to all who are connected, or are trying to be, by an id: while one takes over, there are two.
+	byID map[string]*holder
+	away *lru.Cache[string, absentee]
+}
+
+type holder struct {
+	client Client
+	id     string
+	owner  Owner
+	next   *holder
+}
+
+type absentee struct {
+	owner Owner
+	since time.Time
+}
+
+// The owner of a session whose client is away is remembered for awayFor, of maxAway sessions. After that nobody knows whose
+// it is, so that no client id is barred for good.
+const (
+	awayFor = 24 * time.Hour
+	maxAway = 1 << 16
+)
+
+// NewHolders returns an empty table.
+func NewHolders() *Holders {
+	away, err := lru.New[string, absentee](maxAway)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return &Holders{byClient: map[Client]*holder{}, byID: map[string]*holder{}, away: away}
+}
+
+// Enter records who is connected, or is about to be, by a client id. What was known of the same connection is replaced.
+func (h *Holders) Enter(client Client, id string, owner Owner) {
+	h.remove(client)
+	entry := &holder{client: client, id: id, owner: owner, next: h.byID[id]}
+	h.byClient[client], h.byID[id] = entry, entry
+	h.away.Remove(id)
+}
+
+// Has tells whether the connection is recorded with this id.
+func (h *Holders) Has(client Client, id string) bool {
+	entry := h.byClient[client]
+	return entry != nil && entry.id == id
+}
+
+// Leave records the end of a connection. kept: the broker keeps its session.
+func (h *Holders) Leave(client Client, kept bool, now time.Time) {
+	if entry := h.remove(client); entry != nil && kept && h.byID[entry.id] == nil {
+		h.away.Add(entry.id, absentee{owner: entry.owner, since: now})
+	}
+}
+
+func (h *Holders) remove(client Client) *holder {
+	entry := h.byClient[client]
+	if entry == nil {
+		return nil
+	}
+	delete(h.byClient, client)
+	first := h.byID[entry.id]
+	for at := &first; *at != nil; at = &(*at).next {
+		if *at == entry {
+			*at = entry.next
+			break
+		}
+	}
+	if first == nil {
+		delete(h.byID, entry.id)
+	} else {
+		h.byID[entry.id] = first
+	}
+	return entry
+}
+
+// Holding is what is known of the session under a client id.
+type Holding uint8
+
+const (
+	// NotKnown says that nobody holds it, or nobody knows who (restored after a restart, or forgotten).
+	NotKnown Holding = iota
+	// Own is the asker's own.
+	Own
+	// Others says that somebody else is connected by it.
+	Others
+	// OthersAway says that somebody else was, and that the broker may keep the session.
+	OthersAway
+)
+
+// Holding tells whose session lives under a client id, for a login of owner by the connection asking.
+func (h *Holders) Holding(id string, asking Client, owner Owner, now time.Time) Holding {
+	found := NotKnown
+	for entry := h.byID[id]; entry != nil; entry = entry.next {
+		switch {
+		case entry.client == asking:
+		case entry.owner != owner:
+			return Others
+		default:
+			found = Own
+		}
+	}
+	if found == Own {
+		return Own
+	}
+	absent, known := h.away.Get(id)
+	switch {
+	case !known || now.Sub(absent.since) >= awayFor:
+		return NotKnown
+	case absent.owner != owner:
+		return OthersAway
+	}
+	return Own
+}

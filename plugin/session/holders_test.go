@@ -1,0 +1,116 @@
+package session_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/session"
+)
+
+func TestHolding(t *testing.T) {
+	alice, bob := session.OwnerOf("issuer", "alice"), session.OwnerOf("issuer", "bob")
+	var password session.Owner
+	for _, c := range []struct {
+		rule   string
+		before func(h *session.Holders)
+		want   session.Holding
+	}{
+		{"nobody", func(*session.Holders) {}, session.NotKnown},
+		{"its own", func(h *session.Holders) { h.Enter(1, "c", alice) }, session.Own},
+		{"another subject's", func(h *session.Holders) { h.Enter(1, "c", bob) }, session.Others},
+		{"the same subject of another issuer", func(h *session.Holders) { h.Enter(1, "c", session.OwnerOf("other", "alice")) }, session.Others},
+		{"letters can't move from issuer to subject", func(h *session.Holders) { h.Enter(1, "c", session.OwnerOf("issuera", "lice")) }, session.Others},
+		{"a client's without a token", func(h *session.Holders) { h.Enter(1, "c", password) }, session.Others},
+		{"under another id", func(h *session.Holders) { h.Enter(1, "d", bob) }, session.NotKnown},
+		{"the asker's own connection does not count", func(h *session.Holders) { h.Enter(9, "c", password) }, session.NotKnown},
+		{"two, of whom one is another's", func(h *session.Holders) { h.Enter(1, "c", alice); h.Enter(2, "c", bob) }, session.Others},
+		{"in the other order", func(h *session.Holders) { h.Enter(2, "c", bob); h.Enter(1, "c", alice) }, session.Others},
+		{"two, of whom the other has left", func(h *session.Holders) {
+			h.Enter(2, "c", bob)
+			h.Enter(1, "c", alice)
+			h.Leave(2, true, at(0))
+		}, session.Own},
+		{"who has left", func(h *session.Holders) { h.Enter(1, "c", bob); h.Leave(1, false, at(0)) }, session.NotKnown},
+		{"who is away", func(h *session.Holders) { h.Enter(1, "c", bob); h.Leave(1, true, at(0)) }, session.OthersAway},
+		{"its own, away", func(h *session.Holders) { h.Enter(1, "c", alice); h.Leave(1, true, at(0)) }, session.Own},
+		{"who left twice", func(h *session.Holders) {
+			h.Enter(1, "c", bob)
+			h.Leave(1, true, at(0))
+			h.Leave(1, false, at(0))
+		}, session.OthersAway},
+		{"away for a day", func(h *session.Holders) { h.Enter(1, "c", bob); h.Leave(1, true, at(-24*3600)) }, session.NotKnown},
+		{"who came after one that was away", func(h *session.Holders) {
+			h.Enter(1, "c", bob)
+			h.Leave(1, true, at(0))
+			h.Enter(2, "c", alice)
+			h.Leave(2, false, at(0))
+		}, session.NotKnown},
+		{"at a reused address", func(h *session.Holders) { h.Enter(1, "c", bob); h.Enter(1, "d", bob) }, session.NotKnown},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := session.NewHolders()
+			c.before(h)
+			if got := h.Holding("c", 9, alice, at(0)); got != c.want {
+				t.Errorf("got %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// Owners of sessions whose clients are away are remembered by number and time, so that nothing grows without bound.
+func TestAwayIsBounded(t *testing.T) {
+	h, alice := session.NewHolders(), session.OwnerOf("", "alice")
+	const most = 1 << 16
+	for i := range session.Client(most + 10) {
+		h.Enter(i, fmt.Sprint(i), alice)
+		h.Leave(i, true, at(0))
+	}
+	known := 0
+	for i := range most + 10 {
+		if h.Holding(fmt.Sprint(i), 1e9, alice, at(0)) == session.Own {
+			known++
+		}
+	}
+	if known != most {
+		t.Errorf("%d are remembered", known)
+	}
+}
+
+// TestHoldersAgainstAList plays many random events on the table and on a list, which must agree.
+func TestHoldersAgainstAList(t *testing.T) {
+	type entry struct {
+		id    string
+		owner session.Owner
+	}
+	h, list := session.NewHolders(), map[session.Client]entry{}
+	random := rand.New(rand.NewPCG(3, 4))
+	for step := range 20000 {
+		client := session.Client(random.IntN(12))
+		e := entry{fmt.Sprint(random.IntN(4)), session.OwnerOf("", fmt.Sprint(random.IntN(3)))}
+		if random.IntN(2) == 0 {
+			h.Enter(client, e.id, e.owner)
+			list[client] = e
+		} else {
+			h.Leave(client, false, time.Time{})
+			delete(list, client)
+		}
+		want := session.NotKnown
+		for c, other := range list {
+			switch {
+			case c == client || other.id != e.id:
+			case other.owner != e.owner:
+				want = session.Others
+			case want == session.NotKnown:
+				want = session.Own
+			}
+		}
+		if got := h.Holding(e.id, client, e.owner, time.Time{}); got != want {
+			t.Fatalf("step %d: got %d, want %d", step, got, want)
+		}
+		if e, there := list[client]; h.Has(client, e.id) != there {
+			t.Fatalf("step %d: has %t, want %t", step, !there, there)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package plugin
+
+import (
+	"time"
+
+	"go-jwt-auth/plugin/verdict"
+)
+
+// sweepGap is more than the broker takes from one client to the next while it asks for everybody again after a reload. Where
+// no Tick ends the sweep, a pause of this length does.
+const sweepGap = 250 * time.Millisecond
+
+// openSweep begins the round in which the broker asks for everybody again, those with a kept session who are away
+// included. It makes it in one go, and the next Tick, which comes to Go as well (Wake), is behind it.
+func (p *Plugin) openSweep() {
+	p.sessions.OpenSweep()
+	p.prolongSweep()
+	p.broker.Wake()
+}
+
+func (p *Plugin) prolongSweep() { p.sweepEnds = p.now().Add(sweepGap) }
+
+// sweeping tells whether that round may still go on.
+func (p *Plugin) sweeping() bool {
+	if p.sessions.Sweeping() && !p.ticks.ticked && p.now().After(p.sweepEnds) {
+		p.sessions.CloseSweep()
+	}
+	return p.sessions.Sweeping()
+}
+
+// askedAgain answers in a sweep. Whoever is connected by a session of this plugin stays, without anybody being asked, and a
+// session whose client is away is left alone. All else is decided by what is in memory or put off, as hundreds of
+// thousands of sessions may be asked about in one go.
+func (p *Plugin) askedAgain(login Login) verdict.Verdict {
+	if p.sessions.Vouch(login.Client, credentials(login), p.now()) {
+		p.prolongSweep()
+		p.log(Debug, "%s stays: the broker asked again after a reload", who(login))
+		return verdict.Verdict{Kind: verdict.Accept}
+	}
+	result := p.chain.FromMemory(login.forChain(p.broker))
+	connected := p.sessions.Has(login.Client)
+	switch {
+	case result.Kind == verdict.Defer:
+		return result.Verdict
+	case !connected && p.broker.Knows(login.ClientID, login.Client, p.ticks.ticked) && !p.table.holders.Has(login.Client, login.ClientID):
+		// To accept this lets nobody in, since to come back takes a new CONNECT. To refuse it would end a connection that there
+		// is none of: Mosquitto 2.0 then enters the session into its list of those that expire once more, and is left with
+		// a pointer to freed memory when the client comes back.
+		p.prolongSweep()
+		return verdict.Verdict{Kind: verdict.Accept}
+	case result.Kind == verdict.Accept && !connected:
+		// It may be somebody new, who comes again outside of the sweep.
+		result.Verdict = verdict.Refuse(verdict.ServerBusy, "it came during a reload")
+		result.Kind = verdict.Retry
+	case result.Kind == verdict.Accept:
+		result.Verdict = p.admit(login, result)
+	}
+	p.logVerdict(login, result)
+	return result.Verdict
+}

@@ -1,0 +1,206 @@
+package plugin
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/verdict"
+)
+
+// asks is a BASIC_AUTH that is no CONNECT.
+func (h *house) asks(c Client, id string, username, password *string) verdict.Kind {
+	return h.BasicAuth(Login{Client: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
+}
+
+// versions runs a case for both kinds of broker.
+func versions(t *testing.T, run func(t *testing.T, v func(*fakeBroker))) {
+	t.Helper()
+	t.Run("2.0", func(t *testing.T) { run(t, func(b *fakeBroker) { b.v20 = true }) })
+	t.Run("2.1", func(t *testing.T) { run(t, func(*fakeBroker) {}) })
+}
+
+func TestReloadAsksNobodyAgain(t *testing.T) {
+	h := open(t, local(`"matchUsernameToSubject":true`))
+	password := h.token("alice", time.Minute)
+	h.login(1, "c", text("x"), password)
+	// The file now has another secret: judged by it, the client would lose its connection.
+	h.write(t, strings.ReplaceAll(local(``), secret, strings.ToUpper(secret)))
+	h.Reload()
+	for _, c := range []struct {
+		rule string
+		got  verdict.Kind
+		want verdict.Kind
+	}{
+		{"another username", h.asks(1, "c", text("x"), h.token("alice", -time.Minute)), verdict.Deny},
+		{"another token", h.asks(1, "c", text("alice"), h.token("alice", -time.Minute)), verdict.Deny},
+		{"another connection", h.asks(2, "c", text("alice"), password), verdict.Retry},
+		{"the client itself", h.asks(1, "c", text("alice"), password), verdict.Accept},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: got %s, want %s", c.rule, c.got, c.want)
+		}
+	}
+	h.broker.awaitLog(`reloaded .*jwt.json`)
+	if got := h.asks(1, "c", text("alice"), password); got != verdict.Deny {
+		t.Errorf("after the sweep: got %s", got)
+	}
+}
+
+// What the broker once let in says nothing of who comes now from that address.
+func TestASweepVouchesForNobodyWhoHasLeft(t *testing.T) {
+	versions(t, func(t *testing.T, v func(*fakeBroker)) {
+		h := open(t, local(``), v)
+		h.broker.webSockets[1] = true // so that 2.0 can't know it
+		password := h.token("alice", time.Minute)
+		h.login(1, "c", nil, password)
+		delete(h.broker.connected, "c")
+		h.Disconnect(1, false)
+		h.advance(time.Hour)
+		h.Reload()
+		if got := h.asks(1, "c", nil, password); got != verdict.Deny {
+			t.Errorf("its token has expired: got %s", got)
+		}
+		if got := h.asks(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Retry || h.sessions.Len() != 0 {
+			t.Errorf("a good token: got %s, %d sessions", got, h.sessions.Len())
+		}
+		h.Tick()
+		if got := h.login(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Accept || h.sessions.Len() != 1 {
+			t.Errorf("after the sweep: got %s", got)
+		}
+	})
+}
+
+func TestASweepVouchesForNobodyPastTheDeadline(t *testing.T) {
+	for _, c := range []struct {
+		common string
+		want   verdict.Kind
+	}{
+		{``, verdict.Deny},
+		{`"leewayMs":1000`, verdict.Accept},
+		{`"kickExpiredClients":false`, verdict.Accept},
+		{`"validateExpiration":false`, verdict.Accept},
+	} {
+		h := open(t, local(c.common))
+		password := h.token("alice", time.Minute)
+		h.login(1, "c", nil, password)
+		h.advance(time.Minute)
+		h.Reload()
+		if got := h.asks(1, "c", nil, password); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.common, got, c.want)
+		}
+	}
+}
+
+// To refuse a session whose client is away makes Mosquitto 2.0 crash later on.
+func TestASweepLeavesAloneWhoIsAway(t *testing.T) {
+	versions(t, func(t *testing.T, v func(*fakeBroker)) {
+		d := newDesk(t)
+		h := open(t, d.file(``, `"check":"onRetry"`), v)
+		h.broker.away["c"] = ""
+		h.Reload()
+		for _, password := range []*string{h.token("alice", time.Minute), h.token("alice", -time.Minute), text(*h.token("alice", time.Minute) + "x")} {
+			if got := h.asks(7, "c", nil, password); got != verdict.Accept {
+				t.Errorf("got %s", got)
+			}
+		}
+		if got := h.asks(7, "c", text("u"), text("a password")); got != verdict.Defer {
+			t.Errorf("a password: got %s", got)
+		}
+		if h.sessions.Len() != 0 || len(d.asked) != 0 {
+			t.Errorf("%d sessions, asked %d times", h.sessions.Len(), len(d.asked))
+		}
+	})
+}
+
+// Somebody who is connected by another plugin's leave is not away, even where its password looks like a token now.
+func TestASweepJudgesWhoIsConnectedByOthers(t *testing.T) {
+	versions(t, func(t *testing.T, v func(*fakeBroker)) {
+		h := open(t, local(``), v)
+		if got := h.login(1, "c", text("u"), text("a password")); got != verdict.Defer {
+			t.Fatalf("got %s", got)
+		}
+		h.broker.connect("c", 1)
+		h.Reload()
+		if got := h.asks(1, "c", text("u"), h.token("alice", -time.Minute)); got != verdict.Deny {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// Who was renamed by another plugin is judged anew, and stays.
+func TestASweepJudgesAConnectedClientFromMemory(t *testing.T) {
+	h := open(t, local(``))
+	password := h.token("alice", time.Minute)
+	h.login(1, "c", text("x"), password)
+	h.Reload()
+	if got := h.asks(1, "c", text("renamed"), password); got != verdict.Accept || h.sessions.Len() != 1 {
+		t.Errorf("got %s", got)
+	}
+	h.Tick()
+	h.pass(time.Minute)
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q", h.broker.kicked)
+	}
+}
+
+// Hundreds of thousands of sessions may be asked about in one go.
+func TestASweepAsksNobody(t *testing.T) {
+	for _, check := range []string{"beforeConnect", "afterConnect", "onRetry"} {
+		versions(t, func(t *testing.T, v func(*fakeBroker)) {
+			d := newDesk(t)
+			h := open(t, d.file(``, `"check":"`+check+`"`), v)
+			h.broker.webSockets[1] = true
+			h.Reload()
+			if got := h.asks(1, "c", nil, h.token("alice", time.Minute)); got != verdict.Retry {
+				t.Errorf("%s: got %s", check, got)
+			}
+			h.broker.awaitLog(`put off, its next attempt will be answered: server busy: nobody is asked about it during a reload`)
+			if len(d.asked) != 0 {
+				t.Errorf("%s: the endpoint was asked", check)
+			}
+		})
+	}
+}
+
+// The next Tick is behind the sweep, so Go must be told of it, and no Tick must find the sweep open.
+func TestTheNextTickEndsASweep(t *testing.T) {
+	h := open(t, local(``))
+	for len(h.broker.woken) > 0 {
+		<-h.broker.woken
+	}
+	h.openSweep()
+	if len(h.broker.woken) == 0 {
+		t.Error("no Tick was asked for")
+	}
+	h.Tick()
+	if h.sweeping() {
+		t.Error("it goes on")
+	}
+}
+
+// A broker that never ticks (2.0.11 with per_listener_settings) has no other end of a sweep than a pause, and strangers do not
+// prolong it.
+func TestASweepEndsWithoutATick(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	password := h.token("alice", time.Minute)
+	for c := range Client(10) {
+		h.login(c+1, string(rune('a'+c)), nil, password)
+	}
+	h.ticks = tickWatch{now: h.now}
+	h.Reload()
+	for c := range Client(10) {
+		h.advance(sweepGap)
+		if got := h.asks(c+1, string(rune('a'+c)), nil, password); got != verdict.Accept {
+			t.Errorf("client %d: got %s", c, got)
+		}
+	}
+	h.advance(sweepGap)
+	if got := h.asks(90, "new", nil, password); got != verdict.Retry {
+		t.Errorf("a stranger in the sweep: got %s", got)
+	}
+	h.advance(1)
+	if got := h.login(90, "new", nil, password); got != verdict.Accept {
+		t.Errorf("after it: got %s", got)
+	}
+}

@@ -1,0 +1,160 @@
+package plugin
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/verdict"
+)
+
+// No Tick works for longer than its turn, however much is due; and the broker is woken for the rest.
+func TestATickTakesTurns(t *testing.T) {
+	const clients = 1000
+	h := open(t, local(``))
+	for i := range clients {
+		h.login(Client(i+1), fmt.Sprint("c", i), nil, h.token("alice", time.Minute))
+	}
+	h.broker.kickTakes = 100 * time.Microsecond
+	h.advance(time.Minute)
+	longest, ticks := 0, 0
+	for left := clients; left > 0; ticks++ {
+		before, began := left, h.clock()
+		h.Tick()
+		left = h.sessions.Len()
+		longest = max(longest, before-left)
+		if took := h.clock().Sub(began); took > turn+h.broker.kickTakes {
+			t.Fatalf("a Tick took %s", took)
+		}
+		if before == left {
+			t.Fatalf("a Tick did nothing, %d are left", left)
+		}
+		if left > 0 {
+			<-h.broker.woken
+		}
+	}
+	if want := int(turn/h.broker.kickTakes) + 1; longest > want {
+		t.Errorf("%d were kicked in one Tick, want at most %d", longest, want)
+	}
+}
+
+// Results, kicks and rechecks take turns: none of them waits until the others have nothing to do.
+func TestEachKindOfWorkHasItsTurn(t *testing.T) {
+	d := newDesk(t)
+	h := open(t, d.file(``, every10s+`,"check":"afterConnect"`))
+	for i := range 100 {
+		h.login(Client(i+1), fmt.Sprint("c", i), nil, h.token(fmt.Sprint("s", i), time.Minute))
+	}
+	h.login(200, "asked", nil, h.token("bob", time.Hour))
+	for range 101 {
+		d.waitAsked()
+	}
+	h.advance(time.Minute)
+	results := 0
+	for range 100 {
+		h.queue.post(func() { results++; h.advance(turn / 10) })
+	}
+	h.broker.kickTakes = turn / 10
+	h.Tick()
+	if results == 0 || results == 100 || len(h.broker.kicked) == 0 || len(h.broker.kicked) == 100 || h.rechecking == 0 {
+		t.Errorf("%d results, %d kicked, %d asked about", results, len(h.broker.kicked), h.rechecking)
+	}
+}
+
+// exp is by the time of day, which may be set: it is looked at once a minute, however far away it seemed.
+func TestAClockThatIsSetForwardIsNoticedWithinAMinute(t *testing.T) {
+	h := open(t, local(``))
+	h.login(1, "c", nil, h.token("alice", 24*time.Hour))
+	if h.broker.tickIn > time.Minute {
+		t.Errorf("the next Tick is in %s", h.broker.tickIn)
+	}
+	h.Tick()
+	if h.broker.tickIn > time.Minute {
+		t.Errorf("the next Tick but one is in %s", h.broker.tickIn)
+	}
+}
+
+// A token that ends while it is asked about is over, whether or not clients are kicked for that.
+func TestATokenThatExpiresWhilePending(t *testing.T) {
+	for _, c := range []struct{ common, want string }{
+		{``, "c false"},
+		{`"kickExpiredClients":false`, "c false"},
+		{`"kickExpiredClients":false,"leewayMs":1000`, "c true"},
+		{`"validateExpiration":false`, "c true"},
+	} {
+		t.Run(c.common, func(t *testing.T) {
+			token := mint("alice", time.Minute)
+			d := newDesk(t, token)
+			h := open(t, d.file(c.common, `"timeoutMs":60000`))
+			if got := h.login(1, "c", nil, token); got != verdict.Pending {
+				t.Fatalf("got %s", got)
+			}
+			h.advance(time.Minute)
+			d.says(token, active)
+			h.completes(t, c.want)
+		})
+	}
+}
+
+// A client's token is shown to the endpoint alone that has admitted it.
+func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
+	for _, c := range []struct {
+		rule, common string
+		lifetime     time.Duration
+		kicked       int
+	}{
+		{"it stays until its token expires", ``, time.Hour, 0},
+		{"where it never does, it leaves", `"kickExpiredClients":false`, time.Hour, 1},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			old, fresh := newDesk(t), newDesk(t)
+			h := open(t, old.file(c.common, every10s))
+			h.login(1, "c", nil, h.token("alice", c.lifetime))
+			h.completes(t, "c true")
+			old.waitAsked()
+			h.write(t, fresh.file(c.common, every10s))
+			h.Reload()
+			h.broker.awaitLog(`reloaded`)
+			h.broker.awaitLog(`notice .*1 connected clients were admitted by the introspection endpoint ` + old.url)
+			h.advance(10 * time.Second)
+			h.Tick()
+			h.awaits(t, "questions are left", func() bool { return h.rechecking == 0 })
+			if len(fresh.asked) != 0 || len(old.asked) != 0 {
+				t.Errorf("the new one was asked %d times, the old one %d times", len(fresh.asked), len(old.asked))
+			}
+			if len(h.broker.kicked) != c.kicked {
+				t.Errorf("kicked %q", h.broker.kicked)
+			}
+			// Who comes now is asked about at the new one.
+			h.login(2, "d", nil, h.token("bob", time.Hour))
+			fresh.waitAsked()
+		})
+	}
+	t.Run("nor one that asks nobody any more", func(t *testing.T) {
+		old := newDesk(t)
+		h := open(t, old.file(`"kickExpiredClients":false`, every10s))
+		h.login(1, "c", nil, h.token("alice", time.Hour))
+		h.completes(t, "c true")
+		old.waitAsked()
+		h.write(t, local(`"kickExpiredClients":false`))
+		h.Reload()
+		h.broker.awaitLog(`reloaded`)
+		h.pass(10 * time.Second)
+		if len(h.broker.kicked) != 1 || len(old.asked) != 0 {
+			t.Errorf("kicked %q, asked %d times", h.broker.kicked, len(old.asked))
+		}
+	})
+	t.Run("and one whose endpoint stays is asked about as before", func(t *testing.T) {
+		d := newDesk(t)
+		h := open(t, d.file(``, every10s))
+		h.login(1, "c", nil, h.token("alice", time.Hour))
+		h.completes(t, "c true")
+		d.waitAsked()
+		h.write(t, d.file(`"leewayMs":1`, every10s))
+		h.Reload()
+		h.broker.awaitLog(`reloaded`)
+		h.advance(10 * time.Second)
+		h.Tick()
+		d.waitAsked()
+	})
+}
