@@ -66,6 +66,8 @@ func (b *broker) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
 
 func (b *broker) CanDelay() bool { return bool(C.gja_broker_is_2_1()) }
 
+func (b *broker) TellsOfConnects() bool { return bool(C.gja_broker_is_2_1()) }
+
 func (b *broker) Complete(clientID string, accepted bool) {
 	withString(clientID, func(s *C.char) C.int {
 		C.gja_complete(s, C.bool(accepted))

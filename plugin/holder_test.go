@@ -38,6 +38,10 @@ func TestAClaimedClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 				h.login(1, "id", text("id"), text("a password"))
 				h.leave(1, "id", false)
 			}, "mallory", verdict.Accept},
+			{"one with a password and a session to be kept that was refused", func(h *house) {
+				h.login(1, "id", text("id"), text("a password"))
+				h.Disconnect(1, true)
+			}, "mallory", verdict.Accept},
 			{"a password that is refused does not hide the holder", func(h *house) {
 				h.login(1, "id", text("id"), h.token("alice", time.Hour))
 				h.login(3, "id", text("id"), text("a password"))

@@ -147,11 +147,12 @@ func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 		result.Verdict = p.admit(login, result)
 	}
 	p.logVerdict(login, result)
-	if result.Kind == verdict.Defer {
-		// Where another plugin or the password file lets it in, nobody says so (2.0); where they don't, it disconnects.
-		p.table.holders.Enter(login.Client, login.ClientID, session.Owner{})
-	} else {
+	switch {
+	case result.Kind != verdict.Defer:
 		p.withoutTicks()
+	case !p.broker.TellsOfConnects():
+		// Whether others let it in, nobody says; where they don't, it disconnects.
+		p.table.holders.Try(login.Client, login.ClientID)
 	}
 	return result.Verdict
 }

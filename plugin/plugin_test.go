@@ -72,6 +72,8 @@ func (b *fakeBroker) CanSetClientID() bool { return !b.v20 }
 
 func (b *fakeBroker) CanDelay() bool { return !b.v20 }
 
+func (b *fakeBroker) TellsOfConnects() bool { return !b.v20 }
+
 // Complete lets the pending client in that the broker knows by this id, or ends it, with Disconnect from inside.
 func (b *fakeBroker) Complete(id string, accepted bool) {
 	c, found := b.delayed[id]

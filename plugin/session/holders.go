@@ -37,6 +37,8 @@ type holder struct {
 	client Client
 	id     string
 	owner  Owner
+	// trying: it is not known whether it was let in.
+	trying bool
 	next   *holder
 }
 
@@ -61,12 +63,19 @@ func NewHolders() *Holders {
 	return &Holders{byClient: map[Client]*holder{}, byID: map[string]*holder{}, away: away}
 }
 
-// Enter records who is connected, or is about to be, by a client id. What was known of the same connection is replaced.
+// Enter records who is connected by a client id. What was known of the same connection is replaced.
 func (h *Holders) Enter(client Client, id string, owner Owner) {
-	h.remove(client)
-	entry := &holder{client: client, id: id, owner: owner, next: h.byID[id]}
-	h.byClient[client], h.byID[id] = entry, entry
+	h.add(&holder{client: client, id: id, owner: owner})
 	h.away.Remove(id)
+}
+
+// Try records a connection whose login is left to others, who may let it in without a word (Mosquitto 2.0).
+func (h *Holders) Try(client Client, id string) { h.add(&holder{client: client, id: id, trying: true}) }
+
+func (h *Holders) add(entry *holder) {
+	h.remove(entry.client)
+	entry.next = h.byID[entry.id]
+	h.byClient[entry.client], h.byID[entry.id] = entry, entry
 }
 
 // Has tells whether the connection is recorded with this id.
@@ -75,9 +84,9 @@ func (h *Holders) Has(client Client, id string) bool {
 	return entry != nil && entry.id == id
 }
 
-// Leave records the end of a connection. kept: the broker keeps its session.
+// Leave records the end of a connection. kept: the broker keeps its session, if it had one.
 func (h *Holders) Leave(client Client, kept bool, now time.Time) {
-	if entry := h.remove(client); entry != nil && kept && h.byID[entry.id] == nil {
+	if entry := h.remove(client); entry != nil && kept && !entry.trying && h.byID[entry.id] == nil {
 		h.away.Add(entry.id, absentee{owner: entry.owner, since: now})
 	}
 }

@@ -35,6 +35,14 @@ func TestHolding(t *testing.T) {
 		{"who has left", func(h *session.Holders) { h.Enter(1, "c", bob); h.Leave(1, false, at(0)) }, session.NotKnown},
 		{"who is away", func(h *session.Holders) { h.Enter(1, "c", bob); h.Leave(1, true, at(0)) }, session.OthersAway},
 		{"its own, away", func(h *session.Holders) { h.Enter(1, "c", alice); h.Leave(1, true, at(0)) }, session.Own},
+		{"who is trying", func(h *session.Holders) { h.Try(1, "c") }, session.Others},
+		{"who tried in vain, with a session to be kept", func(h *session.Holders) { h.Try(1, "c"); h.Leave(1, true, at(0)) }, session.NotKnown},
+		{"who tries by the id of one that is away", func(h *session.Holders) {
+			h.Enter(1, "c", alice)
+			h.Leave(1, true, at(0))
+			h.Try(2, "c")
+			h.Leave(2, true, at(0))
+		}, session.Own},
 		{"who left twice", func(h *session.Holders) {
 			h.Enter(1, "c", bob)
 			h.Leave(1, true, at(0))
