@@ -285,7 +285,10 @@ func (p *Plugin) Disconnect(client Client, kept bool) {
 	p.table.attempts.gone(client)
 	p.sessions.Leave(client)
 	p.table.holders.Leave(client, kept, p.now())
-	p.withoutTicks()
+	// In a sweep the broker is going through its clients, and must not lose others on the way.
+	if !p.sweeping() {
+		p.withoutTicks()
+	}
 }
 
 // Tick takes over what goroutines have finished, and kicks clients whose time has come.

@@ -204,3 +204,23 @@ func TestASweepEndsWithoutATick(t *testing.T) {
 		t.Errorf("after it: got %s", got)
 	}
 }
+
+// While the broker goes through its clients, kicking one of them would pull the list away under it.
+func TestNobodyIsKickedInASweep(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	h.login(2, "d", nil, h.token("bob", time.Hour))
+	h.ticks = tickWatch{now: h.now, waiting: h.clock()}
+	h.advance(time.Minute)
+	h.sessions.OpenSweep()
+	h.prolongSweep()
+	h.Disconnect(2, false)
+	if len(h.broker.kicked) != 0 {
+		t.Errorf("kicked %q", h.broker.kicked)
+	}
+	h.advance(sweepGap + 1)
+	h.Disconnect(3, false)
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q after it", h.broker.kicked)
+	}
+}
