@@ -19,7 +19,7 @@ type Claims struct {
 	all jwt.MapClaims
 }
 
-// NewClaims wraps claims that did not come out of a token. Numbers are json.Number or float64.
+// NewClaims wraps claims that did not come out of a token. Numbers are json.Number.
 func NewClaims(all map[string]any) Claims { return Claims{all: all} }
 
 // Lookup finds a claim by its dotted path; see jsonvalue.Lookup.

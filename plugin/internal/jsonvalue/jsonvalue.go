@@ -25,17 +25,15 @@ func Lookup(in map[string]any, path string) (any, bool) {
 	return nil, false
 }
 
-// Equal compares two strings, booleans or numbers; 1 and 1.0 are the same number. All else is unequal.
+// Equal compares two strings, booleans or numbers; numbers exactly, so that 1 is 1.0 and 1e0, and 76561198000000001 is not
+// 76561198000000002. All else is unequal.
 func Equal(a, b any) bool {
 	na, aIsNumber := a.(json.Number)
 	nb, bIsNumber := b.(json.Number)
 	if aIsNumber && bIsNumber {
-		if na == nb {
-			return true
-		}
-		fa, errA := na.Float64()
-		fb, errB := nb.Float64()
-		return errA == nil && errB == nil && fa == fb
+		da, aIsDecimal := newDecimal(na)
+		db, bIsDecimal := newDecimal(nb)
+		return na == nb || aIsDecimal && bIsDecimal && da == db
 	}
 	switch a.(type) {
 	case string, bool:
@@ -48,22 +46,17 @@ func Equal(a, b any) bool {
 // overflow.
 const lastSecond = 253402300799
 
-// NumericDate reads seconds since 1970 (RFC 7519 §2), possibly with a fraction, which is cut off; false for anything else.
+// NumericDate reads seconds since 1970 (RFC 7519 §2), possibly with a fraction, which is cut off; false for anything else
+// than a json.Number from 0 to the end of year 9999.
 func NumericDate(value any) (time.Time, bool) {
-	var seconds float64
-	switch number := value.(type) {
-	case json.Number:
-		var err error
-		if seconds, err = number.Float64(); err != nil {
-			return time.Time{}, false
-		}
-	case float64:
-		seconds = number
-	default:
+	number, isNumber := value.(json.Number)
+	d, isDecimal := newDecimal(number)
+	if !isNumber || !isDecimal {
 		return time.Time{}, false
 	}
-	if !(seconds >= 0 && seconds <= lastSecond) {
+	seconds, ok := d.whole()
+	if !ok || seconds > lastSecond {
 		return time.Time{}, false
 	}
-	return time.Unix(int64(seconds), 0), true
+	return time.Unix(seconds, 0), true
 }
