@@ -65,13 +65,13 @@ func (c Claims) show(name string) string {
 }
 
 // scopes are the granted scopes: `scope` as a string of words (RFC 8693 §4.2, RFC 9068 §2.2.3) or `scp` (Entra ID, Okta);
-// either occurs as an array too.
+// either occurs as an array too. Words are parted by U+0020 alone (RFC 6749 §3.3).
 func (c Claims) scopes() []string {
 	var granted []string
 	for _, name := range []string{"scope", "scp"} {
 		switch value := c.all[name].(type) {
 		case string:
-			granted = append(granted, strings.Fields(value)...)
+			granted = append(granted, strings.FieldsFunc(value, func(r rune) bool { return r == ' ' })...)
 		case []any:
 			for _, element := range value {
 				if s, ok := element.(string); ok {
