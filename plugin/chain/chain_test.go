@@ -33,7 +33,7 @@ func TestTrace(t *testing.T) {
 		c := &cfg.Common
 		c.Issuer, c.Audience, c.RequiredScopes, c.TokenType = "https://idp.test", []string{"mqtt"}, []string{"a"}, []string{"JWT"}
 		c.RequiredClaims = []config.RequiredClaim{{Path: "role", Values: []any{"x", "y"}}}
-		c.MatchUsername, c.MatchClientID = true, true
+		c.MatchUsername, c.MatchClientID, c.CheckIssuedAt = true, true, true
 		return cfg
 	}
 	remote, file := strict(atProvider(p, "ES256", "EdDSA")), inFile(t, key)
@@ -141,9 +141,15 @@ func TestTrace(t *testing.T) {
 				"ok kid: expected a key of FILE, found \"k\"\nok signature: expected valid, found valid\nok exp: expected after now, found 2026-11-23T15:01:00Z",
 		},
 		{
-			"malformed", file, key.SignRaw(`{"alg":"ES256"}`, "x"), nil, "malformed token: its parts can't be decoded",
+			"malformed", file, key.SignRaw(`{"alg":"ES256"}`, "x"), nil, "malformed token: its payload can't be read: it is not JSON",
 			"ok shape: expected a signed token, found a signed token\nok alg: expected ES256, found ES256\n" +
-				"ok kid: expected a key of FILE, found none\nno encoding: expected base64url and JSON, found neither",
+				"no encoding: expected base64url and JSON, found its payload can't be read: it is not JSON",
+		},
+		{
+			"malformed header: a token, and not for the next plugin", file, key.SignRaw(`{"alg":"ES256","alg":"none"}`, "{}"), nil,
+			`malformed token: its header can't be read: it has a name twice in one object: "alg"`,
+			"ok shape: expected a signed token, found a signed token\n" +
+				`no header: expected one that can be read, found its header can't be read: it has a name twice in one object: "alg"`,
 		},
 	}
 	for _, c := range cases {

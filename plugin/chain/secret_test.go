@@ -57,7 +57,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 	checked := atProvider(p, "ES256")
 	checked.Common.Issuer, checked.Common.Audience, checked.Common.RequiredScopes = "https://idp.test", []string{"mqtt"}, []string{"a"}
 	checked.Common.MatchUsername, checked.Common.MatchClientID, checked.Common.OnNonToken = true, true, config.NonTokenDeny
-	checked.Common.MaxTokenBytes = 600
+	checked.Common.MaxTokenBytes, checked.Common.CheckIssuedAt = 600, true
 
 	random := rand.New(rand.NewPCG(3, 4))
 	usually := func(good any, others ...any) any {

@@ -158,6 +158,8 @@ type Common struct {
 	ValidateExpiration bool
 	// RequireExpiration refuses tokens without `exp`. Default: KickExpired.
 	RequireExpiration bool
+	// CheckIssuedAt refuses tokens whose `iat` lies ahead, which RFC 7519 §4.1.6 makes no reason to. Default false.
+	CheckIssuedAt bool
 	// Leeway is the clock skew granted to exp, nbf and iat, 0 to 1 h. Default 0.
 	Leeway time.Duration
 	// MatchUsername and MatchClientID tie the MQTT identity to the mapped claim.

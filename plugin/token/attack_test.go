@@ -1,8 +1,10 @@
 package token_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/subtle"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
@@ -44,6 +46,72 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
+// TestEd25519: RFC 9864 gives EdDSA over Ed25519 a name of its own; it is the same algorithm.
+func TestEd25519(t *testing.T) {
+	key, rsaKey := testkeys.New("EdDSA", "k"), testkeys.New("RS256", "k")
+	for _, alg := range []string{"EdDSA", "Ed25519"} {
+		if got, _ := newBench(t, key, config.Common{}).judge(t, key.SignWith(object{"alg": alg}, object{"sub": "alice"})); got != "accept" {
+			t.Errorf("%s: %s", alg, got)
+		}
+	}
+	for _, alg := range []string{"ed25519", "Ed448", "Ed25519 ", "ED25519"} {
+		want := fmt.Sprintf(`wrong algorithm: alg must be EdDSA, found %q`, alg)
+		if got, _ := newBench(t, key, config.Common{}).judge(t, key.SignWith(object{"alg": alg}, object{"sub": "alice"})); got != want {
+			t.Errorf("%s: %s", alg, got)
+		}
+	}
+	if got, _ := newBench(t, rsaKey, config.Common{}).judge(t, rsaKey.SignWith(object{"alg": "Ed25519"}, nil)); !strings.HasPrefix(got, "wrong algorithm: alg must be RS256, found ") {
+		t.Error(got)
+	}
+}
+
+// TestSaltOfPSS has the length of the hash (RFC 7518 §3.5).
+func TestSaltOfPSS(t *testing.T) {
+	key := testkeys.New("PS256", "k")
+	private := key.Private.(*rsa.PrivateKey)
+	for alg, hash := range map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512} {
+		b := newBench(t, key.As(alg), config.Common{})
+		text := b64(fmt.Sprintf(`{"alg":%q,"kid":"k"}`, alg)) + "." + b64(`{"sub":"alice"}`)
+		digest := hash.New()
+		digest.Write([]byte(text))
+		most := private.Size() - hash.Size() - 2
+		for _, salt := range []int{0, 1, 20, hash.Size() - 1, hash.Size(), hash.Size() + 1, most} {
+			signature := signPSS(private, hash, digest.Sum(nil), make([]byte, salt))
+			want := "bad signature: no key with kid \"k\" verifies it by " + alg
+			if salt == hash.Size() {
+				want = "accept"
+			}
+			if got, _ := b.judge(t, text+"."+b64(string(signature))); got != want {
+				t.Errorf("%s, a salt of %d bytes: got %s, want %s", alg, salt, got, want)
+			}
+		}
+	}
+}
+
+// signPSS is RSASSA-PSS-SIGN (RFC 8017 §8.1.1) with any salt, which crypto/rsa does not do.
+func signPSS(private *rsa.PrivateKey, hash crypto.Hash, digest, salt []byte) []byte {
+	h := hash.New()
+	h.Write(make([]byte, 8))
+	h.Write(digest)
+	h.Write(salt)
+	sum := h.Sum(nil)
+	size := private.Size()
+	data := make([]byte, size-len(sum)-1) // DB
+	copy(data[len(data)-len(salt):], salt)
+	data[len(data)-len(salt)-1] = 1
+	var mask []byte // MGF1 (RFC 8017 §B.2.1)
+	for i := 0; len(mask) < len(data); i++ {
+		h.Reset()
+		h.Write(sum)
+		h.Write([]byte{0, 0, 0, byte(i)})
+		mask = h.Sum(mask)
+	}
+	subtle.XORBytes(data, data, mask)
+	data[0] &= 0x7f // of 8 × size bits the first is zero
+	encoded := new(big.Int).SetBytes(append(append(data, sum...), 0xbc))
+	return encoded.Exp(encoded, private.D, private.N).FillBytes(make([]byte, size))
+}
+
 // TestAttacks: every token here must fail at a verifier that knows one RSA key, by RS256.
 func TestAttacks(t *testing.T) {
 	var called atomic.Int32
@@ -74,6 +142,11 @@ func TestAttacks(t *testing.T) {
 	const wrongAlg = `wrong algorithm: alg must be RS256, found `
 	const bad = `bad signature: no key with kid "k" verifies it by RS256`
 	const badNoKid = `bad signature: no key with kid none verifies it by RS256`
+	const unreadable, unreadablePayload = "malformed token: its header can't be read: ", "malformed token: its payload can't be read: "
+	long := func(bytes int) string {
+		const rest = `{"alg":"RS256","kid":"k","x":""}`
+		return rest[:len(rest)-2] + strings.Repeat("x", bytes-len(rest)) + `"}`
+	}
 	cases := []struct{ rule, password, want string }{
 		{"alg none", unsigned(`{"alg":"none","kid":"k"}`), wrongAlg + `"none"`},
 		{"alg None", unsigned(`{"alg":"None","kid":"k"}`), wrongAlg + `"None"`},
@@ -83,12 +156,27 @@ func TestAttacks(t *testing.T) {
 		{"alg none with a signature", b64(`{"alg":"none","kid":"k"}`) + "." + payload + "." + signature, wrongAlg + `"none"`},
 		{"alg none without the last dot", b64(`{"alg":"none","kid":"k"}`) + "." + payload, "no token"},
 		{"alg empty", unsigned(`{"alg":"","kid":"k"}`), wrongAlg + `""`},
-		{"alg of another type", unsigned(`{"alg":["RS256"],"kid":"k"}`), wrongAlg + `""`},
+		{"alg of another type", unsigned(`{"alg":["RS256"],"kid":"k"}`), "malformed token: its alg is no string"},
+		{"alg is null", unsigned(`{"alg":null,"kid":"k"}`), "malformed token: its alg is no string"},
 		{"alg in another case", ours.SignWith(object{"alg": "rs256"}, claims), wrongAlg + `"rs256"`},
 		{"alg in capitals beside none", unsigned(`{"ALG":"RS256","alg":"none","kid":"k"}`), wrongAlg + `"none"`},
 		{"alg in capitals alone", ours.SignWith(object{"alg": nil, "ALG": "RS256"}, claims), "no token"},
-		{"alg twice, the good one first", unsigned(`{"alg":"RS256","alg":"none","kid":"k"}`), wrongAlg + `"none"`},
-		{"alg twice, the good one last", unsigned(`{"alg":"none","alg":"RS256","kid":"k"}`), bad},
+		{"alg twice, the good one first", unsigned(`{"alg":"RS256","alg":"none","kid":"k"}`), unreadable + `it has a name twice in one object: "alg"`},
+		{"alg twice, the good one last", unsigned(`{"alg":"none","alg":"RS256","kid":"k"}`), unreadable + `it has a name twice in one object: "alg"`},
+		{"alg twice, once in other spelling", ours.SignRaw(`{"alg":"RS256","\u0061lg":"RS256","kid":"k"}`, `{}`), unreadable + `it has a name twice in one object: "alg"`},
+		{"a name twice, deeper", ours.SignRaw(`{"alg":"RS256","kid":"k","jwk":{"kty":"RSA","kty":"RSA"}}`, `{}`), unreadable + `it has a name twice in one object: "kty"`},
+		{"more behind the header", ours.SignRaw(`{"alg":"RS256","kid":"k"}garbage`, `{}`), unreadable + "something follows the JSON object"},
+		{"another object behind the header", ours.SignRaw(`{"alg":"RS256","kid":"k"}{}`, `{}`), unreadable + "something follows the JSON object"},
+		{"invalid UTF-8 in the header", ours.SignRaw("{\"alg\":\"RS256\",\"kid\":\"k\",\"x\":\"\xff\"}", `{}`), unreadable + "it holds invalid UTF-8"},
+		{"invalid UTF-8 in the kid", ours.SignRaw("{\"alg\":\"RS256\",\"kid\":\"\xffk\"}", `{}`), unreadable + "it holds invalid UTF-8"},
+		{"half of a surrogate pair in the kid", ours.SignRaw(`{"alg":"RS256","kid":"\ud800"}`, `{}`), unreadable + "it holds invalid UTF-8"},
+		{"a byte order mark before the header", ours.SignRaw("\ufeff"+`{"alg":"RS256","kid":"k"}`, `{}`), unreadable + "it is not JSON"},
+		{"a header that is cut", ours.SignRaw(`{"alg":"RS256","kid":"k"`, `{}`), unreadable + "it is not JSON"},
+		{"a header of no canonical base64", ours.SignText(stray(b64(`{"alg":"RS256","kid":"ke"}`)) + ".e30"), "malformed token: its header is not base64url"},
+		{"a header of as many bytes as may be", ours.SignRaw(long(6144), `{}`), "accept"},
+		{"a header of one more", ours.SignRaw(long(6145), `{}`), "malformed token: its header has 8194 bytes, the most is 8192"},
+		{"a header of 40 kB", ours.SignRaw(long(30000), `{}`), "malformed token: its header has 40000 bytes, the most is 8192"},
+		{"a header of 40 kB of nothing", ours.SignRaw(`{"alg":"x",`+strings.Repeat("[", 30000), `{}`), "malformed token: its header has 40015 bytes, the most is 8192"},
 		{"alg that forges a log line", unsigned(`{"alg":"x\n1: client admin accepted","kid":"k"}`), wrongAlg + `"x\n1: client admin accepted"`},
 		{"another alg of the same key", ours.As("RS512").Sign(claims), wrongAlg + `"RS512"`},
 		{"PS256 of the same key", ours.As("PS256").Sign(claims), wrongAlg + `"PS256"`},
@@ -105,8 +193,12 @@ func TestAttacks(t *testing.T) {
 		{"a kid that is a path", attacker.SignWith(object{"kid": "../../dev/null"}, claims), `unknown key: kid "../../dev/null" at jwks.json: no key of the set fits`},
 		{"a kid that is a query", attacker.SignWith(object{"kid": "k' OR '1'='1"}, claims), `unknown key: kid "k' OR '1'='1" at jwks.json: no key of the set fits`},
 		{"a kid that forges a log line", attacker.SignWith(object{"kid": "a\nb"}, claims), `unknown key: kid "a\nb" at jwks.json: no key of the set fits`},
-		{"a kid of many bytes", attacker.SignWith(object{"kid": strings.Repeat("x", 9000)}, claims), `unknown key: kid "` + strings.Repeat("x", 96) + `"… (9000 bytes) at jwks.json: no key of the set fits`},
-		{"a kid of another type", attacker.SignWith(object{"kid": 7}, claims), badNoKid},
+		{"a kid of many bytes", attacker.SignWith(object{"kid": strings.Repeat("x", 5000)}, claims), `unknown key: kid "` + strings.Repeat("x", 96) + `"… (5000 bytes) at jwks.json: no key of the set fits`},
+		{"a kid that is a number", ours.SignWith(object{"kid": 7}, claims), "malformed token: its kid is no string"},
+		{"a kid that is null", ours.SignRaw(`{"alg":"RS256","kid":null}`, `{}`), "malformed token: its kid is no string"},
+		{"a kid that is an array of the kid", ours.SignWith(object{"kid": []string{"k"}}, claims), "malformed token: its kid is no string"},
+		{"a typ that is a number", ours.SignWith(object{"typ": 7}, claims), "malformed token: its typ is no string"},
+		{"members nobody looks at are of any type", ours.SignWith(object{"cty": 7, "jku": nil, "x5t": []int{1}}, claims), "accept"},
 		{"its own key in jwk", embedded("jwk", attacker.JWK()), badNoKid},
 		{"its own key in jwk, by a known kid", attacker.SignWith(object{"jwk": attacker.JWK()}, claims), bad},
 		{"its own keys at jku", embedded("jku", lure.URL), badNoKid},
@@ -131,19 +223,33 @@ func TestAttacks(t *testing.T) {
 		{"signature with a zero behind", header + "." + payload + "." + b64(decode(signature)+"\x00"), bad},
 		{"signature of zeros", header + "." + payload + "." + b64(strings.Repeat("\x00", 256)), bad},
 		{"signature of 45 kB", header + "." + payload + "." + strings.Repeat("AAAA", 15000), bad},
-		{"signature in no canonical base64", header + "." + payload + "." + stray(signature), "malformed token: its parts can't be decoded"},
-		{"payload in no canonical base64", ours.SignText(header + "." + stray(b64(`{"sub":"adm"}`))), "malformed token: its parts can't be decoded"},
+		{"signature in no canonical base64", header + "." + payload + "." + stray(signature), "malformed token: its signature is not base64url"},
+		{"payload in no canonical base64", ours.SignText(header + "." + stray(b64(`{"sub":"adm"}`))), "malformed token: its payload is not base64url"},
 		{"a line break in the header", header[:8] + "\n" + header[8:] + "." + payload + "." + signature, "no token"},
 		{"padding", good + "==", "no token"},
-		{"empty payload", ours.SignText(header + "."), "malformed token: its parts can't be decoded"},
-		{"payload is no JSON", ours.SignRaw(`{"alg":"RS256"}`, "sub"), "malformed token: its parts can't be decoded"},
-		{"payload is an array", ours.SignRaw(`{"alg":"RS256"}`, `["sub"]`), "malformed token: its parts can't be decoded"},
-		{"payload is a string", ours.SignRaw(`{"alg":"RS256"}`, `"sub"`), "malformed token: its parts can't be decoded"},
-		{"a token in the token (RFC 7519 §5.2)", ours.SignRaw(`{"alg":"RS256","cty":"JWT"}`, good), "malformed token: its parts can't be decoded"},
+		{"empty payload", ours.SignText(header + "."), unreadablePayload + "it is not JSON"},
+		{"payload is no JSON", ours.SignRaw(`{"alg":"RS256"}`, "sub"), unreadablePayload + "it is not JSON"},
+		{"payload is an array", ours.SignRaw(`{"alg":"RS256"}`, `["sub"]`), unreadablePayload + "it is JSON, but not an object"},
+		{"payload is a string", ours.SignRaw(`{"alg":"RS256"}`, `"sub"`), unreadablePayload + "it is JSON, but not an object"},
+		{"payload is null", ours.SignRaw(`{"alg":"RS256"}`, `null`), unreadablePayload + "it is JSON, but not an object"},
+		{"more behind the payload", ours.SignRaw(`{"alg":"RS256"}`, `{"sub":"admin"}garbage`), unreadablePayload + "something follows the JSON object"},
+		{"another object behind the payload", ours.SignRaw(`{"alg":"RS256"}`, `{"exp":9999999999}{"exp":0}`), unreadablePayload + "something follows the JSON object"},
+		{"a NUL behind the payload", ours.SignRaw(`{"alg":"RS256"}`, "{}\x00"), unreadablePayload + "something follows the JSON object"},
+		{"white space around the payload", ours.SignRaw(`{"alg":"RS256"}`, " {}\r\n"), "accept"},
+		{"a claim twice", ours.SignRaw(`{"alg":"RS256"}`, `{"sub":"alice","sub":"admin"}`), unreadablePayload + `it has a name twice in one object: "sub"`},
+		{"a claim twice, alike", ours.SignRaw(`{"alg":"RS256"}`, `{"sub":"alice","sub":"alice"}`), unreadablePayload + `it has a name twice in one object: "sub"`},
+		{"a claim twice, once in other spelling", ours.SignRaw(`{"alg":"RS256"}`, `{"sub":"alice","s\u0075b":"admin"}`), unreadablePayload + `it has a name twice in one object: "sub"`},
+		{"a claim twice, deeper", ours.SignRaw(`{"alg":"RS256"}`, `{"a":[{"b":1,"b":2}]}`), unreadablePayload + `it has a name twice in one object: "b"`},
+		{"claims that differ in case", ours.SignRaw(`{"alg":"RS256"}`, `{"sub":"alice","Sub":"admin"}`), "accept"},
+		{"invalid UTF-8 in a claim", ours.SignRaw(`{"alg":"RS256"}`, "{\"sub\":\"a\",\"role\":\"\xff\"}"), unreadablePayload + "it holds invalid UTF-8"},
+		{"invalid UTF-8 in a claim's name", ours.SignRaw(`{"alg":"RS256"}`, "{\"\xc3\x28\":1}"), unreadablePayload + "it holds invalid UTF-8"},
+		{"half of a surrogate pair in a claim", ours.SignRaw(`{"alg":"RS256"}`, `{"sub":"\udc00"}`), unreadablePayload + "it holds invalid UTF-8"},
+		{"a byte order mark before the payload", ours.SignRaw(`{"alg":"RS256"}`, "\ufeff{}"), unreadablePayload + "it is not JSON"},
+		{"a token in the token (RFC 7519 §5.2)", ours.SignRaw(`{"alg":"RS256","cty":"JWT"}`, good), unreadablePayload + "it is not JSON"},
 		{"an encrypted token", b64(`{"alg":"dir","enc":"A256GCM","kid":"k"}`) + "..aaaa.bbbb.cccc", "encrypted"},
 		{"60 kB of letters", strings.Repeat("rubbish-", 7500), "no token"},
 		{"60 kB of letters with two dots", strings.Repeat("rubbish.", 2) + strings.Repeat("rubbish_", 7500), "no token"},
-		{"60 kB of nested payload", b64(`{"alg":"RS256","kid":"k"}`) + "." + b64(strings.Repeat(`{"a":`, 9000)) + ".", "malformed token: its parts can't be decoded"},
+		{"60 kB of nested payload", b64(`{"alg":"RS256","kid":"k"}`) + "." + b64(strings.Repeat(`{"a":`, 9000)) + ".", unreadablePayload + "it is nested more than 256 levels deep"},
 		{"60 kB of dots", strings.Repeat(".", 60000), "no token"},
 		{"two dots", "..", "no token"},
 		{"nothing", "", "no token"},

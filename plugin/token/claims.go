@@ -10,13 +10,11 @@ import (
 
 	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/verdict"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Claims are what a token says (RFC 7519 §4), or an introspection response about it (RFC 7662 §2.2).
 type Claims struct {
-	all jwt.MapClaims
+	all map[string]any
 }
 
 // NewClaims wraps claims that did not come out of a token. Numbers are json.Number.
@@ -38,10 +36,24 @@ func (c Claims) Text(path string) string {
 	return text
 }
 
-// HasAudience tells whether aud (RFC 7519 §4.1.3) holds name.
+// HasAudience tells whether aud (RFC 7519 §4.1.3), a string or an array of nothing but strings, is or holds name.
 func (c Claims) HasAudience(name string) bool {
-	aud, err := c.all.GetAudience()
-	return err == nil && slices.Contains(aud, name)
+	switch aud := c.all["aud"].(type) {
+	case string:
+		return aud == name
+	case []any:
+		found := false
+		for _, element := range aud {
+			text, isString := element.(string)
+			if !isString {
+				return false
+			}
+			found = found || text == name
+		}
+		return found
+	default:
+		return false
+	}
 }
 
 // instant reads a NumericDate (RFC 7519 §2).

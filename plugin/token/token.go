@@ -6,83 +6,20 @@ package token
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/verdict"
 
 	"github.com/golang-jwt/jwt/v5"
 )
-
-// Header is the part of a JOSE header (RFC 7515 §4.1, RFC 7516 §4.1) that this package looks at.
-type Header struct {
-	Algorithm, KeyID, Type string
-	// Critical is true where the header has crit.
-	Critical bool
-}
-
-// Shape is what a password looks like.
-type Shape uint8
-
-const (
-	// Other is no token.
-	Other Shape = iota
-	// Signed is three base64url parts, the first a JSON object with "alg" (RFC 7515 §3.1).
-	Signed
-	// Encrypted is five parts, the first a JSON object with "enc" (RFC 7516 §3.1).
-	Encrypted
-)
-
-// Look tells the shape of a password and, for a token, its header. The header is not trusted: it only says what the
-// token claims about itself.
-func Look(password string) (Shape, Header) {
-	dots := strings.Count(password, ".")
-	if dots != 2 && dots != 4 {
-		return Other, Header{}
-	}
-	// By the alphabet, since base64 decoders pass over line breaks.
-	for part := range strings.SplitSeq(password, ".") {
-		if strings.Trim(part, base64URL) != "" {
-			return Other, Header{}
-		}
-	}
-	first, _, _ := strings.Cut(password, ".")
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(first)
-	if err != nil {
-		return Other, Header{}
-	}
-	var members map[string]any
-	if json.Unmarshal(raw, &members) != nil {
-		return Other, Header{}
-	}
-	switch {
-	case dots == 2 && members["alg"] != nil:
-		return Signed, newHeader(members)
-	case dots == 4 && members["enc"] != nil:
-		return Encrypted, newHeader(members)
-	}
-	return Other, Header{}
-}
-
-// newHeader reads the members by their exact names; one of another type than a string counts as empty, which no
-// configuration allows.
-func newHeader(members map[string]any) Header {
-	text := func(name string) string {
-		s, _ := members[name].(string)
-		return s
-	}
-	_, critical := members["crit"]
-	return Header{Algorithm: text("alg"), KeyID: text("kid"), Type: text("typ"), Critical: critical}
-}
-
-const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // Name is how the log calls a token without giving it away: the first bytes of its SHA-256.
 func Name(password string) string {
@@ -96,50 +33,77 @@ type Verifier struct {
 	common     config.Common
 	keys       keyset.Source
 	now        func() time.Time
-	parser     *jwt.Parser
+	methods    map[string]jwt.SigningMethod
 }
 
 // New returns a Verifier of tokens that keys has the keys for.
 func New(cfg *config.Config, keys keyset.Source, now func() time.Time) *Verifier {
-	return &Verifier{
-		algorithms: cfg.Algorithms, common: cfg.Common, keys: keys, now: now,
-		// Claims are checked apart, after the signature, so that each refusal has its own reason.
-		parser: jwt.NewParser(jwt.WithValidMethods(cfg.Algorithms), jwt.WithoutClaimsValidation(),
-			jwt.WithJSONNumber(), jwt.WithStrictDecoding()),
-	}
+	return &Verifier{algorithms: cfg.Algorithms, common: cfg.Common, keys: keys, now: now, methods: methodsOf(cfg.Algorithms)}
 }
 
-// Verify checks a password that Look found to be a signed token: cheap checks first, then the signature, then the
-// claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims come with Accept alone.
+// Verify checks a password that Look found to be a signed token, with the header that Look gave: cheap checks first, then
+// the signature, then the claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims come with
+// Accept alone.
 func (v *Verifier) Verify(ctx context.Context, password string, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
 	if refused := v.checkHeader(header, trace); refused != nil {
 		return Claims{}, *refused
+	}
+	token, err := parse(password)
+	if err != nil {
+		return Claims{}, trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", err), "encoding", "base64url and JSON", err.Error())
 	}
 	keys, refused := v.findKeys(ctx, header, trace)
 	if refused != nil {
 		return Claims{}, *refused
 	}
-	claims := jwt.MapClaims{}
-	_, err := v.parser.ParseWithClaims(password, claims, func(*jwt.Token) (any, error) { return keys, nil })
-	switch {
-	case errors.Is(err, jwt.ErrTokenMalformed):
-		return Claims{}, trace.FailWith(verdict.Refuse(verdict.Malformed, "its parts can't be decoded"), "encoding", "base64url and JSON", "neither")
-	case err != nil:
+	method := v.methods[header.Algorithm]
+	if !slices.ContainsFunc(keys, func(key any) bool { return method.Verify(token.signed, token.signature, key) == nil }) {
 		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "no key with kid %s verifies it by %s",
 			nameKid(header.KeyID), header.Algorithm), "signature", "valid", "invalid")
 	}
 	trace.Pass("signature", "valid", "valid")
-	if judged := v.CheckClaims(Claims{all: claims}, trace); judged.Kind != verdict.Accept {
+	if judged := v.CheckClaims(token.claims, trace); judged.Kind != verdict.Accept {
 		return Claims{}, judged
 	}
-	return Claims{all: claims}, verdict.Verdict{Kind: verdict.Accept}
+	return token.claims, verdict.Verdict{Kind: verdict.Accept}
+}
+
+// parsed is a token (RFC 7515 §3.1) but for its header.
+type parsed struct {
+	// signed is what the signature is over: the header, the first dot and the payload, as they came.
+	signed    string
+	signature []byte
+	claims    Claims
+}
+
+// parse decodes payload and signature; its errors say of which what is wrong.
+func parse(password string) (parsed, error) {
+	header, rest, _ := strings.Cut(password, ".")
+	payload, last, _ := strings.Cut(rest, ".")
+	signature, err := base64URL.DecodeString(last)
+	if err != nil {
+		return parsed{}, errors.New("its signature is not base64url")
+	}
+	raw, err := base64URL.DecodeString(payload)
+	if err != nil {
+		return parsed{}, errors.New("its payload is not base64url")
+	}
+	claims, err := jsonvalue.Object(raw)
+	if err != nil {
+		return parsed{}, fmt.Errorf("its payload can't be read: %w", err)
+	}
+	signed := password[:min(len(header)+len(".")+len(payload), len(password))]
+	return parsed{signed, signature, Claims{all: claims}}, nil
 }
 
 // checkHeader holds the header against the configuration: it is the configuration that chooses the algorithm
 // (RFC 8725 §3.1).
 func (v *Verifier) checkHeader(h Header, trace *verdict.Trace) *verdict.Verdict {
+	if h.Fault != "" {
+		return refusal(trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", h.Fault), "header", "one that can be read", h.Fault))
+	}
 	expected := strings.Join(v.algorithms, ", ")
-	if !slices.Contains(v.algorithms, h.Algorithm) {
+	if v.methods[h.Algorithm] == nil {
 		return refusal(trace.Fail(verdict.WrongAlgorithm, "alg", expected, verdict.Quote(h.Algorithm)))
 	}
 	trace.Pass("alg", expected, h.Algorithm)
@@ -159,30 +123,26 @@ func (v *Verifier) checkHeader(h Header, trace *verdict.Trace) *verdict.Verdict 
 	return nil
 }
 
-func (v *Verifier) findKeys(ctx context.Context, h Header, trace *verdict.Trace) (jwt.VerificationKeySet, *verdict.Verdict) {
+func (v *Verifier) findKeys(ctx context.Context, h Header, trace *verdict.Trace) ([]any, *verdict.Verdict) {
 	found, err := v.keys.Find(ctx, h.KeyID, h.Algorithm)
 	expected, kid := "a key of "+v.keys.String(), nameKid(h.KeyID)
 	switch {
 	case err == nil:
 		trace.Pass("kid", expected, kid)
+		return found, nil
 	case errors.Is(err, keyset.ErrUnknownKey):
-		return jwt.VerificationKeySet{}, refusal(trace.FailWith(
+		return nil, refusal(trace.FailWith(
 			verdict.Refuse(verdict.UnknownKey, "kid %s at %s: %s", kid, v.keys, err), "kid", expected, kid,
 		))
 	case errors.Is(err, keyset.ErrPending):
 		pending := trace.FailWith(verdict.Refuse(verdict.KeysUnavailable, "%s: %s", v.keys, err), "kid", expected, kid)
 		pending.Kind = verdict.Retry
-		return jwt.VerificationKeySet{}, &pending
+		return nil, &pending
 	default:
-		return jwt.VerificationKeySet{}, refusal(trace.FailWith(
+		return nil, refusal(trace.FailWith(
 			verdict.Refuse(verdict.KeysUnavailable, "%s", err), "kid", expected, "no set",
 		))
 	}
-	set := jwt.VerificationKeySet{Keys: make([]jwt.VerificationKey, len(found))}
-	for i, key := range found {
-		set.Keys[i] = key
-	}
-	return set, nil
 }
 
 // CheckClaims checks claims alone: those of a token whose signature Verify has checked, or of an introspection response.
@@ -199,15 +159,14 @@ func (v *Verifier) CheckClaims(c Claims, trace *verdict.Trace) verdict.Verdict {
 func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict {
 	if v.common.Issuer != "" {
 		expected, found := verdict.Quote(v.common.Issuer), c.show("iss")
-		if iss, err := c.all.GetIssuer(); err != nil || iss != v.common.Issuer {
+		if iss, _ := c.all["iss"].(string); iss != v.common.Issuer {
 			return refusal(trace.Fail(verdict.WrongIssuer, "iss", expected, found))
 		}
 		trace.Pass("iss", expected, found)
 	}
 	if len(v.common.Audience) > 0 {
 		expected, found := "one of "+verdict.Quote(strings.Join(v.common.Audience, ", ")), c.show("aud")
-		aud, err := c.all.GetAudience()
-		if err != nil || !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(v.common.Audience, a) }) {
+		if !slices.ContainsFunc(v.common.Audience, c.HasAudience) {
 			return refusal(trace.Fail(verdict.WrongAudience, "aud", expected, found))
 		}
 		trace.Pass("aud", expected, found)
@@ -231,7 +190,8 @@ func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict 
 	return v.checkTimes(c, trace)
 }
 
-// checkTimes holds nbf, iat and exp (RFC 7519 §4.1.4 to §4.1.6) against the clock, with the configured leeway.
+// checkTimes holds nbf, exp and, where the configuration asks for it, iat (RFC 7519 §4.1.4 to §4.1.6) against the clock, with
+// the configured leeway.
 func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 	now := v.now()
 	for _, name := range []string{"nbf", "iat"} {
@@ -239,6 +199,8 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 		switch {
 		case err != nil:
 			return refusal(trace.Fail(verdict.Malformed, name, "a NumericDate (RFC 7519 §2)", c.show(name)))
+		case present && name == "iat" && !v.common.CheckIssuedAt:
+			trace.Pass(name, "not checked ($.options.common.checkIssuedAt)", moment(at))
 		case present && now.Before(at.Add(-v.common.Leeway)):
 			return refusal(trace.FailWith(verdict.Refuse(verdict.NotYetValid,
 				"%s is %s, %s ahead of the broker's clock ($.options.common.leewayMs grants a skew)", name, moment(at), ago(at.Sub(now))),

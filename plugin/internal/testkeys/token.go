@@ -18,11 +18,14 @@ import (
 // Object is a JSON object: the header or the claims of a token. A json.RawMessage in it stands as it is.
 type Object = map[string]any
 
-// Sign makes a token of the claims, with alg, typ and, where the key has one, kid in its header.
+// Sign makes a token of the claims, which may be nil, with alg, typ and, where the key has one, kid in its header.
 func (k Key) Sign(claims Object) string { return k.SignWith(nil, claims) }
 
 // SignWith is Sign with some members of the header set, or removed where their value is nil.
 func (k Key) SignWith(header, claims Object) string {
+	if claims == nil {
+		claims = Object{}
+	}
 	full := Object{"alg": k.Alg, "typ": "JWT"}
 	if k.ID != "" {
 		full["kid"] = k.ID

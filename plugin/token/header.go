@@ -1,0 +1,112 @@
+package token
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"go-jwt-auth/plugin/internal/jsonvalue"
+)
+
+// Header is the part of a JOSE header (RFC 7515 §4.1, RFC 7516 §4.1) that this package looks at.
+type Header struct {
+	// Algorithm is alg, by its name in the configuration: Ed25519 (RFC 9864 §2.2) is called EdDSA.
+	Algorithm string
+	// KeyID is kid, Type is typ; each is empty if the header has none.
+	KeyID, Type string
+	// Critical is true if the header has crit.
+	Critical bool
+	// Fault says, for the log, why the header can't be read; then the rest is empty, and Verify refuses the token.
+	Fault string
+}
+
+// Shape is what a password looks like.
+type Shape uint8
+
+const (
+	// Other is no token.
+	Other Shape = iota
+	// Signed is three base64url parts, the first a JSON object with "alg" (RFC 7515 §3.1), or something that begins as a
+	// JSON object and can't be read: no password, and nothing that anybody else should make sense of.
+	Signed
+	// Encrypted is five parts, the first a JSON object with "enc" (RFC 7516 §3.1), or something that begins as one.
+	Encrypted
+)
+
+// base64URL refuses padding and, at the end, bits that belong to no byte (RFC 4648 §3.5), but passes over line breaks.
+var base64URL = base64.RawURLEncoding.Strict()
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// maxHeader bounds the base64url text of a header, in bytes. Those that providers issue have less than 1,000.
+const maxHeader = 8192
+
+// Look tells the shape of a password and, for a token, its header. The header is not trusted: it only says what the
+// token claims about itself.
+func Look(password string) (Shape, Header) {
+	var shape Shape
+	var mark string
+	switch strings.Count(password, ".") {
+	case 2:
+		shape, mark = Signed, "alg"
+	case 4:
+		shape, mark = Encrypted, "enc"
+	default:
+		return Other, Header{}
+	}
+	// By the alphabet, since the decoder passes over line breaks.
+	for part := range strings.SplitSeq(password, ".") {
+		if strings.Trim(part, alphabet) != "" {
+			return Other, Header{}
+		}
+	}
+	first, _, _ := strings.Cut(password, ".")
+	raw, err := base64URL.DecodeString(first[:min(len(first), maxHeader)])
+	switch {
+	case !beginsObject(raw):
+		return Other, Header{}
+	case len(first) > maxHeader:
+		return shape, Header{Fault: fmt.Sprintf("its header has %d bytes, the most is %d", len(first), maxHeader)}
+	case err != nil:
+		return shape, Header{Fault: "its header is not base64url"}
+	}
+	members, err := jsonvalue.Object(raw)
+	if err != nil {
+		return shape, Header{Fault: fmt.Sprintf("its header can't be read: %s", err)}
+	}
+	if _, marked := members[mark]; !marked {
+		return Other, Header{}
+	}
+	return shape, newHeader(members)
+}
+
+// beginsObject tells whether text begins as a JSON object that has a member, by its brace and the quote of the first name:
+// a brace alone is also what words such as "exit" decode to.
+func beginsObject(text []byte) bool {
+	const space = " \t\r\n"
+	inside, open := bytes.CutPrefix(bytes.TrimLeft(text, "\uFEFF"+space), []byte("{"))
+	return open && bytes.HasPrefix(bytes.TrimLeft(inside, space), []byte(`"`))
+}
+
+// newHeader reads the members by their exact names. They must be strings (RFC 7515 §4.1.1, §4.1.4, §4.1.9): a kid of another
+// type taken for none would have every key tried.
+func newHeader(members map[string]any) Header {
+	var h Header
+	for _, parameter := range []struct {
+		name string
+		to   *string
+	}{{"alg", &h.Algorithm}, {"kid", &h.KeyID}, {"typ", &h.Type}} {
+		value, present := members[parameter.name]
+		text, isString := value.(string)
+		if present && !isString {
+			return Header{Fault: fmt.Sprintf("its %s is no string", parameter.name)}
+		}
+		*parameter.to = text
+	}
+	if h.Algorithm == "Ed25519" {
+		h.Algorithm = "EdDSA"
+	}
+	_, h.Critical = members["crit"]
+	return h
+}
