@@ -5,14 +5,17 @@ import (
 	"strings"
 )
 
-// algorithms are all that a file may name (RFC 7518 §3.1, RFC 8037 §3.1).
+// ed25519 is the name that RFC 9864 §2.2 gives to EdDSA over Ed25519, the only EdDSA here: a file may name it either way.
+const ed25519, edDSA = "Ed25519", "EdDSA"
+
+// algorithms are all that a file may name (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2).
 func algorithms() []string {
 	return []string{
 		"HS256", "HS384", "HS512",
 		"RS256", "RS384", "RS512",
 		"PS256", "PS384", "PS512",
 		"ES256", "ES384", "ES512",
-		"EdDSA",
+		edDSA, ed25519,
 	}
 }
 
@@ -23,6 +26,8 @@ func algorithm(d *document, n *node) (string, bool) {
 	s, _ := n.value.(string)
 	known := algorithms()
 	switch {
+	case s == ed25519:
+		return edDSA, true
 	case slices.Contains(known, s):
 		return s, true
 	case strings.EqualFold(s, "none"):

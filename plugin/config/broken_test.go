@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	anyAlgorithm = `must be "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512" or "EdDSA"`
+	anyAlgorithm = `must be "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA" or "Ed25519"`
 	unsupported  = "this version does not support this key, and to ignore it could let somebody in: remove it"
 	exampleURL   = `must be an address such as "https://idp.example.com/realms/main/…"`
 	modeMissing  = `$.mode: must be there: "jwks" (a key set), "oidc" (the key set that the issuer names), "local" (one key or secret) or "introspection" (opaque tokens)`
@@ -222,6 +222,7 @@ func brokenFiles() []brokenFile {
 		{"tokenType empty", with("options.common.tokenType", `""`), []string{"$.options.common.tokenType: must not be empty: give a value or remove the key"}},
 		{"tokenType a boolean", with("options.common.tokenType", `true`), []string{"$.options.common.tokenType: must be a string or an array of strings, found true"}},
 		{"validateExpiration in quotes", with("options.common.validateExpiration", `"false"`), []string{`$.options.common.validateExpiration: must be true or false without quotes, found "false"`}},
+		{"checkIssuedAt a string", with("options.common.checkIssuedAt", `"true"`), []string{`$.options.common.checkIssuedAt: must be true or false without quotes, found "true"`}},
 		{"leewayMs negative", with("options.common.leewayMs", `-0.5`), []string{"$.options.common.leewayMs: must be a number of milliseconds, 0 or above, found -0.5"}},
 		{"leewayMs too long", with("options.common.leewayMs", `3600001`), []string{"$.options.common.leewayMs: must be at most 3600000 milliseconds, because expired tokens would go on serving, found 3600001"}},
 		{"onSubjectMismatch unknown", with("options.common.onSubjectMismatch", `"replace"`), []string{`$.options.common.onSubjectMismatch: must be "rewrite" or "deny", found "replace"`}},

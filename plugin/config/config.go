@@ -26,7 +26,7 @@ type Config struct {
 	// File is the absolute path of the file that was read.
 	File string
 	// Algorithms are the signature algorithms (RFC 7518 §3.1, RFC 8037) a token may use, at least one, all
-	// symmetric (HS…) or all asymmetric. In mode introspection there are none.
+	// symmetric (HS…) or all asymmetric. Ed25519 (RFC 9864) is called EdDSA. In mode introspection there are none.
 	Algorithms []string
 	Mode       Mode
 	// LazyConnect skips the probe of the endpoints at start-up.

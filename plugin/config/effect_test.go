@@ -104,6 +104,7 @@ func effects(dir string) []effect {
 	matched := []string{"options.common.matchUsernameToSubject", `true`}
 	return []effect{
 		{"algorithm", `"EdDSA"`, nil, func(c *Config) any { return c.Algorithms }, []string{"EdDSA"}},
+		{"algorithm", `["RS256", "Ed25519"]`, nil, func(c *Config) any { return c.Algorithms }, []string{"RS256", "EdDSA"}},
 		{"algorithm", `["ES256", "PS512"]`, nil, func(c *Config) any { return c.Algorithms }, []string{"ES256", "PS512"}},
 		{"algorithm", `["HS256", "HS512"]`, append(inLocal, "options.modes.local", `"a"`), func(c *Config) any { return c.Algorithms }, []string{"HS256", "HS512"}},
 		{"algorithm", `"HS384"`, append(fromFile, "options.modes.jwks.filePath", `"k"`), func(c *Config) any { return c.Algorithms }, []string{"HS384"}},
@@ -156,6 +157,7 @@ func effects(dir string) []effect {
 		{"options.common.validateExpiration", `false`, []string{"options.common.kickExpiredClients", `true`}, func(c *Config) any { return c.Common.KickExpired }, false},
 		{"options.common.requireExpiration", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
 		{"options.common.requireExpiration", `true`, []string{"options.common.kickExpiredClients", `false`}, func(c *Config) any { return c.Common.RequireExpiration }, true},
+		{"options.common.checkIssuedAt", `true`, nil, func(c *Config) any { return c.Common.CheckIssuedAt }, true},
 		{"options.common.leewayMs", `30000`, nil, func(c *Config) any { return c.Common.Leeway }, 30 * time.Second},
 		{"options.common.matchUsernameToSubject", `true`, nil, func(c *Config) any { return c.Common.MatchUsername }, true},
 		{"options.common.matchClientIdToSubject", `true`, nil, func(c *Config) any { return c.Common.MatchClientID }, true},

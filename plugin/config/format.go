@@ -49,6 +49,7 @@ func keys(c *Config) []key {
 		{"$.options.common.tokenType", list(&common.TokenType, mediaType)},
 		{"$.options.common.validateExpiration", boolean(&common.ValidateExpiration)},
 		{"$.options.common.requireExpiration", boolean(&common.RequireExpiration)},
+		{"$.options.common.checkIssuedAt", boolean(&common.CheckIssuedAt)},
 		{"$.options.common.leewayMs", milliseconds(&common.Leeway, leeways)},
 		{"$.options.common.matchUsernameToSubject", boolean(&common.MatchUsername)},
 		{"$.options.common.matchClientIdToSubject", boolean(&common.MatchClientID)},

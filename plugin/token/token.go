@@ -200,7 +200,7 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 		case err != nil:
 			return refusal(trace.Fail(verdict.Malformed, name, "a NumericDate (RFC 7519 §2)", c.show(name)))
 		case present && name == "iat" && !v.common.CheckIssuedAt:
-			trace.Pass(name, "not checked ($.options.common.checkIssuedAt)", moment(at))
+			trace.Pass(name, "any time ($.options.common.checkIssuedAt is false)", moment(at))
 		case present && now.Before(at.Add(-v.common.Leeway)):
 			return refusal(trace.FailWith(verdict.Refuse(verdict.NotYetValid,
 				"%s is %s, %s ahead of the broker's clock ($.options.common.leewayMs grants a skew)", name, moment(at), ago(at.Sub(now))),
