@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -108,7 +109,7 @@ func signPSS(private *rsa.PrivateKey, hash crypto.Hash, digest, salt []byte) []b
 	}
 	subtle.XORBytes(data, data, mask)
 	data[0] &= 0x7f // of 8 × size bits the first is zero
-	encoded := new(big.Int).SetBytes(append(append(data, sum...), 0xbc))
+	encoded := new(big.Int).SetBytes(slices.Concat(data, sum, []byte{0xbc}))
 	return encoded.Exp(encoded, private.D, private.N).FillBytes(make([]byte, size))
 }
 

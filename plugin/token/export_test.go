@@ -2,3 +2,8 @@ package token
 
 // All are the claims as they were read.
 func (c Claims) All() map[string]any { return c.all }
+
+// Verifies tells whether key verifies the signature of signed by an algorithm.
+func Verifies(algorithm, signed, signature string, key any) bool {
+	return methodOf(algorithm).Verify(signed, []byte(signature), key) == nil
+}

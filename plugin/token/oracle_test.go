@@ -148,7 +148,8 @@ func walk(d *json.Decoder, depth int, replaced bool) string {
 	if !nested {
 		return ""
 	}
-	if depth++; depth > 256 {
+	depth++
+	if depth > 256 {
 		return "it is nested deep"
 	}
 	names := map[string]bool{}

@@ -38,7 +38,7 @@ func (e *DuplicateError) Error() string {
 // Object reads one JSON object and nothing beside it but white space. Names are case-sensitive and occur once, strings
 // are valid UTF-8, numbers come as json.Number, exactly as they were written. Errors are those above.
 func Object(raw []byte) (map[string]any, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(raw))
+	d := jsontext.NewDecoder(bytes.NewBuffer(raw)) // a Buffer is read without a copy
 	if kind := d.PeekKind(); kind != '{' {
 		if _, err := d.ReadValue(); err != nil {
 			return nil, explain(err)
@@ -129,17 +129,18 @@ func value(d *jsontext.Decoder) (any, error) {
 
 // explain says what is wrong in words that hold nothing of the text.
 func explain(err error) error {
-	switch {
-	case errors.Is(err, ErrDepth):
+	if errors.Is(err, ErrDepth) {
 		return ErrDepth
+	}
+	var syntactic *jsontext.SyntacticError
+	if !errors.As(err, &syntactic) || syntactic.Err == nil {
+		return ErrNotJSON
+	}
+	cause := syntactic.Err.Error() // the whole error's text holds names of what was read
+	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		name := ""
-		var syntactic *jsontext.SyntacticError
-		if errors.As(err, &syntactic) {
-			name = syntactic.JSONPointer.LastToken()
-		}
-		return &DuplicateError{Name: name}
-	case strings.Contains(err.Error(), "UTF-8") || strings.Contains(err.Error(), "surrogate"):
+		return &DuplicateError{Name: syntactic.JSONPointer.LastToken()}
+	case strings.HasPrefix(cause, "invalid UTF-8"), strings.HasPrefix(cause, "invalid surrogate pair"):
 		return ErrUTF8
 	}
 	return ErrNotJSON

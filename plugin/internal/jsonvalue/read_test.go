@@ -38,6 +38,7 @@ func TestObjectRefuses(t *testing.T) {
 		{"HTML", `<html>`, jsonvalue.ErrNotJSON},
 		{"an end too soon", `{"a":1`, jsonvalue.ErrNotJSON},
 		{"a comma too many", `{"a":1,}`, jsonvalue.ErrNotJSON},
+		{"a name that sounds like another fault", `{"UTF-8":{"surrogate":x}}`, jsonvalue.ErrNotJSON},
 		{"words", `{a:1}`, jsonvalue.ErrNotJSON},
 		{"NaN", `{"a":NaN}`, jsonvalue.ErrNotJSON},
 		{"a number with a leading zero", `{"a":01}`, jsonvalue.ErrNotJSON},
