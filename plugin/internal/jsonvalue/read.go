@@ -18,7 +18,7 @@ const maxDepth = 256
 var (
 	// ErrNotJSON: it can't be read as JSON (RFC 8259).
 	ErrNotJSON = errors.New("it is not JSON")
-	// ErrNotObject: it is JSON, and another value than an object.
+	// ErrNotObject: it is, or begins as, another JSON value than an object.
 	ErrNotObject = errors.New("it is JSON, but not an object")
 	// ErrTrailing: something follows the object.
 	ErrTrailing = errors.New("something follows the JSON object")
@@ -40,7 +40,7 @@ func (e *DuplicateError) Error() string {
 func Object(raw []byte) (map[string]any, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(raw)) // a Buffer is read without a copy
 	if kind := d.PeekKind(); kind != '{' {
-		if _, err := d.ReadValue(); err != nil {
+		if _, err := d.ReadToken(); err != nil { // of an array no more than its bracket: it may be nested without end
 			return nil, explain(err)
 		}
 		return nil, ErrNotObject
