@@ -1,7 +1,5 @@
 package verdict
 
-import "fmt"
-
 // Check is one step of a verdict: what was checked, what was expected and what was found.
 type Check struct {
 	// Name is the claim, header parameter or step: "exp", "alg", "signature", "introspection".
@@ -29,15 +27,4 @@ func (t *Trace) Fail(reason Reason, name, expected, found string) Verdict {
 func (t *Trace) FailWith(v Verdict, name, expected, found string) Verdict {
 	*t = append(*t, Check{Name: name, Expected: expected, Found: found})
 	return v
-}
-
-// maxQuoted bounds what a client or a token can put into a log line, in bytes before quoting.
-const maxQuoted = 96
-
-// Quote returns s as it may stand in a log line: quoted, control characters escaped (no forged log lines), and cut.
-func Quote(s string) string {
-	if len(s) <= maxQuoted {
-		return fmt.Sprintf("%q", s)
-	}
-	return fmt.Sprintf("%q… (%d bytes)", s[:maxQuoted], len(s))
 }

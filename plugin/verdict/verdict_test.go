@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"go-jwt-auth/plugin/verdict"
@@ -133,28 +132,5 @@ func TestTrace(t *testing.T) {
 	}
 	if !slices.Equal(trace, want) {
 		t.Errorf("got %+v, want %+v", trace, want)
-	}
-}
-
-func TestQuote(t *testing.T) {
-	cases := []struct{ rule, in, want string }{
-		{"empty", "", `""`},
-		{"plain", "alice", `"alice"`},
-		{"quotes", `a"b`, `"a\"b"`},
-		{"line breaks don't forge log lines", "a\r\nb", `"a\r\nb"`},
-		{"nor do those of Unicode", "a\u2028b\u0085", `"a\u2028b\u0085"`},
-		{"terminals are not steered", "\x1b[2J\u202e", `"\x1b[2J\u202e"`},
-		{"no valid UTF-8", "\xff", `"\xff"`},
-		{"letters of all scripts stay", "žluť 猫", `"žluť 猫"`},
-		{"the longest", strings.Repeat("x", 96), `"` + strings.Repeat("x", 96) + `"`},
-		{"longer ones are cut", strings.Repeat("x", 97), `"` + strings.Repeat("x", 96) + `"… (97 bytes)`},
-		{"cut inside of a letter", strings.Repeat("x", 95) + "ž", `"` + strings.Repeat("x", 95) + `\xc5"… (97 bytes)`},
-	}
-	for _, c := range cases {
-		t.Run(c.rule, func(t *testing.T) {
-			if got := verdict.Quote(c.in); got != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
-			}
-		})
 	}
 }

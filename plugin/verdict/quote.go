@@ -1,0 +1,251 @@
+package verdict
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// This is the one place where text from outside is made fit for a log line: what clients, tokens, providers and
+// certificates say, and what stands in files. There is a function for each kind of text: Quote for a value, Word for a name
+// or an address of which most need no quotes, Address for a client's, Phrase for another's message. Line goes over all of it
+// once more, last of all.
+
+// Bounds on what a text from outside can put into a log line, in bytes before quoting.
+const (
+	maxQuoted = 96
+	maxWord   = 256
+	maxPhrase = 512
+)
+
+// redacted stands where a token stood.
+const redacted = "(a token)"
+
+// Quote returns s as it may stand in a log line: quoted, control and format characters escaped (no forged log lines), cut
+// after 96 bytes, and without what looks like a token.
+func Quote(s string) string {
+	shown := redact(s)
+	if shown == redacted && s != redacted {
+		return redacted
+	}
+	var space [2*maxQuoted + 2]byte
+	if len(shown) <= maxQuoted {
+		return string(strconv.AppendQuote(space[:0], shown))
+	}
+	return string(strconv.AppendQuote(space[:0], cut(shown, maxQuoted))) + fmt.Sprintf("… (%d bytes)", len(s))
+}
+
+// QuoteUnless is Quote for a value that may be the secret itself, as an opaque token that a client sends as its id as well.
+// An empty secret is none.
+func QuoteUnless(secret, s string) string {
+	if secret != "" && s == secret {
+		return redacted
+	}
+	return Quote(s)
+}
+
+// Word returns s as it is if that is one word of printable ASCII without quotes, as addresses, paths and names of claims are;
+// else it is Quote.
+func Word(s string) string {
+	if s == "" || len(s) > maxWord || strings.ContainsFunc(s, notOfAWord) {
+		return Quote(s)
+	}
+	if shown := redact(s); shown != s {
+		return Quote(s)
+	}
+	return s
+}
+
+func notOfAWord(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+
+// Address returns a client's IP address as it is, and quotes anything else: a WebSocket listener of Mosquitto 2.0 takes it
+// from X-Forwarded-For, which is whatever the client says.
+func Address(s string) string {
+	// A zone ("fe80::1%eth0") can be any text. The broker gives none.
+	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+		return s
+	}
+	return Quote(s)
+}
+
+// Phrase returns the text of an error, or another message that holds words of others, without quotes around it: as Line, and
+// cut after 512 bytes.
+func Phrase(s string) string {
+	head, rest := Cut(Line(s), maxPhrase)
+	if rest != "" {
+		return fmt.Sprintf("%s… (%d bytes)", head, len(s))
+	}
+	return head
+}
+
+// Line returns s as it may go to the log: on one line, with control and format characters escaped as Quote does it, and
+// without what looks like a token. A text that needs none of that, as one whose parts have been quoted, stays as it is.
+func Line(s string) string { return escape(redact(s)) }
+
+// escape replaces what is not printable by its escape sequence in Go. What is escaped already stays.
+func escape(s string) string {
+	at := strings.IndexFunc(s, unprintable)
+	if at < 0 && utf8.ValidString(s) {
+		return s
+	}
+	text := make([]byte, 0, len(s)+16)
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if (r == utf8.RuneError && size == 1) || unprintable(r) {
+			quoted := strconv.Quote(s[:size])
+			text = append(text, quoted[1:len(quoted)-1]...)
+		} else {
+			text = append(text, s[:size]...)
+		}
+		s = s[size:]
+	}
+	return string(text)
+}
+
+func unprintable(r rune) bool { return !strconv.IsPrint(r) }
+
+// cut returns at most the first most bytes of s, and no half of a character.
+func cut(s string, most int) string {
+	for n := most; n > most-utf8.UTFMax; n-- {
+		if utf8.RuneStart(s[n]) {
+			return s[:n]
+		}
+	}
+	return s[:most]
+}
+
+// Cut divides what Line has returned after at most so many bytes (10 or more), and neither inside of a character nor of an
+// escape sequence.
+func Cut(line string, most int) (head, rest string) {
+	if len(line) <= most {
+		return line, ""
+	}
+	end := 0
+	for next := unit(line); next <= most; next += unit(line[next:]) {
+		end = next
+	}
+	return line[:end], line[end:]
+}
+
+// unit is the length of the first character or escape sequence.
+func unit(s string) int {
+	if s[0] != '\\' || len(s) == 1 {
+		_, size := utf8.DecodeRuneInString(s)
+		return size
+	}
+	switch s[1] {
+	case 'x':
+		return min(len(`\x1b`), len(s))
+	case 'u':
+		return min(len(`\u202e`), len(s))
+	case 'U':
+		return min(len(`\U000e0001`), len(s))
+	default:
+		_, size := utf8.DecodeRuneInString(s[1:])
+		return 1 + size
+	}
+}
+
+// redact replaces what looks like a signed or an encrypted token (RFC 7515 §3.1, RFC 7516 §3.1), wherever it stands.
+func redact(s string) string {
+	if strings.Count(s, ".") < 2 {
+		return s
+	}
+	var text strings.Builder
+	for at := 0; ; {
+		start, end := findToken(s, at)
+		if start < 0 && at == 0 {
+			return s
+		}
+		if start < 0 {
+			text.WriteString(s[at:])
+			return text.String()
+		}
+		text.WriteString(s[at:start])
+		text.WriteString(redacted)
+		at = end
+	}
+}
+
+// findToken is where after from the next token begins and ends; -1: there is none.
+func findToken(s string, from int) (start, end int) {
+	for start := from; start < len(s); {
+		end, dots, last, before := start, 0, 0, 0
+		for ; end < len(s) && inToken(s[end]); end++ {
+			if s[end] == '.' {
+				dots, before, last = dots+1, last, end
+			}
+		}
+		if dots >= 2 {
+			// Two parts must follow the header, which therefore ends at the last dot but one at the latest.
+			if at := findHeader(s[start:before]); at >= 0 {
+				return start + at, end
+			}
+		}
+		start = end + 1
+	}
+	return -1, -1
+}
+
+func inToken(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
+}
+
+const (
+	// maxHeader is how many characters of a header are decoded. What is longer is judged by its beginning.
+	maxHeader = 1024
+	// maxTries bounds what one text can cost. A part with more places that look like a header's
+	// beginning counts as one.
+	maxTries = 16
+)
+
+// findHeader is where in parts that are joined by dots a header begins, at the beginning of a part or inside of it; -1:
+// nowhere.
+func findHeader(parts string) int {
+	tries := 0
+	for at := 0; at < len(parts); {
+		end := len(parts)
+		if n := strings.IndexByte(parts[at:], '.'); n >= 0 {
+			end = at + n
+		}
+		for i := at; i < end; i++ {
+			if i > at && !beginsObject(parts[i:end]) {
+				continue
+			}
+			if isHeader(parts[i:end]) {
+				return i
+			}
+			if i > at {
+				if tries++; tries > maxTries {
+					return at
+				}
+			}
+		}
+		at = end + 1
+	}
+	return -1
+}
+
+// beginsObject tells whether base64url text begins with `{` and a quote or white space, by its first two characters.
+func beginsObject(part string) bool {
+	return len(part) > 2 && part[0] == 'e' && (part[1] == 'y' || part[1] == 'w')
+}
+
+// isHeader tells whether base64url text is a JSON object.
+func isHeader(part string) bool {
+	if len(part) < len("e30") {
+		return false
+	}
+	var space [maxHeader]byte
+	n, err := base64.RawURLEncoding.Decode(space[:], []byte(part[:min(len(part), maxHeader)]))
+	if err != nil {
+		return false
+	}
+	text := bytes.TrimLeft(space[:n], " \t\r\n")
+	return len(text) > 0 && text[0] == '{' && (len(part) > maxHeader || json.Valid(text))
+}
