@@ -485,7 +485,7 @@ func (c *Chain) look(login Login) (result Result, done bool) {
 		if shape, result.header = c.shape(*field); shape == token.Other {
 			continue
 		}
-		result.token, result.Token = *field, token.Name(*field)
+		result.token, result.Token, result.client.Token = *field, token.Name(*field), *field
 		if source == config.TokenInUsername {
 			result.client.Username = nil // it has said nothing of who it is
 		}

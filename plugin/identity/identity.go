@@ -24,6 +24,8 @@ type Client struct {
 	Username *string
 	// FixedID is true where the broker can't change a client id (Mosquitto 2.0): a mismatch is then refused.
 	FixedID bool
+	// Token is what it sent as its token, which no message may show; empty: not known.
+	Token string
 }
 
 // Identity is what the broker is to change; nil leaves the client's own.
@@ -47,11 +49,11 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 		}
 		if client.Username == nil || *client.Username != name {
 			if m.common.OnMismatch == config.MismatchDeny {
-				return Identity{}, mismatch("username", name, client.Username, "$.options.common.onSubjectMismatch is \"deny\"", trace)
+				return Identity{}, mismatch("username", name, client.Username, client.Token, "$.options.common.onSubjectMismatch is \"deny\"", trace)
 			}
 			mapped.Username = &name
 		}
-		trace.Pass("username", "from "+m.common.UsernameClaim, verdict.Quote(name))
+		trace.Pass("username", "from "+verdict.Word(m.common.UsernameClaim), verdict.Quote(name))
 	}
 	if m.common.MatchClientID {
 		id, refused := m.read(claims, m.common.ClientIDClaim, trace)
@@ -61,24 +63,21 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 		if client.ID != id {
 			switch {
 			case m.common.OnMismatch == config.MismatchDeny:
-				return Identity{}, mismatch("client id", id, &client.ID, "$.options.common.onSubjectMismatch is \"deny\"", trace)
+				return Identity{}, mismatch("client id", id, &client.ID, client.Token, "$.options.common.onSubjectMismatch is \"deny\"", trace)
 			case client.FixedID:
-				return Identity{}, mismatch("client id", id, &client.ID, "this Mosquitto can't change a client id, 2.1 can", trace)
+				return Identity{}, mismatch("client id", id, &client.ID, client.Token, "this Mosquitto can't change a client id, 2.1 can", trace)
 			}
 			mapped.ClientID = &id
 		}
-		trace.Pass("client id", "from "+m.common.ClientIDClaim, verdict.Quote(id))
+		trace.Pass("client id", "from "+verdict.Word(m.common.ClientIDClaim), verdict.Quote(id))
 	}
 	return mapped, verdict.Verdict{Kind: verdict.Accept}
 }
 
-func mismatch(what, expected string, found *string, why string, trace *verdict.Trace) verdict.Verdict {
+func mismatch(what, expected string, found *string, token, why string, trace *verdict.Trace) verdict.Verdict {
 	shown := "none"
 	if found != nil {
-		shown = verdict.Quote(*found)
-		if shape, _ := token.Look(*found); shape != token.Other {
-			shown = "a token" // in the wrong field, and not for the log either
-		}
+		shown = verdict.QuoteUnless(token, *found)
 	}
 	return trace.FailWith(verdict.Refuse(verdict.IdentityMismatch, "the %s must be %s, found %s (%s)", what, verdict.Quote(expected), shown, why),
 		what, verdict.Quote(expected), shown)
@@ -93,19 +92,20 @@ func (m Mapper) read(claims token.Claims, path string, trace *verdict.Trace) (st
 		if found {
 			shown = fmt.Sprintf("a value of another type (%T)", value)
 		}
-		refused := trace.Fail(verdict.NoIdentity, path, "a string", shown)
+		refused := trace.Fail(verdict.NoIdentity, verdict.Word(path), "a string", shown)
 		return "", &refused
 	}
 	if fault := m.fault(name); fault != "" {
-		refused := trace.FailWith(verdict.Refuse(verdict.UnsafeIdentity, "%s is %s, which %s", path, verdict.Quote(name), fault),
-			path, "fit for topic patterns", verdict.Quote(name))
+		refused := trace.FailWith(verdict.Refuse(verdict.UnsafeIdentity, "%s is %s, which %s", verdict.Word(path), verdict.Quote(name), fault),
+			verdict.Word(path), "fit for topic patterns", verdict.Quote(name))
 		return "", &refused
 	}
 	return name, nil
 }
 
 // fault says what makes a name unusable: with a wildcard in it, %u and %c in an access list would match other clients'
-// topics (CVE-2017-7650); with a '/', other levels.
+// topics (CVE-2017-7650); with a '$' in front, at the beginning of a pattern, the broker's own (MQTT 5 §4.7.2); with a '/',
+// other levels. White space, invisible letters and U+FEFF are a name's own (§1.5.4): the broker keeps them apart.
 func (m Mapper) fault(name string) string {
 	switch {
 	case name == "":
@@ -117,6 +117,8 @@ func (m Mapper) fault(name string) string {
 		return "is no valid UTF-8"
 	case strings.ContainsAny(name, "+#"):
 		return "holds a topic wildcard"
+	case name[0] == '$':
+		return "begins with '$', as the broker's own topics do"
 	case strings.ContainsFunc(name, unfit):
 		return "holds a control character"
 	case !m.common.AllowSlash && strings.Contains(name, "/"):

@@ -50,6 +50,7 @@ func TestMap(t *testing.T) {
 
 	claims := map[string]any{"sub": "alice", "preferred_username": "ann", "device": map[string]any{"id": "d-1"}}
 	const ok, denied = "accept", ` ($.options.common.onSubjectMismatch is "deny")`
+	const opaque = "Zm9vYmFy-opaque"
 	const fixed = " (this Mosquitto can't change a client id, 2.1 can)"
 	cases := []struct {
 		rule           string
@@ -72,7 +73,9 @@ func TestMap(t *testing.T) {
 		{rule: "both match", common: both, username: "alice", id: "alice", want: ok, newName: none, newID: none},
 		{rule: "deny: both match", common: deny, username: "alice", id: "alice", want: ok, newName: none, newID: none},
 		{rule: "deny: another username", common: deny, username: "bob", id: "alice", want: `identity mismatch: the username must be "alice", found "bob"` + denied},
-		{rule: "deny: a token in the wrong field is not shown", common: deny, username: "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", id: "alice", want: `identity mismatch: the username must be "alice", found a token` + denied},
+		{rule: "deny: a token in the wrong field is not shown", common: deny, username: "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", id: "alice", want: `identity mismatch: the username must be "alice", found (a token)` + denied},
+		{rule: "deny: nor is an opaque one", common: deny, username: opaque, id: "alice", want: `identity mismatch: the username must be "alice", found (a token)` + denied},
+		{rule: "deny: nor as a client id", common: deny, username: "alice", id: opaque, want: `identity mismatch: the client id must be "alice", found (a token)` + denied},
 		{rule: "deny: no username", common: deny, username: none, id: "alice", want: `identity mismatch: the username must be "alice", found none` + denied},
 		{rule: "deny: another client id", common: deny, username: "alice", id: "c", want: `identity mismatch: the client id must be "alice", found "c"` + denied},
 		{rule: "deny: what the client sent is no forged log line", common: deny, username: "b\nob", id: "c", want: `identity mismatch: the username must be "alice", found "b\nob"` + denied},
@@ -90,7 +93,7 @@ func TestMap(t *testing.T) {
 			}
 			t.Run(rule, func(t *testing.T) {
 				var trace verdict.Trace
-				client := identity.Client{ID: c.id, Username: pointer(c.username), FixedID: v20}
+				client := identity.Client{ID: c.id, Username: pointer(c.username), FixedID: v20, Token: opaque}
 				mapped, v := identity.New(c.common).Map(token.NewClaims(claims), client, &trace)
 				if v.String() != want {
 					t.Fatalf("got %s, want %s", v, want)
@@ -112,6 +115,7 @@ func TestMap(t *testing.T) {
 
 // TestSubjects: what may become an identity. It is refused even where it is the client's own already.
 func TestSubjects(t *testing.T) {
+	const own = "begins with '$', as the broker's own topics do"
 	const wildcard, control, slash, utf8 = "holds a topic wildcard", "holds a control character", "holds '/' ($.options.common.allowSlashInIdentity admits it)", "is no valid UTF-8"
 	cases := []struct {
 		rule string
@@ -135,6 +139,18 @@ func TestSubjects(t *testing.T) {
 		{rule: "wildcard and slash", sub: "a/#", want: wildcard},
 		{rule: "slash", sub: "a/b", want: slash, slashed: "accept"},
 		{rule: "slash alone", sub: "/", want: slash, slashed: "accept"},
+		{rule: "the broker's own topics", sub: "$SYS", want: own},
+		{rule: "the broker's own topics below", sub: "$SYS/broker", want: own},
+		{rule: "shared subscriptions", sub: "$share/g", want: own},
+		{rule: "control topics", sub: "$CONTROL", want: own},
+		{rule: "a dollar alone", sub: "$", want: own},
+		{rule: "a dollar further in", sub: "a$SYS", want: "accept"},
+		{rule: "a dollar after a space", sub: " $SYS", want: "accept"},
+		{rule: "a dollar in a level below", sub: "a/$SYS", want: slash, slashed: "accept"},
+		{rule: "a placeholder of patterns", sub: "%u%c", want: "accept"},
+		{rule: "spaces around it, which are part of it", sub: " alice ", want: "accept"},
+		{rule: "U+FEFF, which is part of it (MQTT 5 §1.5.4)", sub: "\ufeffalice", want: "accept"},
+		{rule: "joined emoji", sub: "👩\u200d🔬", want: "accept"},
 		{rule: "empty", sub: "", want: "is empty"},
 		{rule: "NUL", sub: "alice\x00", want: control},
 		{rule: "line break", sub: "alice\nbob", want: control},

@@ -100,6 +100,7 @@ func TestID(t *testing.T) {
 	}{
 		{"by jti", map[string]any{"jti": "id-1"}, `jti "id-1"`},
 		{"no forged log lines", map[string]any{"jti": "a\nb"}, `jti "a\nb"`},
+		{"a jti that is the token itself", map[string]any{"jti": "secret"}, "sha256:2bb80d537b1d"},
 		{"no jti", nil, "sha256:2bb80d537b1d"},
 		{"an empty jti", map[string]any{"jti": ""}, "sha256:2bb80d537b1d"},
 		{"a jti that is no string", map[string]any{"jti": 7.0}, "sha256:2bb80d537b1d"},

@@ -248,7 +248,8 @@ func refusal(v verdict.Verdict) *verdict.Verdict { return &v }
 
 // ID names a verified token for the log: by its jti (RFC 7519 §4.1.7), or by the first bytes of its SHA-256.
 func (c Claims) ID(password string) string {
-	if id, ok := c.all["jti"].(string); ok && id != "" {
+	// Some providers' jti of an opaque token is that token.
+	if id, ok := c.all["jti"].(string); ok && id != "" && id != password {
 		return "jti " + verdict.Quote(id)
 	}
 	return Name(password)
