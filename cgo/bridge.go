@@ -12,7 +12,6 @@ package main
 import "C"
 
 import (
-	"fmt"
 	"runtime/cgo"
 	"unsafe"
 
@@ -124,7 +123,7 @@ func recovered(during string, answer func()) {
 	if answer != nil {
 		answer()
 	}
-	(&broker{}).Log(plugin.Error, fmt.Sprintf("go_jwt_auth: fault during %s, denied: %v", during, fault))
+	plugin.Log(&broker{}, plugin.Error, "fault during %s, denied: %v", during, fault)
 }
 
 // optional keeps apart what is missing (NULL) and what is empty.

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 	"unsafe"
 
 	"go-jwt-auth/plugin"
@@ -20,9 +19,6 @@ import (
 type broker struct {
 	instance *C.struct_gja_instance
 }
-
-// maxLogLine is what surely fits into one of Mosquitto's log lines, which are cut at 1000 bytes with their timestamp.
-const maxLogLine = 880
 
 func (b *broker) Log(level plugin.Level, line string) {
 	priority := C.int(C.MOSQ_LOG_ERR)
@@ -37,21 +33,10 @@ func (b *broker) Log(level plugin.Level, line string) {
 	case plugin.Debug:
 		priority = C.MOSQ_LOG_DEBUG
 	}
-	for line != "" {
-		part := line
-		if len(part) > maxLogLine {
-			cut := maxLogLine
-			for cut > 0 && !utf8.RuneStart(line[cut]) {
-				cut--
-			}
-			part = line[:cut]
-		}
-		line = line[len(part):]
-		withString(part, func(s *C.char) C.int {
-			C.gja_log(priority, s)
-			return 0
-		})
-	}
+	withString(line, func(s *C.char) C.int {
+		C.gja_log(priority, s)
+		return 0
+	})
 }
 
 func (b *broker) SetUsername(client plugin.Client, username string) error {

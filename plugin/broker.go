@@ -28,7 +28,7 @@ var ErrNotConnected = errors.New("no such client is connected")
 // Broker is all that a Plugin asks of Mosquitto. Except for Wake, its methods are called from inside the broker's
 // callbacks only, since the broker is one thread and not made for others.
 type Broker interface {
-	// Log writes one line to the broker's log.
+	// Log writes one line, which function Log has made fit for it, to the broker's log.
 	Log(level Level, line string)
 	// SetUsername and SetClientID change the identity of a client that is logging in.
 	SetUsername(client Client, username string) error

@@ -25,7 +25,7 @@ func contested(login Login, result chain.Result) (id string, is bool) {
 // (restored after a restart, forgotten) counts as its own if that has the mapped username, or none is mapped.
 func (p *Plugin) mayHold(id string, c *chain.Chain, login Login, result chain.Result) *verdict.Verdict {
 	refuse := func(whose string) *verdict.Verdict {
-		v := verdict.Refuse(verdict.ClientIDTaken, "under the client id %s lives the session of %s", verdict.Quote(id), whose)
+		v := verdict.Refuse(verdict.ClientIDTaken, "under the client id %s lives the session of %s", verdict.QuoteUnless(result.Bearer(), id), whose)
 		return &v
 	}
 	username, there, known := p.broker.Session(id)
@@ -43,7 +43,7 @@ func (p *Plugin) mayHold(id string, c *chain.Chain, login Login, result chain.Re
 			name = login.Username // which is the mapped one
 		}
 		if there && name != nil && *name != username {
-			return refuse("the username " + verdict.Quote(username))
+			return refuse("the username " + verdict.QuoteUnless(result.Bearer(), username))
 		}
 	}
 	return nil

@@ -98,7 +98,7 @@ func (p *Plugin) complete(t *attempt) {
 	// Whoever is connected by that id at that address came in by another way after this client had dropped.
 	if !p.table.attempts.take(t) || p.broker.Holds(id, client) {
 		t.chain.Drop(&t.result)
-		p.log(Debug, "%s left before its verdict (%s)", who(t.login), t.result.Verdict)
+		p.log(Debug, "%s left before its verdict (%s)", p.who(t.login), t.result.Verdict)
 		return
 	}
 	v := inTime(t.chain, t.result, p.now())
@@ -116,7 +116,7 @@ func (p *Plugin) complete(t *attempt) {
 	p.broker.Complete(id, accepted)
 	if accepted && !p.broker.Holds(id, client) {
 		t.chain.Drop(&t.result)
-		p.log(Info, "%s had left when it was accepted (token %s)", who(t.login), t.result.Token)
+		p.log(Info, "%s had left when it was accepted (token %s)", p.who(t.login), t.result.Token)
 		return
 	}
 	if accepted {

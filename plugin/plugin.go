@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/chain"
@@ -84,7 +83,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
-		p.logLines(Error, err, "")
+		p.logEach(Error, err, "")
 		p.Close()
 		return nil, err
 	}
@@ -96,7 +95,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 func (p *Plugin) start(settings map[string]string) error {
 	for name := range settings {
 		if name != settingConfigFile && name != settingPersistence {
-			p.log(Warning, "plugin_opt_%s is not known; there are plugin_opt_%s and plugin_opt_%s", name, settingConfigFile, settingPersistence)
+			p.log(Warning, "plugin_opt_%s is not known; there are plugin_opt_%s and plugin_opt_%s", verdict.Word(name), settingConfigFile, settingPersistence)
 		}
 	}
 	file, err := config.Locate(config.Location{
@@ -225,7 +224,7 @@ func (p *Plugin) identify(login *Login, result chain.Result) *verdict.Verdict {
 
 // record enters a client that was let in into the book, and has asked about it what is still to be asked.
 func (p *Plugin) record(c *chain.Chain, login Login, result chain.Result) {
-	s := &session.Session{Client: login.Client, Token: result.Token, Until: leavesAt(c, result), Expires: result.Expiry}
+	s := &session.Session{Client: login.Client, Token: result.Token, Until: leavesAt(c, result), Expires: result.Expiry, IDIsToken: login.ClientID == result.Bearer()}
 	p.sessions.Admit(s, credentials(login))
 	p.table.holders.Enter(login.Client, login.ClientID, ownerOf(result))
 	p.scheduleRecheck(c, s, result.Bearer())
@@ -240,17 +239,30 @@ func credentials(login Login) session.Credentials {
 }
 
 // who names a client in the log.
-func who(login Login) string {
-	return fmt.Sprintf("client %s [%s]", verdict.Quote(login.ClientID), login.Address)
+func (p *Plugin) who(login Login) string {
+	token := p.chain.OpaqueToken(login.Username, login.Password)
+	if s := p.sessions.Of(login.Client); s != nil && s.IDIsToken {
+		token = s.ClientID // after a reload it comes with the username that it was given
+	}
+	return fmt.Sprintf("client %s [%s]", verdict.QuoteUnless(token, login.ClientID), verdict.Address(login.Address))
+}
+
+// named is how the log calls a client that is connected.
+func named(s *session.Session) string {
+	var token string
+	if s.IDIsToken {
+		token = s.ClientID
+	}
+	return "client " + verdict.QuoteUnless(token, s.ClientID)
 }
 
 func (p *Plugin) logVerdict(login Login, result chain.Result) {
-	who := who(login)
+	who := p.who(login)
 	switch result.Kind {
 	case verdict.Accept:
 		name := "its own username"
 		if result.Identity.Username != nil {
-			name = verdict.Quote(*result.Identity.Username)
+			name = verdict.QuoteUnless(result.Bearer(), *result.Identity.Username)
 		}
 		if result.Detail != "" {
 			p.log(Notice, "%s accepted as %s without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
@@ -348,7 +360,7 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	if !p.broker.Holds(s.ClientID, s.Client) {
 		return
 	}
-	who := "client " + verdict.Quote(s.ClientID)
+	who := named(s)
 	err := p.broker.Kick(s.ClientID, withWill)
 	switch {
 	case errors.Is(err, ErrNotConnected):
@@ -370,35 +382,5 @@ func (p *Plugin) withoutTicks() {
 	}
 	if missing {
 		p.work()
-	}
-}
-
-func (p *Plugin) log(level Level, format string, args ...any) {
-	p.broker.Log(level, "go_jwt_auth: "+fmt.Sprintf(format, args...))
-}
-
-// logLines logs an error that may join several, one to a line.
-func (p *Plugin) logLines(level Level, err error, suffix string) {
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		p.log(level, "%s%s", line, suffix)
-	}
-}
-
-// report takes a line from any goroutine to the log.
-func (p *Plugin) report(warning bool, text string) {
-	p.queue.post(func() { p.logFindings([]chain.Finding{{Warning: warning, Text: text}}) })
-}
-
-func (p *Plugin) logFindings(findings []chain.Finding) {
-	// Warnings go first: on a screenful of lines they are what should be seen.
-	for _, f := range findings {
-		if f.Warning {
-			p.log(Warning, "%s", f.Text)
-		}
-	}
-	for _, f := range findings {
-		if !f.Warning {
-			p.log(Info, "%s", f.Text)
-		}
 	}
 }

@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go-jwt-auth/plugin/verdict"
 )
@@ -50,7 +52,12 @@ type fakeBroker struct {
 	woken chan struct{} // holds one wake, from any goroutine
 }
 
+// Log holds each line of each test to what may go to a broker's log.
 func (b *fakeBroker) Log(level Level, line string) {
+	if !strings.HasPrefix(line, "go_jwt_auth: ") || strings.ContainsFunc(line, func(r rune) bool { return !strconv.IsPrint(r) }) ||
+		!utf8.ValidString(line) || len(line) > 880 {
+		b.t.Errorf("not fit for the log: %q", line)
+	}
 	b.log = append(b.log, fmt.Sprintf("%s %s", [...]string{"error", "warning", "notice", "info", "debug"}[level], line))
 }
 

@@ -21,8 +21,8 @@ func (p *Plugin) confirm(c *chain.Chain, s *session.Session, result chain.Result
 			return func() { p.expel(s, result.Verdict) }
 		case result.Detail != "":
 			return func() {
-				p.log(Notice, "client %s stays without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
-					verdict.Quote(s.ClientID), result.Detail, s.Token)
+				p.log(Notice, "%s stays without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
+					named(s), result.Detail, s.Token)
 			}
 		}
 		return nil // the usual case, for which the broker is not woken
@@ -115,7 +115,7 @@ func (p *Plugin) rechecked(s *session.Session, next time.Time, v verdict.Verdict
 		return
 	}
 	if v.Kind != verdict.Accept {
-		p.log(Debug, "client %s stays, though nothing was learnt about it: %s (token %s)", verdict.Quote(s.ClientID), v, s.Token)
+		p.log(Debug, "%s stays, though nothing was learnt about it: %s (token %s)", named(s), v, s.Token)
 	}
 	p.sessions.Recheck(s, next)
 }

@@ -1,8 +1,8 @@
 package plugin
 
 import (
+	"errors"
 	"fmt"
-	"strings"
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
@@ -23,7 +23,11 @@ func (p *Plugin) prepare() (candidate, error) {
 		c.findings = append(c.findings, chain.Finding{Warning: true, Text: line})
 	}
 	if errs := problems.Errors(); len(errs) > 0 {
-		return c, fmt.Errorf("%s", strings.Join(errs.Lines(p.file), "\n"))
+		var lines []error
+		for _, line := range errs.Lines(p.file) {
+			lines = append(lines, errors.New(line))
+		}
+		return c, errors.Join(lines...)
 	}
 	built, err := chain.New(cfg, chain.Options{Now: p.now, Report: p.report, Delays: p.broker.CanDelay()})
 	if err != nil {
@@ -34,16 +38,20 @@ func (p *Plugin) prepare() (candidate, error) {
 		c.findings = append(c.findings, found...)
 		if err != nil {
 			built.Close()
-			return c, prefixLines(p.file+": ", err)
+			return c, prefixEach(p.file+": ", err)
 		}
 	}
 	c.chain = built
 	return c, nil
 }
 
-// prefixLines names the file on each line of an error that joins several.
-func prefixLines(prefix string, err error) error {
-	return fmt.Errorf("%s%s", prefix, strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
+// prefixEach names the file before each of the errors that err joins.
+func prefixEach(prefix string, err error) error {
+	var all []error
+	for _, each := range parts(err) {
+		all = append(all, fmt.Errorf("%s%w", prefix, each))
+	}
+	return errors.Join(all...)
 }
 
 // adopt puts a candidate into force and logs what was found.
@@ -67,7 +75,7 @@ func (p *Plugin) adopt(c candidate, how string) {
 			return func() {
 				p.logFindings(found)
 				if err != nil && p.chain == built {
-					p.logLines(Warning, prefixLines(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
+					p.logEach(Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
 				}
 			}
 		})
@@ -89,7 +97,7 @@ func (p *Plugin) Reload() {
 			case number != p.reloads:
 			case err != nil:
 				p.logFindings(c.findings)
-				p.logLines(Error, err, "")
+				p.logEach(Error, err, "")
 				p.log(Error, "%s was not reloaded: the configuration from before stays in force", p.file)
 			default:
 				p.adopt(c, "reloaded")

@@ -34,7 +34,7 @@ func (p *Plugin) sweeping() bool {
 func (p *Plugin) askedAgain(login Login) verdict.Verdict {
 	if p.sessions.Vouch(login.Client, credentials(login), p.now()) {
 		p.prolongSweep()
-		p.log(Debug, "%s stays: the broker asked again after a reload", who(login))
+		p.log(Debug, "%s stays: the broker asked again after a reload", p.who(login))
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
 	result := p.chain.FromMemory(login.forChain(p.broker))

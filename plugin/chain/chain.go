@@ -471,10 +471,7 @@ func (c *Chain) look(login Login) (result Result, done bool) {
 	shape := token.Other
 	result.client = login.Client
 	for _, source := range c.cfg.Common.TokenSource {
-		field := login.Password
-		if source == config.TokenInUsername {
-			field = login.Username
-		}
+		field := fieldOf(source, login.Username, login.Password)
 		if field == nil || *field == "" {
 			continue
 		}
@@ -502,6 +499,28 @@ func (c *Chain) look(login Login) (result Result, done bool) {
 	}
 	result.Trace.Pass("shape", "a signed token", "a signed token")
 	return result, false
+}
+
+// fieldOf is what stands where a token may be.
+func fieldOf(source config.TokenSource, username, password *string) *string {
+	if source == config.TokenInUsername {
+		return username
+	}
+	return password
+}
+
+// OpaqueToken is the token of a login in mode introspection, where nothing else tells that a text is one; "" in the others.
+// It is for messages: none may show it, in whatever field it is found.
+func (c *Chain) OpaqueToken(username, password *string) string {
+	if c.cfg.Mode != config.ModeIntrospection {
+		return ""
+	}
+	for _, source := range c.cfg.Common.TokenSource {
+		if field := fieldOf(source, username, password); field != nil && *field != "" {
+			return *field
+		}
+	}
+	return ""
 }
 
 // shape is what a field looks like. In mode introspection everything is a token, as nobody but the provider can tell.

@@ -25,8 +25,9 @@ type Credentials struct {
 type Session struct {
 	Client   Client
 	ClientID string
-	// Token names the token in the log.
-	Token string
+	// Token names the token in the log. IDIsToken says that the client id is the token itself, which no message may show.
+	Token     string
+	IDIsToken bool
 	// Until is when the client must leave; zero: never.
 	Until time.Time
 	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: nobody will. Endpoint is
@@ -52,6 +53,9 @@ type Book struct {
 
 // NewBook returns an empty Book.
 func NewBook() *Book { return &Book{live: make(map[Client]*Session)} }
+
+// Of is the live session of a client, or nil.
+func (b *Book) Of(client Client) *Session { return b.live[client] }
 
 // Len is the number of live sessions.
 func (b *Book) Len() int { return len(b.live) }
