@@ -51,7 +51,7 @@ func (p *Plugin) logEach(level Level, err error, suffix string) {
 
 // parts are the errors that errors.Join has joined. A line break in a text is no such joint: it can come from outside.
 func parts(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost alone
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

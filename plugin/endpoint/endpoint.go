@@ -17,10 +17,12 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // MaxBody is the most an endpoint may answer, in bytes after decompression: larger answers are refused.
@@ -94,16 +96,20 @@ type Error struct {
 	Cause  error
 }
 
-// Shown is an address as a log may hold it: without its query, which can carry an API key.
+// Shown is an address as a log may hold it: without its query, which can carry an API key, and quoted where it is no plain
+// one, as discovery documents can have it.
 func Shown(uri string) string {
 	before, _, query := strings.Cut(uri, "?")
-	if query {
+	if before = verdict.Word(before); query {
 		before += "?…"
 	}
 	return before
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s %s: %s", e.Method, e.URL, e.Cause) }
+// Error is one line without control characters, of bounded length: the cause may hold words of the endpoint's.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s: %s", e.Method, e.URL, verdict.Phrase(e.Cause.Error()))
+}
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
@@ -225,7 +231,7 @@ func (e *StatusError) Error() string {
 	text := fmt.Sprintf("answered %d %s", e.Status, http.StatusText(e.Status))
 	switch {
 	case e.Location != "":
-		text += " to " + e.Location + " (redirects are not followed: configure the address that answers itself)"
+		text += " to " + verdict.Word(e.Location) + " (redirects are not followed: configure the address that answers itself)"
 	case e.Status >= 300 && e.Status < 400:
 		text += " (redirects are not followed: configure the address that answers itself)"
 	}
@@ -240,17 +246,18 @@ func explain(err error, timeout time.Duration) error {
 	}
 	var dns *net.DNSError
 	var op *net.OpError
+	var host x509.HostnameError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Errorf("the host name %q is not known (DNS): %w", dns.Name, err)
+		return fmt.Errorf("the host name %s is not known (DNS): %w", verdict.Quote(dns.Name), err)
 	case errors.As(err, &op) && op.Op == "dial":
 		return fmt.Errorf("can't connect: %w", op.Err)
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		return fmt.Errorf("the certificate is not trusted ($.options.tls.caFile names a private CA): %w", err)
-	case errors.As(err, new(x509.HostnameError)):
-		return fmt.Errorf("the certificate is of another host: %w", err)
+	case errors.As(err, &host):
+		return &reworded{fmt.Sprintf("the certificate is of another host: it is for %s, not for %s", namesOf(host.Certificate), verdict.Quote(host.Host)), err}
 	case errors.As(err, new(textproto.ProtocolError)):
 		return errors.New("the header of the answer can't be read as HTTP")
 	}
@@ -259,4 +266,35 @@ func explain(err error, timeout time.Duration) error {
 		return errors.New(strings.TrimRight(before, ": "))
 	}
 	return err
+}
+
+// reworded is an error in other words than its own.
+type reworded struct {
+	text  string
+	cause error
+}
+
+func (e *reworded) Error() string { return e.text }
+
+func (e *reworded) Unwrap() error { return e.cause }
+
+// namesOf lists whom a certificate is for (RFC 9525 §2): the first few, where there are many.
+func namesOf(c *x509.Certificate) string {
+	const shown = 3
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return "no name"
+	}
+	quoted := make([]string, 0, shown)
+	for _, name := range names[:min(len(names), shown)] {
+		quoted = append(quoted, verdict.Quote(name))
+	}
+	text := strings.Join(quoted, ", ")
+	if more := len(names) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

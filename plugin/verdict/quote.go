@@ -94,7 +94,7 @@ func escape(s string) string {
 		return s
 	}
 	text := make([]byte, 0, len(s)+16)
-	for len(s) > 0 {
+	for s != "" {
 		r, size := utf8.DecodeRuneInString(s)
 		if (r == utf8.RuneError && size == 1) || unprintable(r) {
 			quoted := strconv.Quote(s[:size])
@@ -220,10 +220,11 @@ func findHeader(parts string) int {
 			if isHeader(parts[i:end]) {
 				return i
 			}
+			if tries > maxTries {
+				return at
+			}
 			if i > at {
-				if tries++; tries > maxTries {
-					return at
-				}
+				tries++
 			}
 		}
 		at = end + 1

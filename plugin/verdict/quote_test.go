@@ -194,7 +194,9 @@ func FuzzQuote(f *testing.F) {
 
 func BenchmarkQuote(b *testing.B) {
 	for _, c := range []struct{ name, in string }{
-		{"id", "sensor-0815"}, {"host", "sensor.17.example.com"}, {"token", jws},
+		{"id", "sensor-0815"},
+		{"host", "sensor.17.example.com"},
+		{"token", jws},
 		{"hostile", strings.Repeat(strings.Repeat("eyJ", 300)+".", 70)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
