@@ -400,7 +400,7 @@ func brokenFiles() []brokenFile {
 				"$.version: must be 1, the only version of the format, found 3",
 			},
 		},
-		{"values are shown shortened", with("version", `"`+strings.Repeat("x", 100)+`"`), []string{`$.version: must be 1, the only version of the format, found "` + strings.Repeat("x", 60) + `"…`}},
+		{"values are shown shortened", with("version", `"`+strings.Repeat("x", 100)+`"`), []string{`$.version: must be 1, the only version of the format, found "` + strings.Repeat("x", 96) + `"… (100 bytes)`}},
 	}
 }
 

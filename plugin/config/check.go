@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"go-jwt-auth/plugin/verdict"
 )
 
 // check holds the rules that bind several keys together, and fills in what depends on them.
@@ -78,7 +80,7 @@ func (d *document) checkOIDC(c *Config) {
 	}
 	if expected := c.Common.Issuer; expected != "" && c.OIDC.Issuer != "" && expected != c.OIDC.Issuer {
 		d.errorf(d.nodes["$.options.common.issuer"], "must be options.modes.oidc.issuer to the letter, found %s and %s: remove it, since it follows from that",
-			quoted(expected), quoted(c.OIDC.Issuer))
+			verdict.Quote(expected), verdict.Quote(c.OIDC.Issuer))
 	}
 	c.Common.Issuer = c.OIDC.Issuer
 }

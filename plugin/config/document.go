@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"go-jwt-auth/plugin/verdict"
+
 	"github.com/agnivade/levenshtein"
 )
 
@@ -110,7 +112,7 @@ func (d *document) warnAt(offset int, path, format string, args ...any) {
 func (d *document) report(s Severity, offset int, path, format string, args ...any) {
 	line, column := d.position(offset)
 	d.problems = append(d.problems, Problem{
-		Path: path, Line: line, Column: column, Severity: s, Text: fmt.Sprintf(format, args...),
+		Path: path, Line: line, Column: column, Severity: s, Text: verdict.Line(fmt.Sprintf(format, args...)),
 	})
 }
 

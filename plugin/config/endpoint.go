@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"go-jwt-auth/plugin/verdict"
 )
 
 // placeholder is what examples and templates write where a reader's own value belongs.
@@ -47,7 +49,7 @@ func issuer(to *string) reader {
 func endpointProblem(raw string) string {
 	const example = `an address such as "https://idp.example.com/realms/main/…"`
 	if hole := placeholder.FindString(raw); hole != "" {
-		return "still holds the placeholder " + quoted(hole) + ": put the host name or path of your identity provider there"
+		return "still holds the placeholder " + verdict.Quote(hole) + ": put the host name or path of your identity provider there"
 	}
 	if strings.Contains(raw, TokenPlaceholder) {
 		return "must not hold " + TokenPlaceholder + ", since it is the same for every token: a path with the token belongs into requestParameters"
@@ -70,7 +72,7 @@ func endpointProblem(raw string) string {
 	}
 	if port := u.Port(); port != "" {
 		if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 {
-			return "must have a port from 1 to 65535, found " + quoted(port)
+			return "must have a port from 1 to 65535, found " + verdict.Quote(port)
 		}
 	}
 	return ""
@@ -91,5 +93,5 @@ func schemeFound(raw string, u *url.URL) string {
 	if strings.Contains(raw, "@") {
 		return "found something else"
 	}
-	return "found " + quoted(u.Scheme+":")
+	return "found " + verdict.Quote(u.Scheme+":")
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"io/fs"
 	"path/filepath"
+
+	"go-jwt-auth/plugin/verdict"
 )
 
 // maxFileBytes bounds jwt.json and every secret file: 1 MiB.
@@ -17,11 +19,11 @@ const maxFileBytes = 1 << 20
 func Load(path string) (*Config, Problems) {
 	file, err := filepath.Abs(path)
 	if err != nil {
-		return nil, Problems{{Severity: SeverityError, Text: err.Error()}}
+		return nil, Problems{{Severity: SeverityError, Text: verdict.Line(err.Error())}}
 	}
 	data, info, err := readFile(file)
 	if err != nil {
-		return nil, Problems{{Severity: SeverityError, Text: err.Error()}}
+		return nil, Problems{{Severity: SeverityError, Text: verdict.Line(err.Error())}}
 	}
 	return parse(data, file, info.Mode().Perm())
 }

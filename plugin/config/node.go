@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"go-jwt-auth/plugin/verdict"
 )
 
 // node is one JSON value and where it stands.
@@ -194,24 +196,17 @@ func child(path, name string) string {
 	if plainName.MatchString(name) && len(name) <= maxShown {
 		return path + "." + name
 	}
-	return path + "[" + quoted(name) + "]"
+	return path + "[" + verdict.Quote(name) + "]"
 }
 
-// maxShown is how many characters of a value a message repeats.
+// maxShown is how many characters of a name or a number a message repeats.
 const maxShown = 60
-
-func quoted(s string) string {
-	if runes := []rune(s); len(runes) > maxShown {
-		return strconv.Quote(string(runes[:maxShown])) + "…"
-	}
-	return strconv.Quote(s)
-}
 
 // found describes the value for a message.
 func (n *node) found() string {
 	switch v := n.value.(type) {
 	case string:
-		return quoted(v)
+		return verdict.Quote(v)
 	case json.Number:
 		if len(v) > maxShown {
 			return v.String()[:maxShown] + "…"

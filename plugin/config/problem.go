@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"go-jwt-auth/plugin/verdict"
 )
 
 // Severity says whether a Problem keeps the file from being used.
@@ -64,9 +66,9 @@ func (ps Problems) only(s Severity) Problems {
 func (ps Problems) Lines(file string) []string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
-		where := file
+		where := verdict.Line(file)
 		if p.Line > 0 {
-			where = fmt.Sprintf("%s:%d:%d", file, p.Line, p.Column)
+			where = fmt.Sprintf("%s:%d:%d", where, p.Line, p.Column)
 		}
 		lines[i] = fmt.Sprintf("%s: %s: %s", where, p.Severity, p)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"go-jwt-auth/plugin/verdict"
 )
 
 // TokenPlaceholder stands for the token in a Request: in its path, in the values of its headers, and in any string of its
@@ -269,7 +271,7 @@ func pathProblem(path string) string {
 	case strings.Contains(path, "#"):
 		return `must not hold a fragment, found "#": a server never sees it (the token's place is ` + TokenPlaceholder + ")"
 	case placeholder.MatchString(path):
-		return "still holds the placeholder " + quoted(placeholder.FindString(path)) + ": the token's place is " + TokenPlaceholder
+		return "still holds the placeholder " + verdict.Quote(placeholder.FindString(path)) + ": the token's place is " + TokenPlaceholder
 	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "must be percent-encoded, found white space, a control character or letters beyond ASCII (a space is %20)"
 	case brokenEscape.MatchString(path):
@@ -300,7 +302,7 @@ func headers(to *[]Header) reader {
 			value, ok := headerValue(d, m.node)
 			switch {
 			case !fieldName.MatchString(m.name):
-				d.errorAt(m.offset, m.path, "must be named as HTTP headers are (letters, digits and !#$%%&'*+-.^_`|~), found %s", quoted(m.name))
+				d.errorAt(m.offset, m.path, "must be named as HTTP headers are (letters, digits and !#$%%&'*+-.^_`|~), found %s", verdict.Quote(m.name))
 			case slices.ContainsFunc(reserved(), func(r string) bool { return strings.EqualFold(r, m.name) }):
 				d.errorAt(m.offset, m.path, "must not be set: this header is HTTP's own affair")
 			case slices.ContainsFunc(*to, func(h Header) bool { return strings.EqualFold(h.Name, m.name) }):

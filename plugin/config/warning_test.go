@@ -24,7 +24,7 @@ func oddFiles() []oddFile {
 		{"key in the wrong section, with two right ones", revoking("options.revocation.uri", `"a"`), []string{"$.options.revocation.uri: is no known key and has no effect; did you mean $.options.revocation.introspection.uri?"}},
 		{"key that needs quotes", with("options./etc", `1`), []string{`$.options["/etc"]: is no known key and has no effect`}},
 		{"key with a newline", `{"a\nb": 1, ` + with()[1:], []string{`$["a\nb"]: is no known key and has no effect`}},
-		{"key without end", `{"` + strings.Repeat("x", 999) + `": 1, ` + with()[1:], []string{`$["` + strings.Repeat("x", 60) + `"…]: is no known key and has no effect`}},
+		{"key without end", `{"` + strings.Repeat("x", 999) + `": 1, ` + with()[1:], []string{`$["` + strings.Repeat("x", 96) + `"… (999 bytes)]: is no known key and has no effect`}},
 		{"unknown origin of a secret", local("options.modes.local", `{"plain": "a", "vault": 1}`), []string{"$.options.modes.local.vault: is no known key and has no effect"}},
 		{"oidc in mode jwks", with("options.modes.oidc", `false`), []string{`$.options.modes.oidc: is not used in mode "jwks", and was not checked`}},
 		{"local in mode oidc", oidc("options.modes.local", `1`), []string{`$.options.modes.local: is not used in mode "oidc", and was not checked`}},
