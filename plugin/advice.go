@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // Describe is the configuration in one line: mode, algorithms, issuer.
 func Describe(cfg *config.Config) string {
 	issuer := "any issuer"
 	if cfg.Common.Issuer != "" {
-		issuer = "issuer " + cfg.Common.Issuer
+		issuer = "issuer " + verdict.Word(cfg.Common.Issuer)
 	}
 	return fmt.Sprintf("mode %s, algorithm %s, %s", cfg.Mode, strings.Join(cfg.Algorithms, ", "), issuer)
 }

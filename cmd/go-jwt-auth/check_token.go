@@ -211,7 +211,7 @@ func (r *tokenReport) fill(result chain.Result, cfg *config.Config, now time.Tim
 
 // show prints the report for a reader.
 func (c *console) show(cfg *config.Config, r tokenReport) {
-	c.printf("%s: %s\n", cfg.File, plugin.Describe(cfg))
+	c.printf("%s: %s\n", verdict.Line(cfg.File), plugin.Describe(cfg))
 	if r.Token != "" {
 		c.printf("token %s\n", r.Token)
 	}
@@ -353,9 +353,9 @@ func (r *rights) String() string {
 	case len(r.Roles) == 0:
 		return "none: dynamic-security gives it no role"
 	}
-	text := "roles " + strings.Join(r.Roles, ", ")
+	text := "roles " + verdict.Line(strings.Join(r.Roles, ", "))
 	if len(r.Groups) > 0 {
-		text += ", also by the groups " + strings.Join(r.Groups, ", ")
+		text += ", also by the groups " + verdict.Line(strings.Join(r.Groups, ", "))
 	}
 	return text
 }

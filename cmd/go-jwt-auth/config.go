@@ -18,6 +18,7 @@ import (
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // places are where jwt.json is looked for when no file is named. The plugin itself looks into the last two only.
@@ -204,9 +205,9 @@ func (c *console) reportConfig(file string, cfg *config.Config, problems config.
 		c.printf("%s\n", c.doubtful.Sprint("note: "+text))
 	}
 	if report.Valid {
-		c.printf("%s %s is good, read as user %s: %s\n", c.mark(true), file, report.User, report.Summary)
+		c.printf("%s %s is good, read as user %s: %s\n", c.mark(true), verdict.Line(file), report.User, report.Summary)
 	} else {
-		c.printf("%s %s can't be used as it is: %s\n", c.mark(false), file, count(len(problems.Errors()), "error"))
+		c.printf("%s %s can't be used as it is: %s\n", c.mark(false), verdict.Line(file), count(len(problems.Errors()), "error"))
 	}
 	if err := c.object(report); err != nil {
 		return err

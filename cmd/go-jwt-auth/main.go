@@ -7,11 +7,13 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // Exit codes. A script can tell "no" from "could not be told".
@@ -47,7 +49,13 @@ func run(ctx context.Context, args []string, c *console) int {
 	case errors.Is(err, errUntold):
 		return exitUnknown
 	default:
-		c.tell("go-jwt-auth: %s\n", err)
+		// Of several lines where it joins several errors.
+		for i, line := range strings.Split(err.Error(), "\n") {
+			if i == 0 {
+				line = "go-jwt-auth: " + line
+			}
+			c.tell("%s\n", verdict.Line(line))
+		}
 		return exitUnknown
 	}
 }

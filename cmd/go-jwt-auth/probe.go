@@ -214,10 +214,10 @@ func skewText(seconds float64) string {
 }
 
 func (c *console) showProbe(cfg *config.Config, r probeReport) {
-	c.printf("%s: %s\n", r.File, plugin.Describe(cfg))
+	c.printf("%s: %s\n", verdict.Line(r.File), plugin.Describe(cfg))
 	for _, e := range r.Endpoints {
 		if e.Error != "" {
-			c.printf("%s %s %s\n    %s\n", c.mark(false), e.What, e.URI, c.bad.Sprint(e.Error))
+			c.printf("%s %s %s\n    %s\n", c.mark(false), e.What, e.URI, c.bad.Sprint(verdict.Line(e.Error)))
 			continue
 		}
 		c.printf("%s %s %s\n    HTTP %d in %d ms", c.mark(true), e.What, e.URI, e.Status, e.Millis)
@@ -229,25 +229,25 @@ func (c *console) showProbe(cfg *config.Config, r probeReport) {
 			c.printf("    asked about a made-up token: %s\n", e.Revocation)
 		}
 		if cert := e.Certificate; cert != nil {
-			c.printf("    %s, certificate of %s for %s by %s, until %s (%s left)\n", e.TLS, cert.Subject, strings.Join(cert.Names, ", "),
-				cert.Issuer, cert.NotAfter.UTC().Format(time.DateOnly), count(cert.DaysLeft, "day"))
+			c.printf("    %s, certificate of %s for %s by %s, until %s (%s left)\n", e.TLS, verdict.Line(cert.Subject), verdict.Line(strings.Join(cert.Names, ", ")),
+				verdict.Line(cert.Issuer), cert.NotAfter.UTC().Format(time.DateOnly), count(cert.DaysLeft, "day"))
 		}
 	}
 	for _, k := range r.Keys {
 		name := "without kid"
 		if k.ID != "" {
-			name = fmt.Sprintf("kid %.64q", k.ID)
+			name = "kid " + verdict.Quote(k.ID)
 		}
 		c.printf("%s key %s: %s, %d bits, for %s\n", c.mark(true), name, k.Kind, k.Bits, strings.Join(k.Algorithms, ", "))
 	}
 	for _, text := range r.Skipped {
-		c.printf("%s %s\n", c.faint.Sprint("·"), text)
+		c.printf("%s %s\n", c.faint.Sprint("·"), verdict.Line(text))
 	}
 	for _, text := range r.Warnings {
-		c.printf("%s\n", c.doubtful.Sprint("note: "+text))
+		c.printf("%s\n", c.doubtful.Sprint("note: "+verdict.Line(text)))
 	}
 	for _, text := range r.Faults {
-		c.printf("%s\n", c.bad.Sprint(text))
+		c.printf("%s\n", c.bad.Sprint(verdict.Line(text)))
 	}
 	if r.Works {
 		c.printf("%s\n", c.good.Sprint("the plugin can work with this"))

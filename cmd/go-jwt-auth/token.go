@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"go-jwt-auth/plugin/discovery"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // secretVariable is the environment variable that may hold the client's secret.
@@ -124,9 +125,9 @@ func (c *console) deviceLogin(ctx context.Context, g grant, secret string, doc d
 		return nil, explain(err)
 	}
 	if began.VerificationURIComplete != "" {
-		c.tell("Open %s\nand see that it shows the code %s\n", began.VerificationURIComplete, began.UserCode)
+		c.tell("Open %s\nand see that it shows the code %s\n", verdict.Line(began.VerificationURIComplete), verdict.Word(began.UserCode))
 	} else {
-		c.tell("Open %s\nand enter the code %s\n", began.VerificationURI, began.UserCode)
+		c.tell("Open %s\nand enter the code %s\n", verdict.Line(began.VerificationURI), verdict.Word(began.UserCode))
 	}
 	token, err := asked.DeviceAccessToken(ctx, began)
 	return token, explain(err)
@@ -167,5 +168,5 @@ func explain(err error) error {
 	if answer.ErrorDescription != "" {
 		said += " (" + answer.ErrorDescription + ")"
 	}
-	return fmt.Errorf("the provider refuses: HTTP %d, %s", answer.Response.StatusCode, said)
+	return fmt.Errorf("the provider refuses: HTTP %d, %s", answer.Response.StatusCode, verdict.Phrase(said))
 }

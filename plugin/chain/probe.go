@@ -11,6 +11,7 @@ import (
 	"go-jwt-auth/plugin/discovery"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/keyset"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // Finding is one thing that Probe saw, good or bad.
@@ -170,5 +171,5 @@ func (c *Chain) wayOut(uri string) string {
 	if issuer == "" {
 		issuer = "<issuer>"
 	}
-	return "The provider lists its addresses at " + discovery.URI(issuer)
+	return "The provider lists its addresses at " + verdict.Word(discovery.URI(issuer))
 }

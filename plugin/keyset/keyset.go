@@ -12,6 +12,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // Source finds the keys that may verify a token. Safe for concurrent use.
@@ -43,7 +44,9 @@ var ErrPending = errors.New("the key set is being fetched")
 // UnavailableError says that there is no usable key set.
 type UnavailableError struct{ Cause error }
 
-func (e *UnavailableError) Error() string { return "there is no usable key set: " + e.Cause.Error() }
+func (e *UnavailableError) Error() string {
+	return "there is no usable key set: " + verdict.Line(e.Cause.Error())
+}
 
 // Unwrap gives the cause.
 func (e *UnavailableError) Unwrap() error { return e.Cause }

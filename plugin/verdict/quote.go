@@ -89,8 +89,7 @@ func Line(s string) string { return escape(redact(s)) }
 
 // escape replaces what is not printable by its escape sequence in Go. What is escaped already stays.
 func escape(s string) string {
-	at := strings.IndexFunc(s, unprintable)
-	if at < 0 && utf8.ValidString(s) {
+	if isPlain(s) || (utf8.ValidString(s) && !strings.ContainsFunc(s, unprintable)) {
 		return s
 	}
 	text := make([]byte, 0, len(s)+16)
@@ -105,6 +104,16 @@ func escape(s string) string {
 		s = s[size:]
 	}
 	return string(text)
+}
+
+// isPlain tells whether s is printable ASCII, as nearly everything is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func unprintable(r rune) bool { return !strconv.IsPrint(r) }

@@ -13,18 +13,21 @@ type Check struct {
 type Trace []Check
 
 // Pass records a check that the token has passed.
-func (t *Trace) Pass(name, expected, found string) {
-	*t = append(*t, Check{Name: name, OK: true, Expected: expected, Found: found})
+func (t *Trace) Pass(name, expected, found string) { t.add(name, true, expected, found) }
+
+// add makes each text one line, for those that read a trace without the log's own guard.
+func (t *Trace) add(name string, ok bool, expected, found string) {
+	*t = append(*t, Check{Name: Line(name), OK: ok, Expected: Line(expected), Found: Line(found)})
 }
 
 // Fail records the check that decided, and returns the refusal.
 func (t *Trace) Fail(reason Reason, name, expected, found string) Verdict {
-	*t = append(*t, Check{Name: name, Expected: expected, Found: found})
+	t.add(name, false, expected, found)
 	return Refuse(reason, "%s must be %s, found %s", name, expected, found)
 }
 
 // FailWith is Fail for a check whose refusal reads better in words of its own.
 func (t *Trace) FailWith(v Verdict, name, expected, found string) Verdict {
-	*t = append(*t, Check{Name: name, Expected: expected, Found: found})
+	t.add(name, false, expected, found)
 	return v
 }

@@ -106,9 +106,9 @@ type Verdict struct {
 	Detail string
 }
 
-// Refuse returns a Deny with its reason and what was expected and found.
+// Refuse returns a Deny with its reason and what was expected and found, as one line (Line).
 func Refuse(reason Reason, format string, args ...any) Verdict {
-	return Verdict{Kind: Deny, Reason: reason, Detail: fmt.Sprintf(format, args...)}
+	return Verdict{Kind: Deny, Reason: reason, Detail: Line(fmt.Sprintf(format, args...))}
 }
 
 // String is the form of the log: "expired: at 2026-11-23T15:00:00Z, 5s ago".

@@ -125,6 +125,13 @@ func TestTrace(t *testing.T) {
 	if got := trace.FailWith(own, "exp", "after now", "before"); got != own {
 		t.Errorf("got %+v, want %+v", got, own)
 	}
+	strange := trace
+	if v := strange.Fail(verdict.WrongIssuer, "a\nb", "\x1b", "\u202e"); v.Detail != `a\nb must be \x1b, found \u202e` {
+		t.Errorf("got %+v", v)
+	}
+	if got, want := strange[3], (verdict.Check{Name: `a\nb`, Expected: `\x1b`, Found: `\u202e`}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 	want := verdict.Trace{
 		{Name: "alg", OK: true, Expected: "RS256", Found: "RS256"},
 		{Name: "iss", Expected: `"a"`, Found: `"b"`},
