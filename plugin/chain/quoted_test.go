@@ -168,24 +168,23 @@ func TestWhatAProviderSaysIsQuoted(t *testing.T) {
 		return says(string(testkeys.Set(jwk, key.JWK().With("kid", hostile))))
 	}
 	strange := http.Header{"Content-Type": {"text/\u202eforged"}, "Location": {"https://\u202eforged.test/\u202e"}}
+	answers := func(status int) page { return page{status, strange, func() string { return hostile }} }
 	pages := map[string][]page{
 		"/.well-known/openid-configuration": {
 			document(nil), document(object{"issuer": hostile}), document(object{"jwks_uri": hostile}), document(object{"jwks_uri": "ORIGIN/\u202e \"forged\""}),
 			document(object{"jwks_uri": "ORIGIN/" + strings.Repeat("x", 1<<16)}), document(object{"jwks_uri": "http://\u202eforged.invalid/"}),
 			document(object{"introspection_endpoint": hostile}), document(object{"introspection_endpoint": "ORIGIN/\u202e"}), says(hostile), says(inJSON(hostile)),
-			{status: 302, header: strange, body: func() string { return hostile }},
+			answers(302),
 		},
 		"/keys": {
 			keys(nil), keys(testkeys.JWK{"kid": hostile}), keys(testkeys.JWK{"use": hostile}), keys(testkeys.JWK{"key_ops": []any{hostile}}),
 			keys(testkeys.JWK{"alg": hostile}), keys(testkeys.JWK{"kty": hostile}), keys(testkeys.JWK{"crv": hostile}), keys(testkeys.JWK{"x": hostile}),
 			keys(testkeys.JWK{hostile: hostile}), says(hostile), says(inJSON(hostile)), says(`{"keys":` + inJSON(hostile) + `}`), says(`{"keys":[` + inJSON(hostile) + `]}`),
-			{status: 302, header: strange, body: func() string { return hostile }}, {status: 500, header: strange, body: func() string { return hostile }},
-			{status: 200, header: strange, body: func() string { return hostile }},
+			answers(302), answers(500), answers(200),
 		},
 		"/introspect": {
 			says(`{"active":true}`), says(`{"active":` + inJSON(hostile) + `}`), says(inJSON(object{hostile: hostile})), says(hostile),
-			says(`{"active":false,"error":` + inJSON(hostile) + `}`), {status: 401, header: strange, body: func() string { return hostile }},
-			{status: 302, header: strange, body: func() string { return hostile }}, {status: 200, header: strange, body: func() string { return hostile }},
+			says(`{"active":false,"error":` + inJSON(hostile) + `}`), answers(401), answers(302), answers(200),
 		},
 	}
 	for path := range pages {

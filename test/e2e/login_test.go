@@ -113,6 +113,7 @@ func TestABadTokenIsRefusedWithItsReason(t *testing.T) {
 		{"without expiry", new(good(idp.Without("exp"))), "no expiration"},
 		{"without subject", new(good(idp.Without("sub"))), "no identity"},
 		{"subject with a wildcard", new(p.Token("sensor/#", time.Hour)), "unsafe identity: .*topic wildcard"},
+		{"subject of the broker's own topics", new(p.Token("$SYS", time.Hour)), `unsafe identity: sub is "\$SYS", which begins with '\$'`},
 		{"opaque", new(p.Opaque("sensor-1", time.Hour)), "encrypted token"},
 		{"two dots only", new(".."), others},
 		{"60 kB of rubbish", new(strings.Repeat("rubbish.", 60_000/8)), "too long: 60000 bytes, the most is 16384"},

@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -20,15 +21,15 @@ type conn struct {
 	ended atomic.Bool
 }
 
-// dial connects to a listener, over TCP or WebSocket as the address says.
-func dial(address string) (*conn, error) {
+// dial connects to a listener, over TCP or WebSocket as the address says; header is for the latter alone.
+func dial(address string, header http.Header) (*conn, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, err
 	}
 	var c net.Conn
 	if u.Scheme == "ws" {
-		c, err = mqtt.NewWebsocket(address, nil, Patience, nil, nil)
+		c, err = mqtt.NewWebsocket(address, nil, Patience, header, nil)
 	} else {
 		c, err = net.DialTimeout("tcp", u.Host, Patience)
 	}

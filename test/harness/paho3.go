@@ -32,7 +32,7 @@ func (p *paho3) connect(l Login) (Connack, error) {
 		SetConnectionLostHandler(func(mqtt.Client, error) { p.client.lost(Disconnect{}) }).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			var err error
-			p.conn, err = dial(p.url)
+			p.conn, err = dial(p.url, nil)
 			return p.conn, err
 		})
 	p.mqtt = mqtt.NewClient(o)

@@ -17,7 +17,7 @@ type paho5 struct {
 
 func (p *paho5) connect(l Login) (Connack, error) {
 	var err error
-	if p.conn, err = dial(p.url); err != nil {
+	if p.conn, err = dial(p.url, nil); err != nil {
 		return Connack{}, err
 	}
 	// Left alone it pings at once. What a broker has not read when it closes makes a reset of that, and its DISCONNECT is lost.

@@ -160,7 +160,7 @@ func (p *Persistent) paho3(t T, address string, l Login, topic string) error {
 		SetAutoReconnect(true).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			p.report(event{Event: attempt})
-			return dial(address)
+			return dial(address, nil)
 		}).
 		SetOnConnectHandler(func(c mqtt.Client) {
 			p.report(event{Event: connack})
@@ -198,7 +198,7 @@ func (p *Persistent) autopaho(t T, address string, l Login, topic string) error 
 		ReconnectBackoff: autopaho.NewConstantBackoff(retryInterval),
 		AttemptConnection: func(context.Context, autopaho.ClientConfig, *url.URL) (net.Conn, error) {
 			p.report(event{Event: attempt})
-			return dial(address)
+			return dial(address, nil)
 		},
 		ConnectPacketBuilder: func(*paho.Connect, *url.URL) (*paho.Connect, error) { return connectPacket5(l), nil },
 		OnConnectionUp: func(c *autopaho.ConnectionManager, _ *paho.Connack) {

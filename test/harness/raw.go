@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	packets5 "github.com/eclipse/paho.golang/packets"
@@ -21,8 +22,11 @@ type Raw struct {
 
 // Dial opens a connection to the listener at url, for packets of protocol
 // level V311 or V5. The caller closes it.
-func Dial(url string, protocol byte) (*Raw, error) {
-	c, err := dial(url)
+func Dial(url string, protocol byte) (*Raw, error) { return DialWith(url, protocol, nil) }
+
+// DialWith is Dial with header fields in the request for a WebSocket, as a proxy adds them.
+func DialWith(url string, protocol byte, header http.Header) (*Raw, error) {
+	c, err := dial(url, header)
 	if err != nil {
 		return nil, fmt.Errorf("harness: %w", err)
 	}
