@@ -222,11 +222,11 @@ func findHeader(parts string) int {
 		if n := strings.IndexByte(parts[at:], '.'); n >= 0 {
 			end = at + n
 		}
-		for i := at; i < end; i++ {
+		for i := at; i+len("eyI") <= end; i++ {
 			if i > at && !beginsObject(parts[i:end]) {
 				continue
 			}
-			if isHeader(parts[i:end]) {
+			if isHeader(parts[i:end], i == at) {
 				return i
 			}
 			if tries > maxTries {
@@ -242,20 +242,18 @@ func findHeader(parts string) int {
 }
 
 // beginsObject tells whether base64url text begins with `{` and a quote or white space, by its first two characters.
-func beginsObject(part string) bool {
-	return len(part) > 2 && part[0] == 'e' && (part[1] == 'y' || part[1] == 'w')
-}
+func beginsObject(part string) bool { return part[0] == 'e' && (part[1] == 'y' || part[1] == 'w') }
 
-// isHeader tells whether base64url text is a JSON object.
-func isHeader(part string) bool {
-	if len(part) < len("e30") {
-		return false
-	}
+// isHeader tells whether base64url text is a JSON object with a member. Of a whole part the object's beginning is enough, as it is
+// for package token, which calls a token malformed if the rest can't be read; inside of a part, where letters can meet by
+// chance, the rest counts as well.
+func isHeader(part string, whole bool) bool {
 	var space [maxHeader]byte
 	n, err := base64.RawURLEncoding.Decode(space[:], []byte(part[:min(len(part), maxHeader)]))
-	if err != nil {
+	text := bytes.TrimLeft(space[:n], "\uFEFF \t\r\n")
+	inside, open := bytes.CutPrefix(text, []byte("{"))
+	if !open || !bytes.HasPrefix(bytes.TrimLeft(inside, " \t\r\n"), []byte(`"`)) {
 		return false
 	}
-	text := bytes.TrimLeft(space[:n], " \t\r\n")
-	return len(text) > 0 && text[0] == '{' && (len(part) > maxHeader || json.Valid(text))
+	return whole || len(part) > maxHeader || (err == nil && json.Valid(text))
 }

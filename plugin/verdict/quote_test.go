@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"go-jwt-auth/plugin/token"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -32,6 +33,7 @@ func TestQuote(t *testing.T) {
 		{"rubbish is cut as well", strings.Repeat("\x80", 97), `"` + strings.Repeat(`\x80`, 96) + `"… (97 bytes)`},
 		{"a token is not shown", jws, `(a token)`},
 		{"nor an encrypted one", jwe, `(a token)`},
+		{"nor one that is malformed", "eyJhbGciOiJSUzI1NiJ.eyJzdWIiOiJhIn0.c2lnbmF0dXJl", `(a token)`},
 		{"nor one without a signature", "eyJhbGciOiJub25lIn0.e30.", `(a token)`},
 		{"nor one with a word before it", "Bearer " + jws, `"Bearer (a token)"`},
 		{"nor one that is part of a name", "device-" + jws, `"device-(a token)"`},
@@ -46,7 +48,8 @@ func TestQuote(t *testing.T) {
 		{"nor what has more beginnings than are tried", strings.Repeat("eyJ", 100) + "..", `(a token)`},
 		{"two parts are none", "eyJhbGciOiJSUzI1NiJ9.e30", `"eyJhbGciOiJSUzI1NiJ9.e30"`},
 		{"nor are three words", "idp.example.com", `"idp.example.com"`},
-		{"nor an address that begins alike", "eyJo.example.com", `"eyJo.example.com"`},
+		{"nor an address with such letters in it", "keyJo.example.com", `"keyJo.example.com"`},
+		{"nor one that begins with a brace in base64", "exit.example.com", `"exit.example.com"`},
 		{"nor a version", "1.2.3-rc.4", `"1.2.3-rc.4"`},
 		{"the words that stand for one are no token", "(a token)", `"(a token)"`},
 	} {
@@ -171,7 +174,7 @@ func TestCut(t *testing.T) {
 
 // FuzzQuote: whatever comes, what is quoted is one printable line of bounded length, and reads as what was quoted.
 func FuzzQuote(f *testing.F) {
-	for _, s := range []string{"", "a\nb", "\x1b\u202e\xff", jws, "x" + jwe, strings.Repeat("eyJ", 100) + "..", strings.Repeat("ž", 100)} {
+	for _, s := range []string{"", "a\nb", "\x1b\u202e\xff", jws, "x" + jwe, strings.Repeat("eyJ", 100) + "..", strings.Repeat("ž", 100), "eyJ..", "eyIiOjF..", longToken()} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -182,6 +185,9 @@ func FuzzQuote(f *testing.F) {
 			if strings.Contains(got, jws) {
 				t.Errorf("%q became %q", s, got)
 			}
+		}
+		if shape, _ := token.Look(s); shape != token.Other && verdict.Quote(s) != "(a token)" {
+			t.Errorf("%q is a token, and is shown as %s", s, verdict.Quote(s))
 		}
 		if got := verdict.Quote(s); len(got) > 4*96+40 {
 			t.Errorf("%d bytes: %s", len(got), got)

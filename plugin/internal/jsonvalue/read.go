@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 
+	"go-jwt-auth/plugin/verdict"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -32,7 +34,7 @@ var (
 type DuplicateError struct{ Name string }
 
 func (e *DuplicateError) Error() string {
-	return fmt.Sprintf("it has a name twice in one object: %.64q", e.Name)
+	return "it has a name twice in one object: " + verdict.Quote(e.Name)
 }
 
 // Object reads one JSON object and nothing beside it but white space. Names are case-sensitive and occur once, strings
