@@ -174,11 +174,14 @@ static int on_basic_auth(int event, void *event_data, void *userdata)
 
 static int on_tick(int event, void *event_data, void *userdata)
 {
+	struct mosquitto_evt_tick *tick = event_data;
 	struct gja_instance *instance = userdata;
 
 	(void)event;
-	(void)event_data;
 	signals_use_altstack();
+	/* 2.1 holds the next TICK against the time of day: an hour set back would be an hour without. So it is to come at 0,
+	 * which is always past. Its sleep is not changed by that, and 2.0 looks at neither. */
+	tick->next_s = -tick->now_s;
 	/* The flag is read before it is cleared, as a read is cheaper and it is seldom set. */
 	if((atomic_load(&instance->wake) && atomic_exchange(&instance->wake, false)) || now_ms() >= atomic_load(&instance->tick_at)){
 		gja_go_tick(instance->handle);
