@@ -28,23 +28,17 @@ import (
 // MaxBody is the most an endpoint may answer, in bytes after decompression: larger answers are refused.
 const MaxBody = 1 << 20
 
-// maxHeader is the most that the header of an answer may have, in bytes.
-const maxHeader = 64 << 10
-
-// idleConnsPerHost keeps the connections alive that a burst of logins has opened: as many as jwt.json can ask for
-// (`maxConcurrent`). HTTP/2, which needs one alone, is used where the endpoint offers it.
-const idleConnsPerHost = 1024
-
 // Client makes the requests of one plugin instance. Safe for concurrent use.
 type Client struct {
-	http *http.Client
+	connections *connections
 }
 
 // Request is what is asked of an endpoint.
 type Request struct {
 	Method string
 	URI    string
-	// Name is what errors call the address, for a URI that holds a token in its path; empty: Shown(URI).
+	// Name is what errors call the address of a request that carries a token, possibly in its path; empty: Shown(URI), and
+	// the request carries none. Where it is set, errors tell nothing that the answer may have repeated.
 	Name   string
 	Header http.Header
 	// Body is sent where it is not empty; Header says what it is.
@@ -70,6 +64,7 @@ type Answer struct {
 	TLS *tls.ConnectionState
 
 	method, name string
+	private      bool
 }
 
 // RequireOK returns an *Error with a *StatusError unless the status is 200.
@@ -79,9 +74,19 @@ func (a *Answer) RequireOK() error {
 	}
 	status := &StatusError{Status: a.Status}
 	if to, err := url.Parse(a.Header.Get("Location")); err == nil && to.Host != "" {
-		status.Location = (&url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}).String()
+		status.Location = a.target(to)
 	}
 	return a.Unusable(status)
+}
+
+// target is where a redirect leads, as a log may show it. The path may repeat the token that was sent, whole or in part, so
+// that of a request with one only the host is shown, unless the path is that of the configured address.
+func (a *Answer) target(to *url.URL) string {
+	shown := &url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}
+	if asked, err := url.Parse(a.name); a.private && (err != nil || asked.Path != to.Path) && strings.Trim(to.Path, "/") != "" {
+		shown.Path = ""
+	}
+	return shown.String()
 }
 
 // Unusable is the error for an answer of which nothing can be made.
@@ -141,23 +146,24 @@ func New(t config.TLS) (*Client, error) {
 		}
 		tlsConfig.Certificates = []tls.Certificate{cert}
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is one, by its doc
-	transport.TLSClientConfig = tlsConfig
-	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, idleConnsPerHost
-	transport.MaxResponseHeaderBytes = maxHeader
-	return &Client{http: &http.Client{
-		Transport: transport,
-		// A redirect would carry a token, or the trust in a key set, to a place that nobody configured.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	return &Client{connections: newConnections(tlsConfig)}, nil
 }
 
 // Close drops the idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.connections.current().CloseIdleConnections() }
 
 // HTTP is for libraries that make their own requests. It trusts whom c trusts and follows no redirect either; the bounds of
 // Do on time and size are not in it.
-func (c *Client) HTTP() *http.Client { return c.http }
+func (c *Client) HTTP() *http.Client { return over(c.connections) }
+
+// over makes requests by way of t.
+func over(t http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: t,
+		// A redirect would carry a token, or the trust in a key set, to a place that nobody configured.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
 
 // Head asks whether anything answers at uri. Every HTTP status counts as an answer.
 func (c *Client) Head(ctx context.Context, uri string, timeout time.Duration) (*Answer, error) {
@@ -188,9 +194,13 @@ func BasicAuth(id, secret string) string {
 
 // Do makes a request and reads the answer whole, whatever its status, within timeout.
 func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, timeoutKey{}, timeout), timeout)
 	defer cancel()
+	transport := c.connections.current()
 	failed := func(err error) error {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			c.connections.retire(transport)
+		}
 		return &Error{Method: r.Method, URL: r.name(), Cause: explain(err, timeout)}
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URI, strings.NewReader(r.Body))
@@ -202,7 +212,7 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 	// that was kept turns out to have been closed, as after a restart of the provider.
 	req.Header["X-Idempotency-Key"] = nil
 	start := time.Now()
-	resp, err := c.http.Do(req)
+	resp, err := over(transport).Do(req)
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -216,7 +226,7 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 	}
 	return &Answer{
 		Status: resp.StatusCode, Header: resp.Header, Body: read, Took: time.Since(start), TLS: resp.TLS,
-		method: r.Method, name: r.name(),
+		method: r.Method, name: r.name(), private: r.Name != "",
 	}, nil
 }
 
@@ -248,6 +258,8 @@ func explain(err error, timeout time.Duration) error {
 	var op *net.OpError
 	var host x509.HostnameError
 	switch {
+	case errors.As(err, &op) && op.Op == "dial" && op.Addr != nil && op.Timeout():
+		return fmt.Errorf("can't connect: %s does not answer: %w", op.Addr, context.DeadlineExceeded)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
 	case errors.As(err, &dns) && dns.IsNotFound:

@@ -157,6 +157,45 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
+// TestNothingThatHoldsTheTokenIsShown: it stands in the path that was asked, and the answer repeats it in its own ways.
+func TestNothingThatHoldsTheTokenIsShown(t *testing.T) {
+	const redirected = " (redirects are not followed: configure the address that answers itself)"
+	asked := make(chan string, 1)
+	host := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", <-asked)
+		w.WriteHeader(http.StatusFound)
+	})
+	name := host + "/check"
+	for _, c := range []struct{ rule, location, want string }{
+		{"the whole token", "https://idp.test/check/marker", "answered 302 Found to https://idp.test" + redirected},
+		{"a part of it", "https://idp.test/mark/er", "answered 302 Found to https://idp.test" + redirected},
+		{"in its query", "https://idp.test/check?token=marker", "answered 302 Found to https://idp.test/check" + redirected},
+		{"in its user", "https://marker@idp.test", "answered 302 Found to https://idp.test" + redirected},
+		{"on the same host", "/check/marker", "answered 302 Found" + redirected},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			asked <- c.location
+			answer, err := newClient(t, config.TLS{}).Do(t.Context(), patience, endpoint.Request{Method: "GET", URI: host + "/check/marker", Name: name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := answer.RequireOK(); err.Error() != "GET "+name+": "+c.want {
+				t.Errorf("got  %s\nwant GET %s: %s", err, name, c.want)
+			}
+		})
+	}
+	for rule, uri := range map[string]string{
+		"nobody listens": nobody(t) + "/check/marker", "another protocol": "ftp://idp.test/check/marker",
+		"no address": "http://idp.test/check/marker%zz", "a control character": "http://idp.test/check/marker\n",
+		"no port": "http://idp.test:marker/", "closed": serveRaw(t, func(net.Conn) {}) + "/marker",
+	} {
+		t.Run(rule, func(t *testing.T) {
+			_, err := newClient(t, config.TLS{}).Do(t.Context(), patience, endpoint.Request{Method: "GET", URI: uri, Name: name})
+			refused(t, err, "GET "+name, "")
+		})
+	}
+}
+
 func TestHead(t *testing.T) {
 	for _, status := range []int{200, 204, 302, 401, 404, 405, 500, 503} {
 		t.Run(fmt.Sprint("any status counts ", status), func(t *testing.T) {
