@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -16,10 +17,16 @@ import (
 // delaying is a chain for a broker that lets a login wait, with a clock that can be moved.
 func delaying(t *testing.T, cfg *config.Config) (judge *chain.Chain, passed *atomic.Int64) {
 	t.Helper()
+	return clocked(t, cfg, true)
+}
+
+// clocked is a chain for a broker that lets a login wait, or does not.
+func clocked(t *testing.T, cfg *config.Config, delays bool) (judge *chain.Chain, passed *atomic.Int64) {
+	t.Helper()
 	passed = new(atomic.Int64)
 	judge, err := chain.New(cfg, chain.Options{
 		Now:    func() time.Time { return time.Unix(now, passed.Load()) },
-		Report: func(bool, string) {}, Delays: true,
+		Report: func(bool, string) {}, Delays: delays,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -149,8 +156,8 @@ func TestWhatIsGivenUpLeavesItsPlace(t *testing.T) {
 		}
 	}
 	var last chain.Result
-	for range 2000 {
-		if last = judge.Begin(t.Context(), good); last.Kind == verdict.Deny {
+	for n := range 2000 {
+		if last = judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)}))); last.Kind == verdict.Deny {
 			break
 		}
 	}

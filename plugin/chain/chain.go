@@ -102,7 +102,7 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 	c.verifier = token.New(cfg, c.keys, o.Now)
 	if cfg.Revocation != nil {
 		c.checker, err = revocation.New(cfg.Revocation, revocation.Options{
-			Client: client, Locate: c.locateIntrospection, Now: o.Now, Report: o.Report,
+			Client: client, Locate: c.locateIntrospection, Issuer: cfg.Common.Issuer, Now: o.Now, Report: o.Report,
 		})
 	}
 	return c, err
@@ -284,7 +284,7 @@ func (c *Chain) consult(result *Result) {
 		c.conclude(said, result)
 		return
 	}
-	opaque, check := c.cfg.Mode == config.ModeIntrospection, c.cfg.Revocation.Check
+	opaque, check := c.cfg.Mode == config.ModeIntrospection, c.check(result)
 	if check == config.CheckOnRetry || (opaque && c.delays) {
 		told, err := c.checker.Prepare(result.token, result.Expiry)
 		if err != nil {
@@ -295,6 +295,12 @@ func (c *Chain) consult(result *Result) {
 		result.Kind = verdict.Retry
 		return
 	}
+	if !c.delays && check != config.CheckAfterConnect {
+		if said, resting := c.checker.Trial(result.token, result.Expiry); resting {
+			c.conclude(said, result)
+			return
+		}
+	}
 	var err error
 	if result.question, err = c.checker.Reserve(result.token, result.Expiry); err != nil {
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
@@ -302,6 +308,20 @@ func (c *Chain) consult(result *Result) {
 	}
 	if result.Unconfirmed = check == config.CheckAfterConnect; !result.Unconfirmed {
 		result.Verdict = verdict.Verdict{Kind: verdict.Pending}
+	}
+}
+
+// check says when the endpoint is asked about a token. One that was found inactive is not admitted before, whatever the
+// configuration says of others, and on Mosquitto 2.0 nobody waits for it.
+func (c *Chain) check(result *Result) config.Check {
+	check := c.cfg.Revocation.Check
+	switch {
+	case check != config.CheckAfterConnect || !c.checker.WasInactive(result.token):
+		return check
+	case c.delays:
+		return config.CheckBeforeConnect
+	default:
+		return config.CheckOnRetry
 	}
 }
 
@@ -393,6 +413,8 @@ func (c *Chain) conclude(said revocation.Answer, result *Result) {
 	}
 	id := c.cfg.Revocation.Introspection.ClientID
 	switch {
+	case v.Reason == verdict.ProviderUnavailable && c.checker.WasInactive(result.token):
+		result.Detail += "; the token was not active when the endpoint last answered"
 	case v.Reason == verdict.ProviderUnavailable && c.cfg.Revocation.OnUnavailable == config.UnavailableAllow:
 		result.Verdict = verdict.Verdict{Kind: verdict.Accept, Detail: v.String()}
 	case v.Reason == verdict.Revoked && id != "" && !result.claims.HasAudience(id):

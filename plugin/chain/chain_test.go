@@ -262,7 +262,7 @@ func TestIntrospectsEachLogin(t *testing.T) {
 			t.Errorf("%s: requests %s", s.rule, got)
 		}
 	}
-	result := judge.Begin(t.Context(), good)
+	result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 61})))
 	if got := p.requests(); result.Kind != verdict.Pending || got != "" {
 		t.Errorf("Begin: %s, requests %s", result, got)
 	}

@@ -257,6 +257,29 @@ func brokenFiles() []brokenFile {
 		{"clientSecret alone", revoking(introspect+".clientSecret", `"a"`), []string{"$.options.revocation.introspection.clientId: must be there beside clientSecret"}},
 		{"clientSecret a number is not shown", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `12345`), []string{`$.options.revocation.introspection.clientSecret: must be a string, or an object with "plain", "env" or "filePath", found a number`}},
 		{"clientSecret of a list is not shown", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `["hunter2"]`), []string{`$.options.revocation.introspection.clientSecret: must be a string, or an object with "plain", "env" or "filePath", found an array`}},
+		{"clientAuthentication alone", revoking(introspect+".clientAuthentication", `"post"`), []string{"$.options.revocation.introspection.clientId: must be there beside clientAuthentication"}},
+		{"clientKey alone", revoking(introspect+".clientKey", `"hunter2"`), []string{
+			"$.options.revocation.introspection.clientId: must be there beside clientKey",
+			`$.options.revocation.introspection.clientKey: must not be there unless clientAuthentication is "privateKeyJwt"`,
+		}},
+		{"clientAuthentication unknown", revoking(introspect+".clientId", `"a"`, introspect+".clientAuthentication", `"private_key_jwt"`), []string{
+			`$.options.revocation.introspection.clientAuthentication: must be "basic", "basicRaw", "post" or "privateKeyJwt", found "private_key_jwt"; did you mean "privateKeyJwt"?`,
+		}},
+		{"privateKeyJwt without a key", revoking(introspect+".clientId", `"a"`, introspect+".clientAuthentication", `"privateKeyJwt"`), []string{
+			`$.options.revocation.introspection.clientKey: must be there where clientAuthentication is "privateKeyJwt": the private key in PEM`,
+		}},
+		{"privateKeyJwt with a secret", revoking(append(signing(), introspect+".clientKey", `"hunter2"`, introspect+".clientSecret", `"hunter2"`)...), []string{
+			`$.options.revocation.introspection.clientSecret: must not stand beside clientAuthentication "privateKeyJwt": the key goes in its place`,
+		}},
+		{"a key for a secret", revoking(introspect+".clientId", `"a"`, introspect+".clientKey", `"hunter2"`), []string{
+			`$.options.revocation.introspection.clientKey: must not be there unless clientAuthentication is "privateKeyJwt"`,
+		}},
+		{"the id of a key for a secret", revoking(introspect+".clientId", `"a"`, introspect+".clientKeyId", `"k"`), []string{
+			`$.options.revocation.introspection.clientKeyId: must not be there unless clientAuthentication is "privateKeyJwt"`,
+		}},
+		{"an id with a colon, as it is", revoking(introspect+".clientId", `"a:b"`, introspect+".clientAuthentication", `"basicRaw"`), []string{
+			`$.options.revocation.introspection.clientId: must not hold ":" where clientAuthentication is "basicRaw": the server would take what follows for the secret`,
+		}},
 		{"clientId empty", revoking(introspect+".clientId", `""`), []string{"$.options.revocation.introspection.clientId: must not be empty: give a value or remove the key"}},
 		{
 			"both spellings at odds", revoking(introspect+".includeTokenTypeHint", `true`, introspect+".includeTokenTypehint", `false`),

@@ -142,6 +142,8 @@ func (d *document) checkRevocation(c *Config) {
 	}
 	if d.has(introspection) {
 		d.checkIntrospection(c)
+	} else {
+		c.Revocation.Introspection = Introspection{}
 	}
 	if d.has(plain) {
 		d.checkPlain()
@@ -171,9 +173,7 @@ func (d *document) checkIntrospection(c *Config) {
 	if !d.has(introspection+".uri") && c.Mode != ModeOIDC {
 		d.missing(introspection+".uri", "must be there: the address of the RFC 7662 endpoint")
 	}
-	if d.has(introspection+".clientSecret") && !d.has(introspection+".clientId") {
-		d.missing(introspection+".clientId", "must be there beside clientSecret")
-	}
+	d.checkClient(c.Revocation.Introspection)
 	one, other := d.nodes[introspection+".includeTokenTypeHint"], d.nodes[introspection+".includeTokenTypehint"]
 	if one != nil && other != nil && one.found() != other.found() {
 		d.errorf(other, "must not contradict includeTokenTypeHint, found %s and %s: remove one", other.found(), one.found())
@@ -181,8 +181,36 @@ func (d *document) checkIntrospection(c *Config) {
 	authorized := slices.ContainsFunc(c.Revocation.Introspection.Request.Headers, func(h Header) bool {
 		return strings.EqualFold(h.Name, "Authorization")
 	})
-	if n := d.nodes[introspection+".clientId"]; n != nil && authorized {
+	basic := c.Revocation.Introspection.ClientAuthentication == ClientBasic || c.Revocation.Introspection.ClientAuthentication == ClientBasicRaw
+	if n := d.nodes[introspection+".clientId"]; n != nil && authorized && basic {
 		d.warnf(n, `has no effect beside an "Authorization" header in requestParameters, which goes in its place`)
+	}
+}
+
+// checkClient is about how the client authenticates itself.
+func (d *document) checkClient(i Introspection) {
+	const id, secret, key = "$.options.revocation.introspection.clientId", "$.options.revocation.introspection.clientSecret", "$.options.revocation.introspection.clientKey"
+	const manner = "$.options.revocation.introspection.clientAuthentication"
+	if !d.has(id) {
+		for _, path := range []string{secret, manner, key, key + "Id"} {
+			if d.has(path) {
+				d.missing(id, "must be there beside "+path[strings.LastIndex(path, ".")+1:])
+				break
+			}
+		}
+	}
+	signs := i.ClientAuthentication == ClientPrivateKeyJWT
+	switch {
+	case signs && !d.has(key):
+		d.missing(key, `must be there where clientAuthentication is "privateKeyJwt": the private key in PEM`)
+	case signs && d.has(secret):
+		d.errorf(d.nodes[secret], `must not stand beside clientAuthentication "privateKeyJwt": the key goes in its place`)
+	case !signs && d.has(key):
+		d.errorf(d.nodes[key], `must not be there unless clientAuthentication is "privateKeyJwt"`)
+	case !signs && d.has(key+"Id"):
+		d.errorf(d.nodes[key+"Id"], `must not be there unless clientAuthentication is "privateKeyJwt"`)
+	case i.ClientAuthentication == ClientBasicRaw && strings.Contains(i.ClientID, ":"):
+		d.errorf(d.nodes[id], `must not hold ":" where clientAuthentication is "basicRaw": the server would take what follows for the secret`)
 	}
 }
 

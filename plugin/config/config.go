@@ -71,6 +71,7 @@ func defaults() *Config {
 			Check:         CheckBeforeConnect,
 			RetryWindow:   10 * time.Second,
 			MaxConcurrent: 64,
+			Introspection: Introspection{ClientAuthentication: ClientBasic},
 			Plain: &Plain{
 				BodyEncoding: BodyForm,
 				Response:     Response{SuccessCodes: []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226}},
@@ -240,9 +241,9 @@ const (
 type AnswerCache struct {
 	// TTL is how long "active" is believed, 0 to 24 h and never past exp; default 0: every login asks.
 	TTL time.Duration
-	// NegativeTTL is how long "not active" is, 0 to 5 min; default 0.
+	// NegativeTTL is how long "not active" is, 0 to 5 min; default 0. It is for 30 s at least.
 	NegativeTTL time.Duration
-	// MaxEntries bounds the answers of either kind, 1 to 1,000,000; default 10,000. The least used make room.
+	// MaxEntries bounds the active tokens that are kept, 1 to 1,000,000; default 10,000. The least used make room.
 	MaxEntries int
 }
 
@@ -266,7 +267,8 @@ const (
 
 // Response is `$.options.revocation.plain.response`: what an answer must be to mean "active".
 type Response struct {
-	// SuccessCodes are the HTTP statuses; any other means "not active", whatever the body says. Default 200 to 208, 226.
+	// SuccessCodes are the HTTP statuses. Of the others 500 and above and 429 are no answer, and all else means "not
+	// active", whatever the body says. Default 200 to 208, 226.
 	SuccessCodes []int
 	// JSONPath is the dotted path of the value in the JSON answer that must be SuccessValue; empty: the body is not
 	// looked at.
@@ -281,11 +283,32 @@ type Introspection struct {
 	URI          string
 	ClientID     string
 	ClientSecret Secret
+	// ClientAuthentication is how the client proves that it is ClientID. Default: basic.
+	ClientAuthentication ClientAuthentication
+	// ClientKey is the private key in PEM for privateKeyJwt, and ClientKeyID its kid, if any; not set with any other.
+	ClientKey   Secret
+	ClientKeyID string
 	// TokenTypeHint adds token_type_hint=access_token (RFC 7662 §2.1).
 	TokenTypeHint bool
 	// Request replaces parts of the RFC 7662 request; members of an object as Payload are added to the form.
 	Request Request
 }
+
+// ClientAuthentication is how a client authenticates itself to an endpoint
+// (`$.options.revocation.introspection.clientAuthentication`).
+type ClientAuthentication string
+
+// What `$.options.revocation.introspection.clientAuthentication` accepts.
+const (
+	// ClientBasic: id and secret by HTTP Basic, form-encoded first (RFC 6749 §2.3.1).
+	ClientBasic ClientAuthentication = "basic"
+	// ClientBasicRaw: the same without encoding, for servers that don't decode.
+	ClientBasicRaw ClientAuthentication = "basicRaw"
+	// ClientPost: id and secret as members of the form.
+	ClientPost ClientAuthentication = "post"
+	// ClientPrivateKeyJWT: a JWT signed with ClientKey (RFC 7523 §2.2).
+	ClientPrivateKeyJWT ClientAuthentication = "privateKeyJwt"
+)
 
 // TLS is `$.options.tls`. Paths are absolute; empty means the system's roots and no client certificate.
 type TLS struct {

@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 		Check:         CheckBeforeConnect,
 		RetryWindow:   10 * time.Second,
 		MaxConcurrent: 64,
-		Introspection: Introspection{URI: "https://idp.test/introspect"},
+		Introspection: Introspection{URI: "https://idp.test/introspect", ClientAuthentication: ClientBasic},
 	}) {
 		t.Errorf("revocation: got %+v", got)
 	}
@@ -212,6 +212,9 @@ func effects(dir string) []effect {
 			func(c *Config) any { return c.Revocation.Introspection.Request.Payload },
 			map[string]any{"token": "#:jwt_value:#"},
 		},
+		{introspect + ".clientAuthentication", `"post"`, append(client, introspect+".clientId", `"a"`), func(c *Config) any { return c.Revocation.Introspection.ClientAuthentication }, ClientPost},
+		{introspect + ".clientKey", `"pem"`, append(client, signing()...), func(c *Config) any { return c.Revocation.Introspection.ClientKey.Reveal() }, "pem"},
+		{introspect + ".clientKeyId", `"k"`, append(client, append(signing(), introspect+".clientKey", `"pem"`)...), func(c *Config) any { return c.Revocation.Introspection.ClientKeyID }, "k"},
 		{introspect + ".requestParameters", `{"env": "GO_JWT_AUTH_REQUEST"}`, client, func(c *Config) any { return c.Revocation.Introspection.Request }, Request{Method: "PUT"}},
 
 		{"options.revocation.timeoutMs", `5000`, plainClient, func(c *Config) any { return c.Revocation.Timeout }, 5 * time.Second},
@@ -370,6 +373,8 @@ func TestTutorial(t *testing.T) {
 					URI:          "http://idp.example.com:8080/realms/test/protocol/openid-connect/token/introspect",
 					ClientID:     "client-id",
 					ClientSecret: NewSecret("secret"),
+
+					ClientAuthentication: ClientBasic,
 				},
 			},
 		}

@@ -75,6 +75,9 @@ func keys(c *Config) []key {
 		{"$.options.revocation.introspection.uri", endpoint(&introspection.URI)},
 		{"$.options.revocation.introspection.clientId", text(&introspection.ClientID)},
 		{"$.options.revocation.introspection.clientSecret", secret(&introspection.ClientSecret)}, // like modes.local
+		{"$.options.revocation.introspection.clientAuthentication", oneOf(&introspection.ClientAuthentication, ClientBasic, ClientBasicRaw, ClientPost, ClientPrivateKeyJWT)},
+		{"$.options.revocation.introspection.clientKey", secret(&introspection.ClientKey)}, // like modes.local
+		{"$.options.revocation.introspection.clientKeyId", text(&introspection.ClientKeyID)},
 		{"$.options.revocation.introspection.requestParameters", introspectionRequest(&introspection.Request)},
 		{"$.options.revocation.introspection.includeTokenTypeHint", boolean(&introspection.TokenTypeHint)},
 		{"$.options.revocation.introspection.includeTokenTypehint", boolean(&introspection.TokenTypeHint)},

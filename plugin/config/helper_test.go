@@ -164,3 +164,8 @@ func mustLoad(t testing.TB, dir, content string) *Config {
 	}
 	return c
 }
+
+// signing are the keys of a client that proves itself with a private key, but for that one.
+func signing() []string {
+	return []string{introspect + ".clientId", `"a"`, introspect + ".clientAuthentication", `"privateKeyJwt"`}
+}

@@ -59,6 +59,7 @@ func writeReferenceFiles(t *testing.T, dir string) {
 	t.Helper()
 	t.Setenv("MQTT_SECRET", "thirty-two bytes and a few of more")
 	t.Setenv("MQTT_CLIENT_SECRET", "secret")
+	t.Setenv("MQTT_CLIENT_KEY", "key")
 	t.Setenv("MQTT_CHECK_REQUEST", `{"method": "PUT"}`)
 	for _, name := range []string{"client-secret", "ca.pem", "client.pem", "client.key"} {
 		write(t, dir, name, "x")
@@ -147,7 +148,7 @@ func readReference(t *testing.T) map[string]row {
 		if heading, ok := strings.CutPrefix(line, "## "); ok {
 			sections = nil
 			if heading == "Secrets" {
-				sections = []string{"$.options.modes.local", "$." + introspect + ".clientSecret"}
+				sections = []string{"$.options.modes.local", "$." + introspect + ".clientSecret", "$." + introspect + ".clientKey"}
 			}
 		}
 		if heading, ok := strings.CutPrefix(line, "### "); ok {

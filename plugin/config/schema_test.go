@@ -160,7 +160,7 @@ func allKeys() map[string]bool {
 				add(k.path + ".plain." + m.path)
 			}
 			fallthrough
-		case "local", "clientSecret":
+		case "local", "clientSecret", "clientKey":
 			for _, o := range origins() {
 				add(k.path + "." + o)
 			}
@@ -211,6 +211,14 @@ func home(key, value string) string {
 		rest = []string{"options.common.matchUsernameToSubject", "true"}
 	case "options.revocation.retryWindowMs":
 		rest = []string{"options.revocation.check", `"onRetry"`}
+	case introspect + ".clientAuthentication":
+		if value == `"privateKeyJwt"` {
+			rest = append(rest, introspect+".clientKey", `"a"`)
+		}
+	case introspect + ".clientKey", introspect + ".clientKey.plain", introspect + ".clientKey.env", introspect + ".clientKey.filePath":
+		rest = signing()
+	case introspect + ".clientKeyId":
+		rest = append(signing(), introspect+".clientKey", `"a"`)
 	case plainly + ".response.jsonPath":
 		rest = []string{plainly + ".response.successValue", "1"}
 	case plainly + ".response.successValue":

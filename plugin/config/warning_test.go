@@ -64,6 +64,7 @@ func oddFiles() []oddFile {
 		}},
 		{"unknown origin of a request", asking(parameters, `{"plain": {}, "file": "a"}`), []string{`$.options.revocation.plain.requestParameters.file: is no known key and has no effect`}},
 		{"successHttpCodes twice", asking(codes, `[200, 2e2]`), []string{"$.options.revocation.plain.response.successHttpCodes[1]: is there twice, found 2e2 again"}},
+		{"clientId in the form beside a header", revoking(introspect+".clientId", `"a"`, introspect+".clientAuthentication", `"post"`, introspect+".requestParameters.plain", `{"headers": {"authorization": "Bearer hunter2"}}`), nil},
 		{
 			"clientId beside its header", revoking(introspect+".clientId", `"a"`, introspect+".requestParameters.plain", `{"headers": {"authorization": "Bearer hunter2"}}`),
 			[]string{`$.options.revocation.introspection.clientId: has no effect beside an "Authorization" header in requestParameters, which goes in its place`},

@@ -187,8 +187,14 @@ func (c *Client) Get(ctx context.Context, uri string, timeout time.Duration) (*A
 // BasicAuth is the Authorization header for a client's credentials: id and secret are form-encoded first (RFC 6749
 // §2.3.1).
 func BasicAuth(id, secret string) string {
+	return RawBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+}
+
+// RawBasicAuth is the same for servers that don't decode id and secret (RFC 7617 alone): they go as they are. An id with a
+// colon can't be sent so.
+func RawBasicAuth(id, secret string) string {
 	r := http.Request{Header: http.Header{}}
-	r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+	r.SetBasicAuth(id, secret)
 	return r.Header.Get("Authorization")
 }
 

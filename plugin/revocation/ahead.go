@@ -10,6 +10,10 @@ import (
 	"go-jwt-auth/plugin/config"
 )
 
+// leastAhead is how many answers of either kind wait for a next attempt at least, however small the cache may be: a whole
+// fleet may come at once.
+const leastAhead = 10_000
+
 // ahead holds what was asked between two attempts of a client. An answer serves every attempt within the window, since
 // several clients may have the same token; that there was none tells one attempt, and the next asks again. Safe for
 // concurrent use.
@@ -17,37 +21,46 @@ type ahead struct {
 	window time.Duration
 	now    func() time.Time
 
-	mu       sync.Mutex // guards what follows, over several calls
-	outcomes *lru.Cache[[sha256.Size]byte, outcome]
+	mu sync.Mutex // guards what follows, over several calls
+	// underWay are those being asked about. The queue bounds them, and nothing pushes them out.
+	underWay map[tokenHash]struct{}
+	// active are the answers that let somebody in, others all else. Whatever strangers send is among the others, and pushes
+	// out no answer that a client with a good token waits for. The oldest make room.
+	active, others *lru.Cache[tokenHash, *outcome]
 }
 
-// outcome is an Answer with its time; zero while it is being asked for.
+type tokenHash [sha256.Size]byte
+
+// outcome is what came of asking.
 type outcome struct {
 	Answer
-	until time.Time
-	used  bool
+	validity
+	used bool
 }
 
 func newAhead(cfg *config.Revocation, now func() time.Time) (*ahead, error) {
-	outcomes, err := lru.New[[sha256.Size]byte, outcome](cfg.Cache.MaxEntries)
-	return &ahead{window: cfg.RetryWindow, now: now, outcomes: outcomes}, err
+	a := &ahead{window: cfg.RetryWindow, now: now, underWay: map[tokenHash]struct{}{}}
+	var err error
+	if a.active, err = lru.New[tokenHash, *outcome](max(cfg.Cache.MaxEntries, leastAhead)); err != nil {
+		return nil, err
+	}
+	a.others, err = lru.New[tokenHash, *outcome](max(cfg.Cache.MaxEntries, leastAhead))
+	return a, err
 }
 
 // take returns the outcome for a token.
 func (a *ahead) take(token string) (Answer, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := sha256.Sum256([]byte(token))
-	o, found := a.outcomes.Get(key)
-	if !found || !a.now().Before(o.until) {
+	key := tokenHash(sha256.Sum256([]byte(token)))
+	o := a.find(key)
+	if o == nil || !o.holds(a.now()) {
 		return Answer{}, false
 	}
 	if o.err != nil {
-		a.outcomes.Remove(key)
-		return o.Answer, true
+		a.remove(key)
 	}
 	o.used = true
-	a.outcomes.Add(key, o)
 	return o.Answer, true
 }
 
@@ -56,28 +69,58 @@ func (a *ahead) take(token string) (Answer, bool) {
 func (a *ahead) begin(token string) (ask, wasted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := sha256.Sum256([]byte(token))
-	o, found := a.outcomes.Peek(key)
-	if found && (o.until.IsZero() || a.now().Before(o.until)) {
+	key := tokenHash(sha256.Sum256([]byte(token)))
+	if _, asking := a.underWay[key]; asking {
 		return false, false
 	}
-	a.outcomes.Add(key, outcome{})
-	return true, found && !o.used
+	o := a.find(key)
+	if o != nil && o.holds(a.now()) {
+		return false, false
+	}
+	a.remove(key)
+	a.underWay[key] = struct{}{}
+	return true, o != nil && !o.used
 }
 
+// forget ends what begin has begun without an outcome.
 func (a *ahead) forget(token string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.outcomes.Remove(sha256.Sum256([]byte(token)))
+	delete(a.underWay, sha256.Sum256([]byte(token)))
 }
 
 // put keeps what came of asking, an active answer never past the end of its token.
 func (a *ahead) put(token string, said Answer, expires time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	until := a.now().Add(a.window)
+	key := tokenHash(sha256.Sum256([]byte(token)))
+	delete(a.underWay, key)
+	o := &outcome{Answer: said, validity: validity{until: a.now().Add(a.window)}}
 	if said.err == nil && said.active {
-		until = notPast(until, said.answered, expires)
+		o.ends = endOf(said.answered, expires)
+		a.active.Add(key, o)
+		return
 	}
-	a.outcomes.Add(sha256.Sum256([]byte(token)), outcome{Answer: said, until: until})
+	a.others.Add(key, o)
+}
+
+// withdraw takes back that the token is active.
+func (a *ahead) withdraw(token string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.active.Remove(sha256.Sum256([]byte(token)))
+}
+
+// find leaves the order as it is, which is that of arrival.
+func (a *ahead) find(key tokenHash) *outcome {
+	if o, found := a.active.Peek(key); found {
+		return o
+	}
+	o, _ := a.others.Peek(key)
+	return o
+}
+
+func (a *ahead) remove(key tokenHash) {
+	a.active.Remove(key)
+	a.others.Remove(key)
 }

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -39,4 +40,37 @@ func TestAnAnswerThatWasKeptInVain(t *testing.T) {
 		t.Error("that there was none is not told")
 	}
 	begin("after a failure that was told", true, false)
+}
+
+// Whatever strangers send between a client's attempt and its retry pushes out neither its answer nor that it is being asked.
+func TestStrangersPushOutNoAnswerThatSomebodyWaitsFor(t *testing.T) {
+	const strangers = 10_508 + leastAhead
+	now := time.Unix(1_795_446_000, 0)
+	a, err := newAhead(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 100}}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.begin("waiting")
+	a.begin("good")
+	a.put("good", Answer{answered: answered{active: true}}, time.Time{})
+	for i := range strangers {
+		token := fmt.Sprint("stranger ", i)
+		if ask, _ := a.begin(token); !ask {
+			t.Fatal("a stranger's token is not asked about")
+		}
+		said := Answer{}
+		if i%2 == 0 {
+			said.err = errors.New("answered 400")
+		}
+		a.put(token, said, time.Time{})
+	}
+	if said, known := a.take("good"); !known || !said.active {
+		t.Errorf("the good answer: known %t, active %t", known, said.active)
+	}
+	if ask, _ := a.begin("waiting"); ask {
+		t.Error("what is under way is asked about again")
+	}
+	if n := a.others.Len(); n > leastAhead {
+		t.Errorf("%d answers to strangers are kept", n)
+	}
 }

@@ -21,6 +21,7 @@ import (
 // hall is an endpoint that lets nobody go before the test says so, with a Checker that asks it.
 type hall struct {
 	*revocation.Checker
+	cfg      config.Revocation
 	open     chan struct{}
 	inside   atomic.Int32
 	most     atomic.Int32 // at once
@@ -30,6 +31,7 @@ type hall struct {
 	answer   atomic.Value
 }
 
+// now is set by passed.
 func (h *hall) now() time.Time { return time.Unix(1_795_446_000, h.passed.Load()) }
 
 func newHall(t *testing.T, cfg config.Revocation) *hall {
@@ -60,6 +62,7 @@ func newHall(t *testing.T, cfg config.Revocation) *hall {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = time.Minute
 	}
+	h.cfg = cfg
 	h.Checker = open(t, &cfg, revocation.Options{Client: client, Now: h.now, Report: func(bool, string) {}})
 	return h
 }
@@ -132,7 +135,7 @@ func TestPastTheQueueNobodyIsTaken(t *testing.T) {
 	var err error
 	for {
 		var question *revocation.Question
-		if question, err = h.Reserve("token", time.Time{}); err != nil {
+		if question, err = h.Reserve(fmt.Sprint("token ", len(taken)), time.Time{}); err != nil {
 			break
 		}
 		taken = append(taken, question)
@@ -143,10 +146,53 @@ func TestPastTheQueueNobodyIsTaken(t *testing.T) {
 	if _, err := h.Prepare("token", time.Time{}); !errors.Is(err, revocation.ErrBusy) {
 		t.Errorf("Prepare: got %v", err)
 	}
+	again, err := h.Reserve("token 0", time.Time{})
+	if err != nil {
+		t.Fatalf("a question that has its place: %v", err)
+	}
 	taken[0].Drop()
+	if _, err := h.Reserve("token", time.Time{}); !errors.Is(err, revocation.ErrBusy) {
+		t.Errorf("another waits for that answer, and yet: %v", err)
+	}
+	again.Drop()
 	if _, err := h.Reserve("token", time.Time{}); err != nil {
 		t.Errorf("a place was given back, and yet: %v", err)
 	}
+}
+
+// One token on many connections is one question: it leaves the others their places, and has a bound of its own.
+func TestOneTokenOnManyConnectionsFillsNoQueue(t *testing.T) {
+	const connections = 1100
+	h := newHall(t, config.Revocation{MaxConcurrent: 1})
+	var all []<-chan verdict.Verdict
+	busy := 0
+	for range connections {
+		question, err := h.Reserve("one token", time.Time{})
+		if err != nil {
+			if !errors.Is(err, revocation.ErrBusy) || !strings.Contains(err.Error(), "256 logins with the same token") {
+				t.Fatal(err)
+			}
+			busy++
+			continue
+		}
+		said := make(chan verdict.Verdict, 1)
+		go func() {
+			_, v := h.Judge(question.Ask(context.Background()), new(verdict.Trace))
+			said <- v
+		}()
+		all = append(all, said)
+	}
+	if len(all) != 256 || busy != connections-256 {
+		t.Errorf("%d wait, %d were refused", len(all), busy)
+	}
+	all = append(all, h.asks(t, "another token"))
+	close(h.open)
+	for _, said := range all {
+		if v := <-said; v.Kind != verdict.Accept {
+			t.Errorf("got %s", v)
+		}
+	}
+	<-h.asks(t, "one token") // the places are free again
 }
 
 func TestWhoseTurnDoesNotComeInTimeIsTold(t *testing.T) {
@@ -208,7 +254,7 @@ func TestAskingAheadOfTheNextAttempt(t *testing.T) {
 		{"active, for every attempt within the window", `{"active":true}`, "accept", 0, []string{"accept", "accept", ""}},
 		{"but not past the end of the token", `{"active":true}`, "accept", 5 * time.Second, []string{"accept", "", ""}},
 		{"nor past the exp that the answer names", `{"active":true,"exp":1795446005}`, "accept", 0, []string{"accept", "", ""}},
-		{"inactive, within the window", `{"active":false}`, "revoked", 0, []string{"revoked", "revoked", ""}},
+		{"inactive, for at least half a minute", `{"active":false}`, "revoked", 0, []string{"revoked", "revoked", "revoked", "revoked", "revoked", "revoked", ""}},
 		{"that there was no answer, once", `{`, "provider unavailable", 0, []string{"", "", ""}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
@@ -279,6 +325,8 @@ func TestAnEndpointThatFailsIsLeftAlone(t *testing.T) {
 		{"wrong credentials", 401, ``, true},
 		{"too many requests", 429, ``, true},
 		{"a redirect", 302, ``, true},
+		{"a proxy that wants credentials", 407, ``, true},
+		{"no request in time", 408, ``, true},
 		{"what the endpoint does not take", 400, ``, false},
 		{"not active", 200, `{"active":false}`, false},
 	} {
@@ -307,6 +355,44 @@ func TestAnEndpointThatFailsIsLeftAlone(t *testing.T) {
 				t.Errorf("got %s after %d requests", v, h.requests.Load())
 			}
 		})
+	}
+}
+
+// A caller that keeps everybody waiting while it asks must not be the one that tries whether the endpoint is back.
+func TestTheTrialIsMadeInTheBackground(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 64})
+	trial := func(token string) string {
+		said, resting := h.Trial(token, time.Time{})
+		if !resting {
+			return ""
+		}
+		_, v := h.Judge(said, new(verdict.Trace))
+		return string(v.Reason) + ": " + v.Detail
+	}
+	if got := trial("token"); got != "" {
+		t.Errorf("an endpoint that answers is tried: %s", got)
+	}
+	h.status.Store(http.StatusInternalServerError)
+	for i := range 5 {
+		said := h.asks(t, fmt.Sprint("token ", i))
+		h.open <- struct{}{}
+		<-said
+	}
+	eventually(t, "it is not ready for a trial", func() bool { _, known := h.Recall("token"); return !known })
+	h.status.Store(http.StatusOK)
+	for range 100 { // none of which waits, while the endpoint does
+		if got := trial("token"); !strings.HasPrefix(got, "provider unavailable: it was not asked") {
+			t.Fatalf("got %q", got)
+		}
+	}
+	eventually(t, "nobody tries it", func() bool { return h.inside.Load() == 1 })
+	if got := h.requests.Load(); got != 6 {
+		t.Errorf("%d requests, want 6", got)
+	}
+	close(h.open)
+	eventually(t, "it is still left alone", func() bool { return trial("token") == "" })
+	if v := <-h.asks(t, "token"); v.Kind != verdict.Accept {
+		t.Errorf("got %s", v)
 	}
 }
 

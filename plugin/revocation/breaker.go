@@ -29,10 +29,11 @@ type breaker struct {
 func newBreaker(report func(warning bool, text string)) *breaker {
 	b := &breaker{}
 	b.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:      rest,
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresInARow },
-		IsSuccessful: func(err error) bool { return !isFailure(err) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) }, // this plugin is closing
+		Timeout:     rest,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresInARow },
+		// What is neither counts for nothing: after a rest, the next request tries in its place.
+		IsSuccessful: func(err error) bool { return err == nil },
+		IsExcluded:   func(err error) bool { return err != nil && !isFailure(err) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed && to == gobreaker.StateOpen:
@@ -46,16 +47,20 @@ func newBreaker(report func(warning bool, text string)) *breaker {
 	return b
 }
 
-// isFailure tells whether an error speaks of the endpoint rather than of what it was asked: a stranger's rubbish that it
-// answers with 400 must not shut the door for everybody.
+// isFailure tells whether an error speaks of the endpoint rather than of what it was asked. A stranger's rubbish that it
+// answers with 400 must neither shut the door for everybody nor, as no answer about a token came of it, open it again; nor
+// must what this plugin did not ask, or gave up when it was closed.
 func isFailure(err error) bool {
 	var status *endpoint.StatusError
 	switch {
-	case err == nil || errors.Is(err, errUnfit):
+	case err == nil || errors.Is(err, errUnfit) || errors.Is(err, context.Canceled):
 		return false
 	case errors.As(err, &status):
-		return status.Status >= http.StatusInternalServerError || status.Status < http.StatusBadRequest ||
-			status.Status == http.StatusUnauthorized || status.Status == http.StatusTooManyRequests
+		switch status.Status {
+		case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests:
+			return true
+		}
+		return status.Status >= http.StatusInternalServerError || status.Status < http.StatusBadRequest
 	default:
 		return true
 	}
@@ -79,6 +84,14 @@ func (b *breaker) try(request func() error) error {
 // refusal is the error of try while it would refuse; nil where it would not, as far as can be told.
 func (b *breaker) refusal() error {
 	if b.circuit.State() == gobreaker.StateOpen {
+		return b.leftAlone()
+	}
+	return nil
+}
+
+// rested is the same error while the next request would be the one that tries the endpoint again; else nil.
+func (b *breaker) rested() error {
+	if b.circuit.State() == gobreaker.StateHalfOpen {
 		return b.leftAlone()
 	}
 	return nil

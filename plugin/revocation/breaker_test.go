@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go-jwt-auth/plugin/endpoint"
 )
 
 // The circuit breaker by the clock of a bubble, in which no time passes but by sleeping.
@@ -34,7 +36,7 @@ func TestBreaker(t *testing.T) {
 		for range failuresInARow - 1 {
 			_ = try(down)
 		}
-		_ = try(errUnfit)
+		_ = try(nil)
 		expect("failures that are not in a row", 10, false)
 		for range 100 {
 			_ = try(context.Canceled)
@@ -74,4 +76,57 @@ func TestBreaker(t *testing.T) {
 			t.Errorf("reported %q", lines)
 		}
 	})
+}
+
+// What says nothing of the endpoint neither opens nor closes the circuit, nor does it break a row of failures.
+func TestBreakerIsMovedByAnswersAlone(t *testing.T) {
+	down := errors.New("connection refused")
+	status := func(code int) error { return &endpoint.Error{Cause: &endpoint.StatusError{Status: code}} }
+	for _, c := range []struct {
+		rule   string
+		answer error
+	}{
+		{"a question that was not asked", errUnfit},
+		{"a request that it doesn't take", status(400)},
+		{"a token that it forbids", status(403)},
+		{"a token that it doesn't know", status(404)},
+		{"closed", context.Canceled},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBreaker(func(bool, string) {})
+				try := func(err error) { _ = b.try(func() error { return err }) }
+				for range 2 * failuresInARow {
+					try(c.answer)
+				}
+				if b.refusal() != nil {
+					t.Fatal("it opened")
+				}
+				for range failuresInARow {
+					try(down)
+					try(c.answer)
+				}
+				if b.refusal() == nil {
+					t.Fatal("it did not open")
+				}
+				time.Sleep(rest + 1)
+				if b.rested() == nil {
+					t.Error("it is not ready for a trial")
+				}
+				try(c.answer)
+				if b.rested() == nil {
+					t.Error("a trial that says nothing ended the wait for one that does")
+				}
+				try(down)
+				if b.refusal() == nil {
+					t.Error("a trial that failed closed it")
+				}
+				time.Sleep(rest + 1)
+				try(nil)
+				if b.refusal() != nil || b.rested() != nil {
+					t.Error("a usable answer did not close it")
+				}
+			})
+		})
+	}
 }

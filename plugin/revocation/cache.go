@@ -11,32 +11,27 @@ import (
 	"go-jwt-auth/plugin/internal/jsonvalue"
 )
 
-// cache keeps answers for a while, good and bad ones apart. Only answers: that an endpoint gave none is never kept. Safe for
-// concurrent use.
+// cache keeps for a while that tokens are active. memory has the others; that an endpoint gave no answer is never kept. Safe
+// for concurrent use.
 type cache struct {
-	cfg              config.AnswerCache
-	now              func() time.Time
-	active, inactive *lru.Cache[question, kept]
+	ttl    time.Duration
+	now    func() time.Time
+	active *lru.Cache[question, kept]
 }
 
 // question is the SHA-256 of the endpoint that was asked and of the whole token: an answer of one endpoint never passes for
 // that of another, nor the answer about a token for one that begins like it.
 type question [sha256.Size]byte
 
-// kept is an answer and the time until which it may be used.
+// kept is an answer and how long it may be used.
 type kept struct {
 	answered
-	until time.Time
+	validity
 }
 
 func newCache(cfg config.AnswerCache, now func() time.Time) (*cache, error) {
-	c := &cache{cfg: cfg, now: now}
-	var err error
-	if c.active, err = lru.New[question, kept](cfg.MaxEntries); err != nil {
-		return nil, err
-	}
-	c.inactive, err = lru.New[question, kept](cfg.MaxEntries)
-	return c, err
+	active, err := lru.New[question, kept](cfg.MaxEntries)
+	return &cache{ttl: cfg.TTL, now: now, active: active}, err
 }
 
 func questionOf(uri, token string) question {
@@ -49,42 +44,33 @@ func questionOf(uri, token string) question {
 
 // get returns an answer that may still be used.
 func (c *cache) get(q question) (answered, bool) {
-	now := c.now()
-	for _, answers := range []*lru.Cache[question, kept]{c.inactive, c.active} {
-		if k, found := answers.Get(q); found && now.Before(k.until) {
-			return k.answered, true
-		}
-	}
-	return answered{}, false
+	k, found := c.active.Get(q)
+	return k.answered, found && k.holds(c.now())
 }
 
-// put keeps an answer in place of an older one, an active one never past expires (zero: none) nor past the exp that an
-// introspection response names.
+// put keeps an answer in place of an older one, never past expires (zero: none) nor past the exp that an introspection
+// response names. One that says "inactive" only removes the older one.
 func (c *cache) put(q question, said answered, expires time.Time) {
-	c.active.Remove(q)
-	c.inactive.Remove(q)
-	answers, ttl := c.inactive, c.cfg.NegativeTTL
-	if said.active {
-		answers, ttl = c.active, c.cfg.TTL
-	}
-	if ttl == 0 {
+	if !said.active || c.ttl == 0 {
+		c.active.Remove(q)
 		return
 	}
-	until := c.now().Add(ttl)
-	if said.active {
-		until = notPast(until, said, expires)
-	}
-	answers.Add(q, kept{answered: said, until: until})
+	c.active.Add(q, kept{said, validity{c.now().Add(c.ttl), endOf(said, expires)}})
 }
 
-// notPast is until, or the end of the token where that is sooner: by its own exp (zero: none), or by the one that the
-// response names.
-func notPast(until time.Time, said answered, expires time.Time) time.Time {
+// validity is how long an answer may be used. Its two ends are looked at by themselves, as they are of two clocks: until is
+// an interval after a reading of the monotonic one, which nobody sets, and ends, zero where there is none, an exp.
+type validity struct{ until, ends time.Time }
+
+func (v validity) holds(now time.Time) bool {
+	return now.Before(v.until) && (v.ends.IsZero() || now.Before(v.ends))
+}
+
+// endOf is the end of a token: by its own exp (zero: none), or by the one that the response names, whichever is sooner.
+func endOf(said answered, expires time.Time) time.Time {
 	exp, _ := jsonvalue.NumericDate(said.claims["exp"])
-	for _, end := range []time.Time{expires, exp} {
-		if !end.IsZero() && end.Before(until) {
-			until = end
-		}
+	if expires.IsZero() || !exp.IsZero() && exp.Before(expires) {
+		return exp
 	}
-	return until
+	return expires
 }

@@ -1,6 +1,8 @@
 package revocation_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,24 +73,26 @@ func TestKeptAnswers(t *testing.T) {
 		d.says(t, "a", never, "revoked", 2)
 	})
 	t.Run("an inactive one for negativeTtlMs", func(t *testing.T) {
-		d := newDesk(t, both)
+		d := newDesk(t, config.AnswerCache{NegativeTTL: time.Minute})
 		d.answer = `{"active":false}`
 		d.says(t, "a", never, "revoked", 1)
 		d.answer = `{"active":true}`
-		d.clock = d.clock.Add(10*time.Second - 1)
+		d.clock = d.clock.Add(time.Minute - 1)
 		d.says(t, "a", never, "revoked", 1)
 		d.clock = d.clock.Add(1)
 		d.says(t, "a", never, "accept", 2)
 	})
-	t.Run("by default none", func(t *testing.T) {
+	t.Run("by default none that is active, and an inactive one for 30 s", func(t *testing.T) {
 		d := newDesk(t, config.AnswerCache{})
 		for n := range 3 {
 			d.says(t, "a", never, "accept", n+1)
 		}
 		d.answer = `{"active":false}`
-		for n := range 3 {
-			d.says(t, "a", never, "revoked", n+4)
-		}
+		d.says(t, "a", never, "revoked", 4)
+		d.clock = d.clock.Add(30*time.Second - 1)
+		d.says(t, "a", never, "revoked", 4)
+		d.clock = d.clock.Add(1)
+		d.says(t, "a", never, "revoked", 5)
 	})
 	t.Run("never past the token's exp", func(t *testing.T) {
 		d := newDesk(t, both)
@@ -146,6 +150,80 @@ func TestKeptAnswers(t *testing.T) {
 		d.says(t, "b", never, "accept", 3)
 		d.says(t, "a", never, "accept", 4)
 	})
+}
+
+// A token that was found inactive is not forgotten until the endpoint says otherwise.
+func TestInactiveTokensAreRemembered(t *testing.T) {
+	var never time.Time
+	d := newDesk(t, config.AnswerCache{TTL: time.Hour, MaxEntries: 1})
+	was := func(token string, want bool) {
+		t.Helper()
+		if got := d.WasInactive(token); got != want {
+			t.Errorf("%s was found inactive: %t, want %t", token, got, want)
+		}
+	}
+	d.says(t, "a", never, "accept", 1)
+	was("a", false)
+	d.answer = `{"active":false}`
+	d.clock = d.clock.Add(time.Hour)
+	d.says(t, "a", d.clock.Add(time.Minute), "revoked", 2)
+	was("a", true)
+	d.clock = d.clock.Add(24 * time.Hour)
+	was("a", true)
+	was("b", false)
+	d.answer = `{`
+	d.says(t, "a", never, "provider unavailable", 3)
+	was("a", true)
+	for n := range 100 { // more than the cache has entries
+		d.answer = `{"active":false}`
+		d.says(t, fmt.Sprint("b", n), never, "revoked", 4+n)
+	}
+	was("a", true)
+	d.answer = `{"active":true}`
+	d.says(t, "a", never, "accept", 104)
+	was("a", false)
+	d.says(t, "a", never, "accept", 104)
+}
+
+// What a put-off attempt has brought is over when the token is found inactive, as by a recheck of a connected client.
+func TestAnInactiveAnswerTakesBackAnActiveOne(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 1, RetryWindow: 10 * time.Minute})
+	close(h.open)
+	if _, err := h.Prepare("token", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no answer", func() bool { _, known := h.Recall("token"); return known })
+	h.answer.Store(`{"active":false}`)
+	if v := <-h.asks(t, "token"); v.Reason != verdict.Revoked {
+		t.Fatalf("got %s", v)
+	}
+	h.passed.Add(int64(time.Minute))
+	if _, known := h.Recall("token"); known {
+		t.Error("the older answer is still used")
+	}
+}
+
+// Where the discovery document can't be had, the address is not known; what was found inactive is.
+func TestInactiveTokensAreKnownWithoutTheAddress(t *testing.T) {
+	uri := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"active":false}`) })
+	client, err := endpoint.New(config.TLS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var lost error
+	cfg := config.Revocation{Timeout: time.Minute}
+	c := open(t, &cfg, revocation.Options{
+		Client: client, Locate: func(context.Context) (string, error) { return uri, lost }, Issuer: "https://idp.test",
+		Now: time.Now, Report: func(bool, string) {},
+	})
+	if _, v := await(t, c, "token", time.Time{}, new(verdict.Trace)); v.Reason != verdict.Revoked {
+		t.Fatalf("got %s", v)
+	}
+	lost = errors.New("no document")
+	if said, known := c.Recall("token"); !known || !c.WasInactive("token") {
+		t.Errorf("known: %t (%v), was inactive: %t", known, said, c.WasInactive("token"))
+	}
 }
 
 // An answer of one endpoint never passes for that of another (GHSA-4mq7-pvjg-xp2r).

@@ -1,11 +1,8 @@
 package revocation
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 
@@ -14,56 +11,96 @@ import (
 )
 
 // introspection is an RFC 7662 endpoint.
-type introspection struct{ cfg config.Introspection }
+type introspection struct {
+	cfg config.Introspection
+	// assert makes a client assertion for the endpoint; nil where the client proves itself otherwise.
+	assert func(uri string) (string, error)
+}
+
+func newIntrospection(cfg config.Introspection, o Options) (introspection, error) {
+	i := introspection{cfg: cfg}
+	if cfg.ClientAuthentication == config.ClientPrivateKeyJWT {
+		signer, err := newSigner(cfg)
+		if err != nil {
+			return i, err
+		}
+		i.assert = func(uri string) (string, error) {
+			if o.Issuer != "" {
+				uri = o.Issuer
+			}
+			return signer.assertion(uri, o.Now())
+		}
+	}
+	return i, nil
+}
 
 func (introspection) name() string { return "introspection" }
 
 func (introspection) expected() string { return `"active": true` }
 
-// request is a form with the token and the client's credentials by HTTP Basic (RFC 7662 §2.1), with what
-// requestParameters replaces or adds.
+// request is a form with the token and the client's credentials (RFC 7662 §2.1), with what requestParameters replaces or
+// adds.
 func (i introspection) request(uri, token string) (endpoint.Request, error) {
 	form := map[string]any{"token": config.TokenPlaceholder}
 	if i.cfg.TokenTypeHint {
 		form["token_type_hint"] = "access_token"
 	}
+	header := http.Header{"Accept": {"application/json"}}
+	if err := i.authenticate(uri, header, form); err != nil {
+		return endpoint.Request{}, err
+	}
 	if more, ok := i.cfg.Request.Payload.(map[string]any); ok {
 		maps.Copy(form, more)
-	}
-	header := http.Header{"Accept": {"application/json"}}
-	if i.cfg.ClientID != "" {
-		header.Set("Authorization", endpoint.BasicAuth(i.cfg.ClientID, i.cfg.ClientSecret.Reveal()))
 	}
 	parts := i.cfg.Request
 	parts.Payload = form
 	return render(uri, parts, config.BodyForm, header, token)
 }
 
+// authenticate puts the client's credentials into the header or the form (RFC 6749 §2.3.1, RFC 7523 §2.2).
+func (i introspection) authenticate(uri string, header http.Header, form map[string]any) error {
+	id, secret := i.cfg.ClientID, i.cfg.ClientSecret.Reveal()
+	switch {
+	case id == "":
+	case i.assert != nil:
+		assertion, err := i.assert(uri)
+		if err != nil {
+			return err
+		}
+		form["client_assertion_type"], form["client_assertion"] = assertionType, assertion
+	case i.cfg.ClientAuthentication == config.ClientPost:
+		form["client_id"] = id
+		if secret != "" {
+			form["client_secret"] = secret
+		}
+	case i.cfg.ClientAuthentication == config.ClientBasicRaw:
+		header.Set("Authorization", endpoint.RawBasicAuth(id, secret))
+	default:
+		header.Set("Authorization", endpoint.BasicAuth(id, secret))
+	}
+	return nil
+}
+
 func (i introspection) read(answer *endpoint.Answer) (answered, error) {
 	if err := answer.RequireOK(); err != nil {
 		if answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden {
-			err = fmt.Errorf("%w: it does not accept $.options.revocation.introspection.clientId and clientSecret", err)
+			secret := "clientSecret"
+			if i.assert != nil {
+				secret = "clientKey"
+			}
+			err = fmt.Errorf("%w: it does not accept $.options.revocation.introspection.clientId and %s, sent by clientAuthentication %q "+
+				"(the choices: \"basic\", \"basicRaw\", \"post\", \"privateKeyJwt\")", err, secret, i.cfg.ClientAuthentication)
 		}
 		return answered{}, err
 	}
-	claims, err := decode(answer)
+	claims, err := document(answer)
 	// RFC 7662 §2.2: active is a required boolean, by exactly this name. Anything else is no answer.
 	active, isBool := claims["active"].(bool)
-	if err != nil || !isBool {
-		return answered{}, answer.Unusable(errors.New(`the answer is no introspection response (RFC 7662 §2.2): it has no boolean "active"`))
+	if err == nil && !isBool {
+		err = errors.New(`it has no boolean "active"`)
+	}
+	if err != nil {
+		return answered{}, answer.Unusable(fmt.Errorf("the answer is no introspection response (RFC 7662 §2.2): %w", err))
 	}
 	return answered{active: active, claims: claims, found: fmt.Sprintf(`"active": %t`, active)}, nil
-}
-
-// decode reads one JSON object with exact numbers.
-func decode(answer *endpoint.Answer) (members map[string]any, err error) {
-	d := json.NewDecoder(bytes.NewReader(answer.Body))
-	d.UseNumber()
-	if err := d.Decode(&members); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the object")
-	}
-	return members, nil
 }

@@ -34,7 +34,7 @@ func check(t *testing.T, uri string, adjust ...func(*config.Revocation)) (verdic
 	}
 	defer client.Close()
 	cfg := config.Revocation{Timeout: time.Minute, Introspection: config.Introspection{
-		URI: uri, ClientID: "broker", ClientSecret: config.NewSecret(secret),
+		URI: uri, ClientID: "broker", ClientSecret: config.NewSecret(secret), ClientAuthentication: config.ClientBasic,
 	}}
 	for _, a := range adjust {
 		a(&cfg)
@@ -97,10 +97,19 @@ func TestAnswers(t *testing.T) {
 	}
 	const (
 		revoked = `revoked: URI says that it is not active: "active": false`
-		noAn    = `provider unavailable: POST URI: the answer is no introspection response (RFC 7662 §2.2): it has no boolean "active"`
+		no      = `provider unavailable: POST URI: the answer is no introspection response (RFC 7662 §2.2): `
+		noAn    = no + `it has no boolean "active"`
+		other   = no + `it is JSON, but not an object (Content-Type "text/plain")`
 		failed  = "provider unavailable: POST URI: "
-		noCreds = ": it does not accept $.options.revocation.introspection.clientId and clientSecret"
+		noCreds = `: it does not accept $.options.revocation.introspection.clientId and clientSecret, sent by clientAuthentication "basic" ` +
+			`(the choices: "basic", "basicRaw", "post", "privateKeyJwt")`
 	)
+	typed := func(kind, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = []string{kind}
+			_, _ = io.WriteString(w, body)
+		}
+	}
 	cases := []struct {
 		rule    string
 		handler http.HandlerFunc
@@ -109,7 +118,10 @@ func TestAnswers(t *testing.T) {
 		{"active", answers(200, `{"active":true}`), "accept"},
 		{"active, and more", answers(200, `{"active":true,"sub":"alice","exp":1,"aud":["x"]}`), "accept"},
 		{"not active", answers(200, `{"active":false}`), revoked},
-		{"of two members the last counts", answers(200, `{"active":true,"active":false}`), revoked},
+		{"null members are none", answers(200, `{"active":true,"sub":null,"exp":null,"aud":null}`), "accept"},
+		{"a byte order mark", answers(200, "\uFEFF{\"active\":true}"), "accept"},
+		{"active twice", answers(200, `{"active":true,"active":false}`), no + `it has a name twice in one object: "active" (Content-Type "text/plain")`},
+		{"invalid UTF-8", answers(200, "{\"active\":true,\"sub\":\"\xff\"}"), no + `it holds invalid UTF-8 (Content-Type "text/plain")`},
 		{"active is missing", answers(200, `{"sub":"alice"}`), noAn},
 		{"active is a string", answers(200, `{"active":"true"}`), noAn},
 		{"active is a number", answers(200, `{"active":1}`), noAn},
@@ -118,18 +130,23 @@ func TestAnswers(t *testing.T) {
 		{"active in another case", answers(200, `{"Active":true}`), noAn},
 		{"active in another case beside", answers(200, `{"active":false,"ACTIVE":true}`), revoked},
 		{"active further down", answers(200, `{"data":{"active":true}}`), noAn},
-		{"an array", answers(200, `[{"active":true}]`), noAn},
-		{"true alone", answers(200, `true`), noAn},
-		{"null", answers(200, `null`), noAn},
-		{"nothing", answers(200, ``), noAn},
-		{"HTML", answers(200, `<!DOCTYPE html><html>{"active":true}</html>`), noAn},
-		{"more behind it", answers(200, `{"active":true}{"active":false}`), noAn},
-		{"cut JSON", answers(200, `{"active":true`), noAn},
+		{"an array", answers(200, `[{"active":true}]`), other},
+		{"true alone", answers(200, `true`), other},
+		{"null", answers(200, `null`), other},
+		{"nothing", answers(200, ``), no + "it is empty (without a Content-Type that can be read)"},
+		{"nothing, of a kind", typed("application/json;charset=UTF-8", " \n"), no + `it is empty (Content-Type "application/json")`},
+		{"a signed answer", typed("application/token-introspection+jwt", "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"), no + `it is a signed one (RFC 9701, Content-Type "application/token-introspection+jwt"), which is not supported: have the provider answer with application/json`},
+		{"a token", typed("application/jwt", "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"), no + `it is not JSON (Content-Type "application/jwt")`},
+		{"a kind that repeats the token", typed("text/html; token="+password, "<html>"), no + `it is not JSON (Content-Type "text/html")`},
+		{"the token as the kind", typed(password, "<html>"), no + "it is not JSON (without a Content-Type that can be read)"},
+		{"HTML", answers(200, `<!DOCTYPE html><html>{"active":true}</html>`), no + `it is not JSON (Content-Type "text/html")`},
+		{"more behind it", answers(200, `{"active":true}{"active":false}`), no + `something follows the JSON object (Content-Type "text/plain")`},
+		{"cut JSON", answers(200, `{"active":true`), no + `it is not JSON (Content-Type "text/plain")`},
 		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"active":true}`)
 		}, failed + "unexpected EOF"},
-		{"a repeated token is not told", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.FormValue("token")) }, noAn},
+		{"a repeated token is not told", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.FormValue("token")) }, no + `it is not JSON (Content-Type "text/plain")`},
 		{"201 is no answer", answers(201, `{"active":true}`), failed + "answered 201 Created"},
 		{"204 is no answer", answers(204, ``), failed + "answered 204 No Content"},
 		{"400", answers(400, `{"error":"invalid_request"}`), failed + "answered 400 Bad Request"},

@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -28,15 +27,20 @@ func (p plain) request(uri, token string) (endpoint.Request, error) {
 
 func takesBody(method string) bool { return method != http.MethodGet && method != http.MethodDelete }
 
-// read goes by the status first: another one than those of success means "not active", whatever the body says.
+// read goes by the status first. One of those of success says that the token is active, unless the body says otherwise;
+// among the others, those that say that the endpoint itself is at fault (RFC 9110 §15.6) or spares itself (429, RFC 6585 §4)
+// are no answer.
 func (p plain) read(answer *endpoint.Answer) (answered, error) {
 	said := answered{active: slices.Contains(p.cfg.Response.SuccessCodes, answer.Status), found: fmt.Sprintf("HTTP %d", answer.Status)}
-	if !said.active || p.cfg.Response.JSONPath == "" {
+	switch {
+	case !said.active && (answer.Status >= http.StatusInternalServerError || answer.Status == http.StatusTooManyRequests):
+		return answered{}, answer.RequireOK()
+	case !said.active || p.cfg.Response.JSONPath == "":
 		return said, nil
 	}
-	members, err := decode(answer)
+	members, err := document(answer)
 	if err != nil {
-		return answered{}, answer.Unusable(errors.New("the answer is no JSON object, so that $.options.revocation.plain.response.jsonPath finds nothing"))
+		return answered{}, answer.Unusable(fmt.Errorf("the answer is no JSON object, so that $.options.revocation.plain.response.jsonPath finds nothing: %w", err))
 	}
 	value, found := jsonvalue.Lookup(members, p.cfg.Response.JSONPath)
 	if said.active = found && jsonvalue.Equal(value, p.cfg.Response.SuccessValue); !said.active {

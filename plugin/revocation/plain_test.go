@@ -198,7 +198,9 @@ func TestPlainAnswers(t *testing.T) {
 	const (
 		accept = "accept"
 		other  = "revoked: URI says that it is not active: HTTP 200 with another value at a.ok"
-		none   = "provider unavailable: POST URI: the answer is no JSON object, so that $.options.revocation.plain.response.jsonPath finds nothing"
+		none   = "provider unavailable: POST URI: the answer is no JSON object, so that $.options.revocation.plain.response.jsonPath finds nothing: "
+		down   = "provider unavailable: POST URI: answered "
+		status = "revoked: URI says that it is not active: HTTP "
 	)
 	cases := []struct {
 		rule   string
@@ -211,7 +213,18 @@ func TestPlainAnswers(t *testing.T) {
 		{"a status of success", nil, []int{200}, 200, "whatever", accept},
 		{"one of several", nil, []int{200, 202}, 202, "", accept},
 		{"another status", nil, []int{200}, 204, "", "revoked: URI says that it is not active: HTTP 204"},
-		{"an error, whatever the body says", true, []int{200}, 500, `{"a":{"ok":true}}`, "revoked: URI says that it is not active: HTTP 500"},
+		{"an error, whatever the body says", true, []int{200}, 500, `{"a":{"ok":true}}`, down + "500 Internal Server Error"},
+		{"another error of the server", nil, []int{200}, 503, ``, down + "503 Service Unavailable"},
+		{"a gateway's", nil, []int{200}, 504, ``, down + "504 Gateway Timeout"},
+		{"one that has no name", nil, []int{200}, 599, ``, down + "599 "},
+		{"too many requests", nil, []int{200}, 429, ``, down + "429 Too Many Requests"},
+		{"one that is listed is none", nil, []int{200, 500}, 500, ``, accept},
+		{"too many requests, listed", nil, []int{429}, 429, ``, accept},
+		{"one that is listed, with another value", true, []int{503}, 503, `{"a":{"ok":false}}`, "revoked: URI says that it is not active: HTTP 503 with another value at a.ok"},
+		{"401", nil, []int{200}, 401, ``, status + "401"},
+		{"403", nil, []int{200}, 403, ``, status + "403"},
+		{"404", nil, []int{200}, 404, ``, status + "404"},
+		{"418", nil, []int{200}, 418, ``, status + "418"},
 		{"a redirect is not followed", nil, []int{200}, 302, "", "revoked: URI says that it is not active: HTTP 302"},
 		{"a boolean", true, []int{200}, 200, `{"a":{"ok":true}}`, accept},
 		{"another boolean", true, []int{200}, 200, `{"a":{"ok":false}}`, other},
@@ -223,10 +236,11 @@ func TestPlainAnswers(t *testing.T) {
 		{"null", false, []int{200}, 200, `{"a":{"ok":null}}`, other},
 		{"a name that holds the path", true, []int{200}, 200, `{"a.ok":true}`, accept},
 		{"nothing at the path", true, []int{200}, 200, `{"a":true}`, other},
-		{"an array", true, []int{200}, 200, `[true]`, none},
-		{"no JSON", true, []int{200}, 200, `<html>`, none},
-		{"something after it", true, []int{200}, 200, `{"a":{"ok":true}}{}`, none},
-		{"nothing", true, []int{200}, 200, ``, none},
+		{"an array", true, []int{200}, 200, `[true]`, none + `it is JSON, but not an object (Content-Type "text/plain")`},
+		{"no JSON", true, []int{200}, 200, `<html>`, none + `it is not JSON (Content-Type "text/html")`},
+		{"something after it", true, []int{200}, 200, `{"a":{"ok":true}}{}`, none + `something follows the JSON object (Content-Type "text/plain")`},
+		{"nothing", true, []int{200}, 200, ``, none + "it is empty (without a Content-Type that can be read)"},
+		{"a byte order mark", true, []int{200}, 200, "\uFEFF{\"a\":{\"ok\":true}}", accept},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"sync/atomic"
 	"time"
 
 	"go-jwt-auth/plugin/config"
@@ -25,6 +27,8 @@ type Options struct {
 	// Locate returns the address of the endpoint, where the configuration has none. It may have to ask the provider's
 	// discovery document for it; with a ctx that has ended it answers from memory or fails at once.
 	Locate func(ctx context.Context) (string, error)
+	// Issuer is the provider as the configuration names it; empty: it does not.
+	Issuer string
 	Now    func() time.Time
 	// Report takes what the operator should know, from any goroutine.
 	Report func(warning bool, text string)
@@ -34,14 +38,18 @@ type Options struct {
 type Checker struct {
 	protocol
 	Options
-	cfg     *config.Revocation
-	cache   *cache
-	ahead   *ahead
-	breaker *breaker
-	// places bounds all who wait, turns those of them whose request is under way; calls merges equal requests.
-	places chan struct{}
-	turns  *semaphore.Weighted
-	calls  singleflight.Group
+	cfg      *config.Revocation
+	endpoint string
+	cache    *cache
+	memory   *memory
+	ahead    *ahead
+	breaker  *breaker
+	// queue bounds all who wait, turns the requests that are under way; calls merges equal ones.
+	queue *queue
+	turns *semaphore.Weighted
+	calls singleflight.Group
+	// trying is true while Trial has the endpoint tried.
+	trying atomic.Bool
 	// ctx ends with Close, and with it the requests.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -74,15 +82,12 @@ type Answer struct {
 	err  error
 }
 
-// maxQueue is how many logins may wait for their turn beside those whose request is under way.
-const maxQueue = 1024
-
 // New returns the Checker that cfg describes.
 func New(cfg *config.Revocation, o Options) (*Checker, error) {
 	c := &Checker{
 		Options: o, cfg: cfg,
-		places: make(chan struct{}, cfg.MaxConcurrent+maxQueue),
-		turns:  semaphore.NewWeighted(int64(cfg.MaxConcurrent)),
+		queue: newQueue(cfg.MaxConcurrent),
+		turns: semaphore.NewWeighted(int64(cfg.MaxConcurrent)),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.breaker = newBreaker(func(warning bool, text string) { o.Report(warning, c.name()+" endpoint: "+text) })
@@ -90,19 +95,47 @@ func New(cfg *config.Revocation, o Options) (*Checker, error) {
 	if c.cache, err = newCache(cfg.Cache, o.Now); err != nil {
 		return nil, err
 	}
+	if c.memory, err = newMemory(cfg.Cache); err != nil {
+		return nil, err
+	}
 	if c.ahead, err = newAhead(cfg, o.Now); err != nil {
 		return nil, err
 	}
-	uri := cfg.Introspection.URI
+	uri, path := cfg.Introspection.URI, cfg.Introspection.Request.Path
 	if cfg.Plain != nil {
-		c.protocol, uri = plain{*cfg.Plain}, cfg.Plain.URI
-	} else {
-		c.protocol = introspection{cfg.Introspection}
+		c.protocol, uri, path = plain{*cfg.Plain}, cfg.Plain.URI, cfg.Plain.Request.Path
+	} else if c.protocol, err = newIntrospection(cfg.Introspection, o); err != nil {
+		return nil, err
 	}
 	if uri != "" {
 		c.Locate = func(context.Context) (string, error) { return uri, nil }
+		c.endpoint = target(uri, path, config.TokenPlaceholder)
+	} else {
+		c.endpoint = o.Issuer + " " + path
 	}
 	return c, nil
+}
+
+// Endpoint identifies the endpoint as it is configured: its address, or the issuer whose discovery document names it, with
+// what requestParameters puts in the place of its path. Two Checkers with the same one ask the same endpoint of the same
+// provider, if not with the same credentials. It is for comparing, not for the log: a query can hold an API key.
+func (c *Checker) Endpoint() string { return c.endpoint }
+
+// Inherit takes over from an older Checker what speaks against tokens and against the endpoint: which tokens were found
+// inactive, and the state of the breaker. It does so only where the endpoint is the same and asked in the same way; answers
+// that speak for a token are never taken over. It must be called before c is asked anything, and waits for nothing.
+func (c *Checker) Inherit(from *Checker) {
+	if c.endpoint != from.endpoint || !sameManner(c.cfg, from.cfg) {
+		return
+	}
+	c.memory, c.breaker = from.memory, from.breaker
+	c.memory.resize(c.cfg.Cache)
+}
+
+// sameManner tells whether two configurations ask with the same request and credentials, and read the answer alike.
+func sameManner(a, b *config.Revocation) bool {
+	// What is compared is in Secrets, behind pointers, too, and DeepEqual follows those.
+	return reflect.DeepEqual(a.Introspection, b.Introspection) && reflect.DeepEqual(a.Plain, b.Plain)
 }
 
 // Close ends the requests that are under way.
@@ -112,7 +145,7 @@ func (c *Checker) Close() { c.cancel() }
 func (c *Checker) URI(ctx context.Context) (string, error) { return c.Locate(ctx) }
 
 // Recall tells what is known of the token without asking: an answer that is kept, what a put-off attempt has brought, or
-// that the endpoint is being left alone. It never waits.
+// that the endpoint is being left alone. It never waits. An answer that speaks for a token is only ever the last one.
 func (c *Checker) Recall(token string) (said Answer, known bool) {
 	if uri, err := c.Locate(ended()); err == nil {
 		if kept, found := c.cache.get(questionOf(uri, token)); found {
@@ -122,10 +155,40 @@ func (c *Checker) Recall(token string) (said Answer, known bool) {
 	if said, known = c.ahead.take(token); known {
 		return said, true
 	}
+	if said, known = c.memory.refuses(c.remembered(token), c.Now(), c.cfg.Cache.NegativeTTL); known {
+		return said, true
+	}
 	if err := c.breaker.refusal(); err != nil {
 		return Answer{err: err}, true
 	}
 	return Answer{}, false
+}
+
+// WasInactive tells whether the last answer about the token, as far as it is remembered, was that it is not active. Such a
+// token must not be admitted before the endpoint has said otherwise.
+func (c *Checker) WasInactive(token string) bool { return c.memory.holds(c.remembered(token)) }
+
+// remembered is what memory knows the token by.
+func (c *Checker) remembered(token string) question { return questionOf(c.endpoint, token) }
+
+// Trial is for a caller that keeps everybody waiting while it asks (Mosquitto 2.0). Where the endpoint has been left alone
+// for long enough that one request may try it, that is done in the background with this token, and the answer is the one of
+// an endpoint that is left alone. It never waits.
+func (c *Checker) Trial(token string, expires time.Time) (Answer, bool) {
+	err := c.breaker.rested()
+	if err == nil {
+		return Answer{}, false
+	}
+	if c.trying.CompareAndSwap(false, true) {
+		question, busy := c.Reserve(token, expires)
+		go func() {
+			defer c.trying.Store(false)
+			if busy == nil {
+				question.Ask(c.ctx)
+			}
+		}()
+	}
+	return Answer{err: err}, true
 }
 
 // ended is a context that waits for nothing.
@@ -135,19 +198,13 @@ func ended() context.Context {
 	return ctx
 }
 
-// ErrBusy says that so many logins are waiting for the endpoint that no more are taken.
-var ErrBusy = errors.New("the queue is full")
-
-// Reserve takes a place among those who wait, for one question about a token that expires then (zero: not known). It
-// never waits itself; the error is ErrBusy where there is no place.
+// Reserve takes a place among those who wait, for one question about a token that expires then (zero: not known). Equal
+// questions share a place. It never waits itself; the error is ErrBusy where there is no place.
 func (c *Checker) Reserve(token string, expires time.Time) (*Question, error) {
-	select {
-	case c.places <- struct{}{}:
-		return &Question{checker: c, token: token, expires: expires}, nil
-	default:
-		return nil, fmt.Errorf("%w: %d logins are waiting for the answer of the %s endpoint ($.options.revocation.maxConcurrent is %d)",
-			ErrBusy, cap(c.places), c.name(), c.cfg.MaxConcurrent)
+	if err := c.queue.enter(token); err != nil {
+		return nil, fmt.Errorf("%w for the %s endpoint ($.options.revocation.maxConcurrent is %d)", err, c.name(), c.cfg.MaxConcurrent)
 	}
+	return &Question{checker: c, token: token, expires: expires}, nil
 }
 
 // Question is a place among those who wait. Either Ask or Drop gives it back, and one of them must be called, once.
@@ -158,7 +215,7 @@ type Question struct {
 }
 
 // Drop leaves the question unasked.
-func (q *Question) Drop() { <-q.checker.places }
+func (q *Question) Drop() { q.checker.queue.leave(q.token) }
 
 // Ask waits for the endpoint's answer: until ctx ends, and for the configured timeout at most, its turn included. Equal
 // questions that are under way share one request.
@@ -217,11 +274,20 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 		said.from = endpoint.Shown(uri)
 		said.answered, err = c.exchange(ctx, uri, token)
 		if err == nil {
-			c.cache.put(questionOf(uri, token), said.answered, expires)
+			c.learn(uri, token, said, expires)
 		}
 		return err
 	})
 	return said
+}
+
+// learn keeps an answer in the place of what is known of the token.
+func (c *Checker) learn(uri, token string, said Answer, expires time.Time) {
+	c.cache.put(questionOf(uri, token), said.answered, expires)
+	c.memory.note(c.remembered(token), said.answered, said.from, c.Now())
+	if !said.active {
+		c.ahead.withdraw(token)
+	}
 }
 
 func (c *Checker) exchange(ctx context.Context, uri, token string) (answered, error) {

@@ -1,0 +1,39 @@
+package revocation
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"strings"
+
+	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/internal/jsonvalue"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// signedAnswer is the media type of RFC 9701, which only those get who ask for it.
+const signedAnswer = "application/token-introspection+jwt"
+
+// document reads the JSON object that an answer is. Its members that are null are none: some providers list all that they
+// know of, and set what a token has not. Errors say what the answer is instead, and hold nothing of it.
+func document(answer *endpoint.Answer) (map[string]any, error) {
+	members, err := jsonvalue.Document(answer.Body)
+	if err == nil {
+		maps.DeleteFunc(members, func(_ string, value any) bool { return value == nil })
+		return members, nil
+	}
+	if len(bytes.TrimSpace(answer.Body)) == 0 {
+		err = errors.New("it is empty")
+	}
+	// Without its parameters, in which an answer could repeat what it was sent.
+	mediaType, _, broken := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	switch {
+	case mediaType == signedAnswer:
+		return nil, fmt.Errorf("it is a signed one (RFC 9701, Content-Type %q), which is not supported: have the provider answer with application/json", mediaType)
+	case broken != nil || !strings.Contains(mediaType, "/"):
+		return nil, fmt.Errorf("%w (without a Content-Type that can be read)", err)
+	}
+	return nil, fmt.Errorf("%w (Content-Type %s)", err, verdict.Quote(mediaType))
+}
