@@ -1,6 +1,11 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"testing"
 	"time"
 
@@ -84,5 +89,46 @@ func TestAProviderOverTLS(t *testing.T) {
 		if !matches(log, `HEAD https://\S+: the certificate is not trusted \(\$\.options\.tls\.caFile names a private CA\)`) {
 			t.Errorf("the log does not say that the certificate is not trusted:\n%s", log)
 		}
+	})
+}
+
+// The plugin proves itself to the provider with a private key (RFC 7523): a real provider's own check.
+func TestAClientKey(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := ownProvider(t, idp.WithClient(idp.Client{ID: "signer", Secret: "never sent", Key: key.Public(), KeyID: "2026-11"}))
+	encode := func(key *ecdsa.PrivateKey) string {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	}
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		run := func(key *ecdsa.PrivateKey) *harness.Broker {
+			return start(t, v, config(t, p, object{
+				"options.common.issuer": p.Issuer(),
+				"options.revocation.introspection": object{
+					"uri": p.IntrospectionURI(), "clientId": "signer", "clientAuthentication": "privateKeyJwt", "clientKey": encode(key), "clientKeyId": "2026-11",
+				},
+			}))
+		}
+		b := run(key)
+		token := p.Token("sensor-1", time.Hour)
+		harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Accepted()
+		if err := p.Revoke(token); err != nil {
+			t.Fatal(err)
+		}
+		harness.Connect(t, b.URL(0), harness.Paho5, login("d", token)).Refused()
+		b.WaitLog(refused("d", "revoked"))
+		b = run(other)
+		harness.Connect(t, b.URL(0), harness.Paho5, login("e", p.Token("sensor-1", time.Hour))).Refused()
+		b.WaitLog(refused("e", "provider unavailable: .*answered 401 .*clientId and clientKey, sent by clientAuthentication "+`"privateKeyJwt"`))
 	})
 }

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"crypto"
 	"errors"
 	"time"
 
@@ -18,6 +19,10 @@ const (
 type Client struct {
 	// ID is required, and so is Secret unless there are Redirects.
 	ID, Secret string
+	// Key is the public half of the key, known as KeyID, with which it may prove itself at the introspection endpoint in the place
+	// of Secret (RFC 7523 §2.2): RSA or P-256.
+	Key   crypto.PublicKey
+	KeyID string
 	// Redirects make it a public client, which has no secret: a page or a program that users log in to. Each is an
 	// address that they may be sent back to. It gets its tokens by the authorization code grant with PKCE, and refresh
 	// tokens if it asks for the scope offline_access. Subject means nothing then: the login page asks for it.

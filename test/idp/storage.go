@@ -113,6 +113,15 @@ func (s *storage) AuthorizeClientIDSecret(ctx context.Context, id, secret string
 	return err
 }
 
+// GetKeyByIDAndClientID implements op.Storage: the check of a client assertion (RFC 7523 §3).
+func (s *storage) GetKeyByIDAndClientID(_ context.Context, keyID, id string) (*jose.JSONWebKey, error) {
+	c, ok := s.clients[id]
+	if !ok || c.Key == nil || c.KeyID != keyID {
+		return nil, errUnknownClient
+	}
+	return &jose.JSONWebKey{Key: c.Key, KeyID: c.KeyID, Use: "sig"}, nil
+}
+
 // ClientCredentials implements op.ClientCredentialsStorage: the check behind the token endpoint.
 func (s *storage) ClientCredentials(_ context.Context, id, secret string) (op.Client, error) {
 	c, ok := s.clients[id]
