@@ -135,6 +135,35 @@ func TestAConnectionOnWhichARequestTimedOutIsNotUsedAgain(t *testing.T) {
 	}
 }
 
+// TestARequestThatCameTooLateLeavesTheConnectionsAlone: else those that time out in a long queue would have all the others
+// connect anew, to an endpoint that is busy enough.
+func TestARequestThatCameTooLateLeavesTheConnectionsAlone(t *testing.T) {
+	var slow atomic.Bool
+	server, client := secured(t, true, func(_ http.ResponseWriter, r *http.Request) {
+		if slow.Load() {
+			<-r.Context().Done()
+		}
+	})
+	line := newWire(t, server.Listener.Addr().String())
+	get := func(ctx context.Context) error {
+		_, err := client.Get(ctx, line.uri, patience)
+		return err
+	}
+	if err := get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slow.Store(true)
+	late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := get(late); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	slow.Store(false)
+	if err := get(t.Context()); err != nil || line.made.Load() != 1 {
+		t.Errorf("%v after %d connections", err, line.made.Load())
+	}
+}
+
 // TestADeadConnectionIsFoundBeforeItIsNeeded: by pings that nobody answers.
 func TestADeadConnectionIsFoundBeforeItIsNeeded(t *testing.T) {
 	server, client := secured(t, true, write(200, ""))

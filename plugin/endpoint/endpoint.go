@@ -202,9 +202,10 @@ func RawBasicAuth(id, secret string) string {
 func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, timeoutKey{}, timeout), timeout)
 	defer cancel()
-	transport := c.connections.current()
+	transport, start := c.connections.current(), time.Now()
 	failed := func(err error) error {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		// A request that came late, from a long queue, says little of the connection.
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(start) >= timeout/2 {
 			c.connections.retire(transport)
 		}
 		return &Error{Method: r.Method, URL: r.name(), Cause: explain(err, timeout)}
@@ -217,7 +218,6 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 	// A question does no harm when it is asked twice: this, which is not sent, lets net/http repeat it where a connection
 	// that was kept turns out to have been closed, as after a restart of the provider.
 	req.Header["X-Idempotency-Key"] = nil
-	start := time.Now()
 	resp, err := over(transport).Do(req)
 	if err != nil {
 		return nil, failed(err)

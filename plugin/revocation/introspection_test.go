@@ -184,6 +184,30 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A token that stands in the path is not told, whatever the endpoint makes of it.
+func TestATokenInThePathIsNotTold(t *testing.T) {
+	repeats := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "https://login.test"+r.URL.Path)
+			w.WriteHeader(status)
+		}
+	}
+	for rule, handler := range map[string]http.HandlerFunc{
+		"redirected": repeats(302), "moved": repeats(308), "created": repeats(201), "refused": repeats(401),
+		"closed": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(rule, func(t *testing.T) {
+			uri := serve(t, handler)
+			v, trace := check(t, uri, func(r *config.Revocation) {
+				r.Introspection.Request.Path = "/check/" + config.TokenPlaceholder + "?t=" + config.TokenPlaceholder
+			})
+			if said := fmt.Sprint(v, trace); v.Reason != verdict.ProviderUnavailable || strings.Contains(said, "marked") || strings.Contains(said, "eyJh") {
+				t.Errorf("got %s", said)
+			}
+		})
+	}
+}
+
 func TestNobodyAnswers(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
