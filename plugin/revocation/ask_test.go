@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -91,6 +92,19 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// waiting is how many goroutines are inside Ask and have come as far as to wait there.
+func waiting() int {
+	stacks := make([]byte, 4<<20)
+	n := 0
+	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		state, calls, _ := strings.Cut(stack, "\n")
+		if strings.Contains(state, "[select") && strings.Contains(calls, "(*Question).Ask(") {
+			n++
+		}
+	}
+	return n
+}
+
 func TestEqualQuestionsShareOneRequest(t *testing.T) {
 	h := newHall(t, config.Revocation{MaxConcurrent: 64})
 	var all []<-chan verdict.Verdict
@@ -99,6 +113,7 @@ func TestEqualQuestionsShareOneRequest(t *testing.T) {
 	}
 	other := h.asks(t, "another token")
 	eventually(t, "there are not two requests", func() bool { return h.requests.Load() == 2 })
+	eventually(t, "not all wait for the answer", func() bool { return waiting() == len(all)+1 })
 	close(h.open)
 	for _, said := range append(all, other) {
 		if v := <-said; v.Kind != verdict.Accept {
