@@ -158,25 +158,25 @@ func TestPastTheQueueTheServerIsBusy(t *testing.T) {
 			changes["options.revocation.check"] = "afterConnect" // else the callback waits with the first
 		}
 		b := start(t, v, config(t, p, changes))
-		token := p.Token("sensor-1", time.Hour)
+		token := func() string { return p.Token("sensor-1", time.Hour) } // another each time: equal ones share a place
 		t.Cleanup(p.Hold(idp.Introspect))
 		const places = 1 + 1024
 		waits := `client "c%d" .* (waits for its verdict|accepted as)`
 		for n := range places {
-			come(t, b, login(fmt.Sprint("c", n), token))
+			come(t, b, login(fmt.Sprint("c", n), token()))
 		}
 		b.WaitLog(fmt.Sprintf(waits, places-1))
 		for protocol, want := range map[byte]byte{harness.V311: 0x05, harness.V5: 0x89} {
 			if protocol == harness.V5 && !v.AtLeast(2, 1) {
 				want = 0x87
 			}
-			if got := knock(t, b, protocol, login("late", token)); got.Code != want {
+			if got := knock(t, b, protocol, login("late", token())); got.Code != want {
 				t.Errorf("CONNECT was %v, want refused with 0x%02x", got, want)
 			}
 		}
-		b.WaitLog(refused("late", `server busy: the queue is full: 1025 logins are waiting .*maxConcurrent is 1`))
+		b.WaitLog(refused("late", `server busy: the queue is full: 1025 questions are waiting .*maxConcurrent is 1`))
 		if got := p.Requests(idp.Introspect); got != 1 {
-			t.Errorf("%d requests about one token", got)
+			t.Errorf("%d requests at once", got)
 		}
 	})
 }
