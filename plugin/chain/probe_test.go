@@ -84,7 +84,7 @@ func TestProbe(t *testing.T) {
 		},
 		{
 			rule: "no JWKS at its address", keys: answer(200, "<html>"), introspect: active, findings: []string{reachedKeys, reachedIntr},
-			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: this is no JWK set: invalid character '<' looking for beginning of value. " + wayOut,
+			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: this is no JWK set: it is not JSON (its Content-Type is \"text/html; charset=utf-8\"). " + wayOut,
 		},
 		{
 			rule: "no usable key", keys: answer(200, `{"keys":[]}`), introspect: active, findings: []string{reachedKeys, reachedIntr},

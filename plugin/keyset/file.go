@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"go-jwt-auth/plugin/endpoint"
@@ -21,10 +20,11 @@ type file struct {
 	accept acceptance
 	Options
 
-	mu     sync.Mutex // guards all below
+	mu     guard // of all below
 	looked time.Time
 	seen   stamp
 	set    Set
+	crowd  crowd
 	err    error
 }
 
@@ -35,7 +35,7 @@ type stamp struct {
 }
 
 func newFile(path string, accept acceptance, o Options) *file {
-	return &file{path: path, accept: accept, Options: o}
+	return &file{path: path, accept: accept, Options: o, mu: guard{to: o.Report}}
 }
 
 func (f *file) Find(_ context.Context, kid, alg string) ([]any, error) {
@@ -48,7 +48,8 @@ func (f *file) Find(_ context.Context, kid, alg string) ([]any, error) {
 	if f.set.Len() == 0 {
 		return nil, &UnavailableError{Cause: f.err}
 	}
-	if found := f.set.find(kid, alg); len(found) > 0 {
+	if found, fitting := f.set.find(kid, alg); fitting > 0 {
+		f.crowd.note(f.mu.report, f.path, fitting)
 		return found, nil
 	}
 	return nil, ErrUnknownKey
@@ -85,18 +86,18 @@ func (f *file) refresh() {
 	}
 	if !unchanged || err == nil {
 		for _, reason := range set.Skipped {
-			f.Report(true, f.path+": "+reason)
+			f.mu.report(true, f.path+": "+reason)
 		}
 	}
 	first := f.set.Len() == 0
 	switch {
 	case err != nil && !first && !unchanged:
-		f.Report(true, fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err))
+		f.mu.report(true, fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err))
 	case err == nil && !first:
-		f.Report(false, describeChange(f.path, set))
+		f.mu.report(false, describeChange(f.path, set))
 	}
 	if f.err = err; err == nil {
-		f.set = set
+		f.set, f.crowd = set, crowd{}
 	}
 }
 

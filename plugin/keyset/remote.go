@@ -3,15 +3,17 @@ package keyset
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/internal/jsonvalue"
+	"go-jwt-auth/plugin/verdict"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/pquerna/cachecontrol/cacheobject"
@@ -41,9 +43,10 @@ type remote struct {
 	ctx   context.Context
 	close context.CancelFunc
 
-	mu      sync.Mutex // guards all below
-	fetch   *fetch     // under way; nil: none
+	mu      guard  // of all below
+	fetch   *fetch // under way; nil: none
 	set     Set
+	crowd   crowd
 	digest  [sha256.Size]byte
 	arrived time.Time
 	expires time.Time
@@ -76,7 +79,7 @@ func newRemote(cfg config.JWKS, accept acceptance, o Options) *remote {
 		panic(err) // only for a size below 1
 	}
 	return &remote{
-		cfg: cfg, accept: accept, Options: o, ctx: ctx, close: cancel,
+		cfg: cfg, accept: accept, Options: o, mu: guard{to: o.Report}, ctx: ctx, close: cancel,
 		unknown: rate.NewLimiter(rate.Every(unknownEvery), unknownBurst), sought: sought,
 	}
 }
@@ -122,7 +125,7 @@ const (
 
 // recall looks for the key in memory, and changes nothing. r.mu is held.
 func (r *remote) recall(kid, alg string, now time.Time) (found []any, is state) {
-	found = r.set.find(kid, alg)
+	found, _ = r.set.find(kid, alg)
 	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
 	if r.set.Len() == 0 || (!now.Before(r.expires) && !retry) {
 		out := r.err != nil || (r.fetch != nil && now.Sub(r.fetch.began) >= r.cfg.MaxBlock)
@@ -191,6 +194,10 @@ func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err 
 		if r.runsOut(now) && !r.resting(now) {
 			r.join() // nobody waits for it
 		}
+		if len(found) == MaxTries {
+			_, fitting := r.set.find(kid, alg)
+			r.crowd.note(r.mu.report, r.String(), fitting)
+		}
 		return found, nil, false, nil
 	case stale:
 		if !r.resting(now) {
@@ -256,7 +263,8 @@ func (r *remote) findAfter(err error, kid, alg string) []any {
 	if err != nil && !r.mayServeStale(r.Now()) {
 		return nil
 	}
-	found := r.set.find(kid, alg)
+	found, fitting := r.set.find(kid, alg)
+	r.crowd.note(r.mu.report, r.String(), fitting)
 	if err != nil && len(found) > 0 {
 		r.saysStale()
 	}
@@ -279,7 +287,7 @@ func (r *remote) saysStale() {
 	if r.err != nil {
 		cause = r.err.Error()
 	}
-	r.Report(true, fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
+	r.mu.report(true, fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
 		r, cause, r.arrived.UTC().Format(time.RFC3339), r.arrived.Add(r.cfg.Cache.MaxStale).UTC().Format(time.RFC3339)))
 }
 
@@ -349,7 +357,11 @@ func (r *remote) read() (answer *endpoint.Answer, set Set, err error) {
 	if answer, err = r.Client.Get(r.ctx, uri, r.cfg.Timeout); err != nil {
 		return nil, Set{}, err
 	}
-	if set, err = parseSet(answer.Body, r.accept); err != nil {
+	set, err = parseSet(answer.Body, r.accept)
+	if errors.Is(err, jsonvalue.ErrNotJSON) {
+		err = fmt.Errorf("%w (%s)", err, answer.Describe())
+	}
+	if err != nil {
 		return nil, Set{}, fmt.Errorf("GET %s: %w", r, err)
 	}
 	return answer, set, nil
@@ -357,9 +369,9 @@ func (r *remote) read() (answer *endpoint.Answer, set Set, err error) {
 
 // finish puts what f brought in place of the old set as a whole: a key that is gone stops working.
 func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
+	defer close(f.done)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer close(f.done)
 	r.fetch = nil
 	now := r.Now()
 	if err != nil {
@@ -369,12 +381,12 @@ func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
 	}
 	if digest := sha256.Sum256(answer.Body); digest != r.digest {
 		for _, reason := range set.Skipped {
-			r.Report(true, r.String()+": "+reason)
+			r.mu.report(true, r.String()+": "+reason)
 		}
 		if r.set.Len() > 0 {
-			r.Report(false, describeChange(r.String(), set))
+			r.mu.report(false, describeChange(r.String(), set))
 		}
-		r.digest = digest
+		r.digest, r.crowd = digest, crowd{}
 	}
 	if now.Sub(r.arrived) >= r.cfg.Timeout {
 		r.credits = 0 // nobody came back for them
@@ -382,7 +394,7 @@ func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
 	r.credits += f.late
 	if r.stale {
 		r.stale = false
-		r.Report(false, fmt.Sprintf("the keys at %s can be read again", r))
+		r.mu.report(false, fmt.Sprintf("the keys at %s can be read again", r))
 	}
 	r.set, r.err, r.finished = set, nil, r.started
 	r.arrived, r.expires = now, now.Add(r.lifetime(answer))
@@ -445,7 +457,7 @@ func DescribeIDs(set Set) string {
 		ids, more = ids[:shown], fmt.Sprintf(" and %d more", len(ids)-shown)
 	}
 	for i, id := range ids {
-		ids[i] = fmt.Sprintf("%.64q", id)
+		ids[i] = verdict.Quote(id)
 	}
 	if len(ids) == 0 {
 		return "without kid"
