@@ -94,7 +94,9 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 		c.provider = discovery.New(cfg.OIDC.Issuer, cfg.JWKS.Timeout, client, o.Now)
 	}
 	if cfg.Mode != config.ModeIntrospection {
-		if c.keys, err = keyset.New(cfg, keyset.Options{Client: client, Now: o.Now, Locate: c.locateJWKS, Report: o.Report}); err != nil {
+		if c.keys, err = keyset.New(cfg, keyset.Options{
+			Client: client, Now: o.Now, Blocks: !o.Delays, Locate: c.locateJWKS, Report: o.Report,
+		}); err != nil {
 			return nil, err
 		}
 		c.remembered = token.New(cfg, keyset.Remembered(c.keys), o.Now)

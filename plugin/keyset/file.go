@@ -24,8 +24,10 @@ type file struct {
 	looked time.Time
 	seen   stamp
 	set    Set
-	crowd  crowd
-	err    error
+	// inherited is a set that was read under an earlier configuration.
+	inherited bool
+	crowd     crowd
+	err       error
 }
 
 // stamp is what tells one state of a file from the next.
@@ -91,13 +93,13 @@ func (f *file) refresh() {
 	}
 	first := f.set.Len() == 0
 	switch {
-	case err != nil && !first && !unchanged:
+	case err != nil && !first && (!unchanged || f.err == nil):
 		f.mu.report(true, fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err))
-	case err == nil && !first:
+	case err == nil && !first && !f.inherited:
 		f.mu.report(false, describeChange(f.path, set))
 	}
 	if f.err = err; err == nil {
-		f.set, f.crowd = set, crowd{}
+		f.set, f.inherited, f.crowd = set, false, crowd{}
 	}
 }
 

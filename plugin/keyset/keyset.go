@@ -53,6 +53,14 @@ func (e *UnavailableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnavailableError) Unwrap() error { return e.Cause }
 
+// Doubt tells a source that keys it has found did not verify a signature: the provider may have put another key in the
+// place of one, under its kid. The set is then read again in the background, every 5 s at the most.
+func Doubt(source Source) {
+	if r, ok := source.(*remote); ok {
+		r.doubt()
+	}
+}
+
 // Remembered is a Source that finds only what the last good set of another holds, and never waits or asks.
 func Remembered(from Source) Source { return remembered{from} }
 
@@ -80,6 +88,9 @@ func (static) Close() {}
 type Options struct {
 	Client *endpoint.Client
 	Now    func() time.Time
+	// Blocks says that a login which waits in Find holds up all others (Mosquitto 2.0). Then one alone waits for a fetch, and
+	// the waits together take a bounded share of the time.
+	Blocks bool
 	// Locate finds the JWKS URL in mode oidc, where the configuration has none. It may have to ask the network.
 	Locate func(ctx context.Context) (string, error)
 	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine. No lock is held then.
@@ -130,7 +141,7 @@ func New(cfg *config.Config, o Options) (Source, error) {
 	case cfg.JWKS.FilePath != "":
 		return newFile(cfg.JWKS.FilePath, accept, o), nil
 	default:
-		return newRemote(cfg.JWKS, accept, o), nil
+		return newRemote(cfg, accept, o), nil
 	}
 }
 

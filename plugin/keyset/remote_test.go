@@ -490,6 +490,18 @@ func TestClockSetBackAfterAFailure(t *testing.T) {
 	finds(t, source, "k", "ES256", key.Public())
 }
 
+// TestClockSetBackWhileASetServes: it is read again, and does not serve until the clock has caught up.
+func TestClockSetBackWhileASetServes(t *testing.T) {
+	old, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(old))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", old.Public())
+	p.serves(testkeys.Set(fresh))
+	h.advance(-time.Hour)
+	finds(t, source, "k", "ES256", fresh.Public())
+}
+
 func TestLoad(t *testing.T) {
 	key, broken := testkeys.New("ES256", "k"), testkeys.New("ES256", "b").JWK().With("use", "wrap")
 	p, cfg := newProvider(t, testkeys.Set(key, broken))

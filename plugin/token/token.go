@@ -58,6 +58,7 @@ func (v *Verifier) Verify(ctx context.Context, password string, header Header, t
 	}
 	method := v.methods[header.Algorithm]
 	if !slices.ContainsFunc(keys, func(key any) bool { return method.Verify(token.signed, token.signature, key) == nil }) {
+		keyset.Doubt(v.keys)
 		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "no key with kid %s verifies it by %s",
 			nameKid(header.KeyID), header.Algorithm), "signature", "valid", "invalid")
 	}
