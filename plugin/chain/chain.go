@@ -552,9 +552,5 @@ func (c *Chain) locateJWKS(ctx context.Context) (string, error) {
 
 // locateIntrospection is asked where the configuration has no address, that is in mode oidc alone.
 func (c *Chain) locateIntrospection(ctx context.Context) (string, error) {
-	doc, err := c.provider.Document(ctx)
-	if err == nil && doc.IntrospectionURI == "" {
-		err = fmt.Errorf("%s names no introspection_endpoint: set $.options.revocation.introspection.uri", c.provider.URI())
-	}
-	return doc.IntrospectionURI, err
+	return c.provider.IntrospectionURI(ctx)
 }

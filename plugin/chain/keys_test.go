@@ -2,12 +2,15 @@ package chain_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -73,5 +76,42 @@ func TestAKeyReplacedUnderItsKid(t *testing.T) {
 	}
 	if got := p.requests(); got != "GET /keys, GET /keys" {
 		t.Errorf("it made %s", got)
+	}
+}
+
+// TestAReloadInAnOutageLocksNobodyOut: in mode oidc, where neither the document nor the keys can be read any more; and
+// only if both are trusted as before.
+func TestAReloadInAnOutageLocksNobodyOut(t *testing.T) {
+	for rule, sameTrust := range map[string]bool{"as before": true, "by another certificate": false} {
+		t.Run(rule, func(t *testing.T) {
+			key, good := testkeys.New("ES256", "k"), true
+			mux := http.NewServeMux()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !good {
+					w.WriteHeader(http.StatusBadGateway)
+					return
+				}
+				mux.ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			mux.HandleFunc("/.well-known/openid-configuration", answer(200, `{"issuer":"`+server.URL+`","jwks_uri":"`+server.URL+`/keys"}`))
+			mux.HandleFunc("/keys", answer(200, string(testkeys.Set(key))))
+			cfg := defaults("ES256")
+			cfg.Mode, cfg.OIDC.Issuer = config.ModeOIDC, server.URL
+			cfg.JWKS = config.JWKS{Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute, MaxStale: time.Hour}}
+			token := login(key.Sign(object{"exp": now + 600}))
+			before, _ := newChain(t, cfg)
+			if result := before.Begin(t.Context(), token); result.Kind != verdict.Accept {
+				t.Fatalf("got %s", result)
+			}
+			good = false
+			next := *cfg
+			next.TLS.InsecureSkipVerify = !sameTrust
+			after, _ := newChain(t, &next)
+			after.Inherit(before)
+			if result := after.Begin(t.Context(), token); (result.Kind == verdict.Accept) != sameTrust {
+				t.Errorf("got %s", result)
+			}
+		})
 	}
 }
