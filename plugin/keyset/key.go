@@ -136,18 +136,20 @@ var (
 	errUnreadable = errors.New("it can't be read (unknown kty or crv, or a broken value)")
 )
 
-// The members that make up a public key or a secret (RFC 7518 §6, RFC 8037 §2). Only these reach the library: it refuses
-// a key for any other that it knows and finds broken (x5c, d), and verification has no use for those.
-var material = []string{"kty", "crv", "n", "e", "x", "y", "k"} //nolint:gochecknoglobals // a constant
+// material are the members that make up a public key or a secret of each type (RFC 7518 §6, RFC 8037 §2). Only these reach
+// the library: it refuses a key for any other that it knows and finds broken (x5c, d), and verification has no use for those.
+var material = map[string][]string{ //nolint:gochecknoglobals // a constant
+	"RSA": {"kty", "n", "e"}, "EC": {"kty", "crv", "x", "y"}, "OKP": {"kty", "crv", "x"}, "oct": {"kty", "k"},
+}
 
 // parseEntry reads a JWK (RFC 7517 §4). A member that is null counts as absent. With an error comes the kid, where there
 // is one.
 func parseEntry(entry []byte) (key, error) {
-	members, err := jsonvalue.Object(entry)
-	switch {
-	case errors.Is(err, jsonvalue.ErrNotObject):
+	if entry[0] != '{' {
 		return key{}, errUnreadable
-	case err != nil:
+	}
+	members, err := jsonvalue.Object(entry)
+	if err != nil {
 		return key{}, err
 	}
 	var k key
@@ -172,13 +174,7 @@ func parseEntry(entry []byte) (key, error) {
 	if err := checkOperations(members["key_ops"]); err != nil {
 		return k, err
 	}
-	parts := map[string]any{}
-	for _, name := range material {
-		if value := members[name]; value != nil {
-			parts[name] = value
-		}
-	}
-	if err := k.parse(parts); err != nil {
+	if err := k.parse(members); err != nil {
 		return k, err
 	}
 	k.fitting, k.kind, err = fit(k.public)
@@ -211,7 +207,20 @@ func checkOperations(value any) error {
 	return nil
 }
 
-func (k *key) parse(parts map[string]any) error {
+func (k *key) parse(members map[string]any) error {
+	kty, _ := members["kty"].(string)
+	names := material[kty]
+	parts := make(map[string]string, len(names))
+	for _, name := range names {
+		text, isText := members[name].(string)
+		if !isText {
+			return errUnreadable
+		}
+		parts[name] = text
+	}
+	if len(parts) == 0 {
+		return errUnreadable
+	}
 	raw, err := json.Marshal(parts)
 	if err != nil {
 		return errUnreadable
