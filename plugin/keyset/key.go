@@ -241,8 +241,8 @@ func (k *key) parse(members map[string]any) error {
 	return nil
 }
 
-// canonical is the name under which an algorithm is compared: RFC 9864 calls EdDSA over Ed25519, the only curve of EdDSA that
-// is known here, by the curve.
+// canonical is the name that an algorithm has in the configuration: RFC 9864 calls EdDSA over Ed25519, the only curve of EdDSA
+// that is known here, by the curve.
 func canonical(alg string) string {
 	if alg == "Ed25519" {
 		return "EdDSA"
@@ -256,8 +256,7 @@ func (accept acceptance) judge(k key) (key, error) {
 	k.algorithms = nil
 	var weakness error
 	for _, a := range accept.algorithms {
-		a = canonical(a)
-		if !slices.Contains(k.fitting, a) || (k.alg != "" && canonical(k.alg) != a) || slices.Contains(k.algorithms, a) {
+		if !slices.Contains(k.fitting, a) || (k.alg != "" && canonical(k.alg) != a) {
 			continue
 		}
 		if err := checkStrength(k.public, a); err != nil && !accept.weak {

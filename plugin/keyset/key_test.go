@@ -368,16 +368,12 @@ func TestAByteOrderMarkIsPassedOver(t *testing.T) {
 	finds(t, newHouse().mustOpen(t, fileWith(t, raw, "ES256")), "k", "ES256", key.Public())
 }
 
-// TestEd25519ByItsOwnName: RFC 9864 calls EdDSA over Ed25519 so, in keys and tokens.
+// TestEd25519ByItsOwnName: RFC 9864 calls EdDSA over Ed25519 so. In the configuration and in tokens it is EdDSA by now.
 func TestEd25519ByItsOwnName(t *testing.T) {
 	key := testkeys.New("EdDSA", "k")
-	for _, configured := range []string{"EdDSA", "Ed25519"} {
-		for _, ofKey := range []any{nil, "EdDSA", "Ed25519"} {
-			source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(key.JWK().With("alg", ofKey)), configured))
-			for _, ofToken := range []string{"EdDSA", "Ed25519"} {
-				finds(t, source, "k", ofToken, key.Public())
-			}
-		}
+	for _, alg := range []any{nil, "EdDSA", "Ed25519"} {
+		source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(key.JWK().With("alg", alg)), "EdDSA"))
+		finds(t, source, "k", "EdDSA", key.Public())
 	}
 }
 

@@ -213,7 +213,6 @@ const MaxTries = 16
 // any key that fits its algorithm (RFC 7515 §4.1.4 leaves kid optional). One that names a kid which no fitting key has may
 // be signed by any that has none (RFC 7517 §4.5 leaves it optional there as well).
 func (s Set) find(kid, alg string) (found []any, fitting int) {
-	alg = canonical(alg)
 	pick := func(named func(id string) bool) {
 		for _, k := range s.keys {
 			if !named(k.id) || !slices.Contains(k.algorithms, alg) {
