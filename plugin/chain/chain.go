@@ -94,7 +94,9 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 		c.provider = discovery.New(cfg.OIDC.Issuer, cfg.JWKS.Timeout, client, o.Now)
 	}
 	if cfg.Mode != config.ModeIntrospection {
-		if c.keys, err = keyset.New(cfg, keyset.Options{Client: client, Now: o.Now, Locate: c.locateJWKS, Report: o.Report}); err != nil {
+		if c.keys, err = keyset.New(cfg, keyset.Options{
+			Client: client, Now: o.Now, Blocks: !o.Delays, Locate: c.locateJWKS, Report: o.Report,
+		}); err != nil {
 			return nil, err
 		}
 		c.remembered = token.New(cfg, keyset.Remembered(c.keys), o.Now)
@@ -572,9 +574,5 @@ func (c *Chain) locateJWKS(ctx context.Context) (string, error) {
 
 // locateIntrospection is asked where the configuration has no address, that is in mode oidc alone.
 func (c *Chain) locateIntrospection(ctx context.Context) (string, error) {
-	doc, err := c.provider.Document(ctx)
-	if err == nil && doc.IntrospectionURI == "" {
-		err = fmt.Errorf("%s names no introspection_endpoint: set $.options.revocation.introspection.uri", c.provider.URI())
-	}
-	return doc.IntrospectionURI, err
+	return c.provider.IntrospectionURI(ctx)
 }

@@ -36,8 +36,9 @@ type Endpoint struct {
 	What, URI, Path string
 	// Revocation: it says whether a token is active.
 	Revocation bool
-	// Answer is nil where there was none, and Err says why.
+	// Answer is nil where there was none, and Err says why: to HEAD, or to GET where ByGet is true.
 	Answer *endpoint.Answer
+	ByGet  bool
 	Err    error
 	// Doubt is why it may be the wrong address, or empty.
 	Doubt string
@@ -52,12 +53,11 @@ func (c *Chain) Inspect(ctx context.Context) (r Report) {
 	}
 	for _, e := range endpoints {
 		seen := Endpoint{What: e.what, URI: endpoint.Shown(e.uri), Path: e.path, Revocation: e.revocation}
-		seen.Answer, seen.Err = c.client.Head(ctx, e.uri, e.timeout)
+		c.reach(ctx, e, &seen)
 		switch {
 		case seen.Err != nil:
 			r.Faults = append(r.Faults, c.unreachable(e.path, seen.Err, e.uri))
-		// Many endpoints don't know HEAD; 404 and 5xx may still be a wrong address.
-		case seen.Answer.Status == http.StatusNotFound || seen.Answer.Status >= http.StatusInternalServerError:
+		case doubtful(seen.Answer):
 			seen.Doubt = fmt.Sprintf("%s may be the wrong address. %s", e.path, c.wayOut(e.uri))
 		}
 		r.Endpoints = append(r.Endpoints, seen)
@@ -72,6 +72,23 @@ func (c *Chain) Inspect(ctx context.Context) (r Report) {
 	}
 	r.Keys, r.KeysRead = set, true
 	return r
+}
+
+// reach asks by HEAD and, where that gets no good answer, by GET: some servers drop or refuse the one and know the other.
+func (c *Chain) reach(ctx context.Context, e probed, seen *Endpoint) {
+	if seen.Answer, seen.Err = c.client.Head(ctx, e.uri, e.timeout); seen.Err == nil && !doubtful(seen.Answer) {
+		return
+	}
+	answer, err := c.client.Do(ctx, e.timeout, endpoint.Request{Method: http.MethodGet, URI: e.uri})
+	if err == nil && (seen.Err != nil || !doubtful(answer)) {
+		seen.Answer, seen.ByGet, seen.Err = answer, true, nil
+	}
+}
+
+// doubtful tells whether an answer may be that of a wrong address. Many endpoints know neither HEAD nor GET, or not without
+// credentials, which says nothing.
+func doubtful(answer *endpoint.Answer) bool {
+	return answer.Status == http.StatusNotFound || answer.Status >= http.StatusInternalServerError
 }
 
 // ReadFiles reads a key set that is in a file, and reaches nothing.
@@ -94,7 +111,11 @@ func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
 		if e.Err != nil {
 			continue
 		}
-		finding := Finding{Text: fmt.Sprintf("%s %s: reached (HTTP %d in %s)", e.What, e.URI, e.Answer.Status, e.Answer.Took.Round(time.Millisecond))}
+		by := ""
+		if e.ByGet {
+			by = ", by GET"
+		}
+		finding := Finding{Text: fmt.Sprintf("%s %s: reached (HTTP %d in %s%s)", e.What, e.URI, e.Answer.Status, e.Answer.Took.Round(time.Millisecond), by)}
 		if e.Doubt != "" {
 			finding.Warning = true
 			finding.Text += "; " + e.Doubt

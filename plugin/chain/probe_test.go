@@ -17,7 +17,7 @@ import (
 )
 
 // took is the time that an answer took, which no test can know.
-var took = regexp.MustCompile(`in [0-9.]+m?s\)`)
+var took = regexp.MustCompile(`\(HTTP (\d+) in [0-9.]+m?s`)
 
 // TestProbe: what start-up says about the endpoints. PROVIDER stands for the provider's address, NOBODY for one at which
 // nobody listens, FILE for the JWKS file.
@@ -38,7 +38,32 @@ func TestProbe(t *testing.T) {
 		}
 		good(w, r)
 	}
+	headless := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			http.NotFound(w, r)
+			return
+		}
+		good(w, r)
+	}
+	dropsHead := func(then http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				panic(http.ErrAbortHandler) // which closes the connection
+			}
+			then(w, r)
+		}
+	}
+	leavesHead := func(then http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				stuck(w, r)
+				return
+			}
+			then(w, r)
+		}
+	}
 	const (
+		byGet       = ", by GET)"
 		reachedKeys = "JWKS endpoint PROVIDER/keys: reached (HTTP 200 in TIME)"
 		reachedIntr = "introspection endpoint PROVIDER/introspect: reached (HTTP 200 in TIME)"
 		twoKeys     = `2 keys from PROVIDER/keys (kid "one", "two")`
@@ -57,6 +82,22 @@ func TestProbe(t *testing.T) {
 		{
 			rule: "an endpoint that does not know HEAD is reached", keys: onlyGet, introspect: answer(405, ""),
 			findings: []string{"JWKS endpoint PROVIDER/keys: reached (HTTP 405 in TIME)", "introspection endpoint PROVIDER/introspect: reached (HTTP 405 in TIME)", twoKeys},
+		},
+		{
+			rule: "endpoints that drop HEAD are reached by GET", keys: dropsHead(good), introspect: dropsHead(answer(405, "")),
+			findings: []string{"JWKS endpoint PROVIDER/keys: reached (HTTP 200 in TIME" + byGet, "introspection endpoint PROVIDER/introspect: reached (HTTP 405 in TIME" + byGet, twoKeys},
+		},
+		{
+			rule: "one that leaves HEAD unanswered", keys: good, introspect: leavesHead(http.NotFound),
+			change: func(c *config.Config) { c.Revocation.Timeout = 2 * time.Second },
+			findings: []string{
+				reachedKeys,
+				"! introspection endpoint PROVIDER/introspect: reached (HTTP 404 in TIME" + byGet + "; $.options.revocation.introspection.uri may be the wrong address. " + wayOut, twoKeys,
+			},
+		},
+		{
+			rule: "an endpoint that finds nothing for HEAD", keys: headless, introspect: active,
+			findings: []string{"JWKS endpoint PROVIDER/keys: reached (HTTP 200 in TIME" + byGet, reachedIntr, twoKeys},
 		},
 		{rule: "one that wants credentials is reached", keys: good, introspect: answer(401, ""), findings: []string{reachedKeys, "introspection endpoint PROVIDER/introspect: reached (HTTP 401 in TIME)", twoKeys}},
 		{
@@ -84,7 +125,7 @@ func TestProbe(t *testing.T) {
 		},
 		{
 			rule: "no JWKS at its address", keys: answer(200, "<html>"), introspect: active, findings: []string{reachedKeys, reachedIntr},
-			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: this is no JWK set: invalid character '<' looking for beginning of value. " + wayOut,
+			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: this is no JWK set: it is not JSON (its Content-Type is \"text/html; charset=utf-8\"). " + wayOut,
 		},
 		{
 			rule: "no usable key", keys: answer(200, `{"keys":[]}`), introspect: active, findings: []string{reachedKeys, reachedIntr},
@@ -130,7 +171,7 @@ func TestProbe(t *testing.T) {
 				if file == "" {
 					file = "FILE"
 				}
-				return took.ReplaceAllString(strings.NewReplacer(p.url, "PROVIDER", nobody, "NOBODY", file, "FILE").Replace(text), "in TIME)")
+				return took.ReplaceAllString(strings.NewReplacer(p.url, "PROVIDER", nobody, "NOBODY", file, "FILE").Replace(text), "(HTTP $1 in TIME")
 			}
 			findings, err := judge.Probe(t.Context())
 			var got []string

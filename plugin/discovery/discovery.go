@@ -3,7 +3,6 @@ package discovery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,15 +11,19 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/verdict"
 
 	"golang.org/x/sync/singleflight"
 )
 
-// Document is the part of a provider's metadata that is of use here. Only JWKSURI is never empty.
+// Document is the part of a provider's metadata that is of use here. Only JWKSURI is never empty: any other address is
+// where the document names none that can be used.
 type Document struct {
 	JWKSURI          string
 	IntrospectionURI string
+	// NoIntrospection says why IntrospectionURI is empty.
+	NoIntrospection error
 	// TokenURI and DeviceAuthorizationURI (RFC 8628 §4) are for the command-line tool: the plugin gets no tokens.
 	TokenURI, DeviceAuthorizationURI string
 }
@@ -41,8 +44,8 @@ type Provider struct {
 	reads   singleflight.Group
 
 	mu     sync.Mutex // guards all below
-	doc    Document
-	read   time.Time
+	doc    Document   // without JWKSURI: none was read yet
+	read   time.Time  // zero where it was inherited, and so is due
 	failed time.Time
 	err    error
 }
@@ -80,17 +83,47 @@ func (p *Provider) Document(ctx context.Context) (Document, error) {
 	}
 }
 
+// IntrospectionURI is where the document has the introspection endpoint (RFC 8414 §2), or why it can't be had.
+func (p *Provider) IntrospectionURI(ctx context.Context) (string, error) {
+	doc, err := p.Document(ctx)
+	if err == nil && doc.NoIntrospection != nil {
+		err = fmt.Errorf("%s: %w ($.options.revocation.introspection.uri goes before it)", p.URI(), doc.NoIntrospection)
+	}
+	return doc.IntrospectionURI, err
+}
+
+// Inherit gives a Provider that has read nothing yet the document of the one in whose place it comes, if that has the same
+// issuer. It serves until it has been read again, which is due at once. Whether from is to be believed (TLS) is for the
+// caller to know.
+func (p *Provider) Inherit(from *Provider) {
+	if p.issuer != from.issuer {
+		return
+	}
+	from.mu.Lock()
+	doc := from.doc
+	from.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.doc.JWKSURI == "" {
+		p.doc = doc
+	}
+}
+
 var errUnread = errors.New("it was not read yet")
 
-// memory is what there is without reading: the document, or why there is none; due tells whether to read now.
+// memory is what there is without reading: the document, or why there is none; due tells whether to read now. Ages below
+// zero are those of a clock that was set back.
 func (p *Provider) memory() (doc Document, due bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	age := now.Sub(p.failed)
-	due = (p.read.IsZero() || now.Sub(p.read) >= fresh) && (p.err == nil || age < 0 || age >= rest)
+	within := func(since time.Time, limit time.Duration) bool {
+		age := now.Sub(since)
+		return age >= 0 && age < limit
+	}
+	due = (p.doc.JWKSURI == "" || !within(p.read, fresh)) && (p.err == nil || !within(p.failed, rest))
 	switch {
-	case !p.read.IsZero():
+	case p.doc.JWKSURI != "":
 		return p.doc, due, nil
 	case p.err != nil:
 		return Document{}, due, p.err
@@ -124,46 +157,72 @@ func (p *Provider) fetch(ctx context.Context) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
-	doc, err := p.parse(answer.Body)
+	doc, err := p.parse(answer)
 	if err != nil {
 		return Document{}, fmt.Errorf("GET %s: %w", p.URI(), err)
 	}
 	return doc, nil
 }
 
-func (p *Provider) parse(body []byte) (Document, error) {
-	var members map[string]any
-	if err := json.Unmarshal(body, &members); err != nil {
-		return Document{}, errors.New("the answer is no discovery document: it is no JSON object")
+// parse looks at the members that are of use and at no other: those may be whatever they like.
+func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
+	all, err := jsonvalue.Members(answer.Body)
+	switch {
+	case errors.Is(err, jsonvalue.ErrNotJSON):
+		return Document{}, fmt.Errorf("the answer is no discovery document: %w (%s)", err, answer.Describe())
+	case err != nil:
+		return Document{}, fmt.Errorf("the answer is no discovery document: %w", err)
 	}
-	text := func(name string) string {
-		s, _ := members[name].(string)
-		return s
-	}
+	members := members(all)
 	// OpenID Connect Discovery §4.3: the document of another issuer must not be used.
-	if found := text("issuer"); found != p.issuer {
-		return Document{}, fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)",
-			verdict.Quote(found), verdict.Quote(p.issuer))
+	issuer, err := members.text("issuer")
+	if err == nil && issuer != p.issuer {
+		err = fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)",
+			verdict.Quote(issuer), verdict.Quote(p.issuer))
 	}
-	doc := Document{
-		JWKSURI: text("jwks_uri"), IntrospectionURI: text("introspection_endpoint"),
-		TokenURI: text("token_endpoint"), DeviceAuthorizationURI: text("device_authorization_endpoint"),
-	}
-	if err := p.check("jwks_uri", doc.JWKSURI); err != nil {
+	if err != nil {
 		return Document{}, err
 	}
-	for name, uri := range map[string]string{
-		"introspection_endpoint": doc.IntrospectionURI, "token_endpoint": doc.TokenURI,
-		"device_authorization_endpoint": doc.DeviceAuthorizationURI,
-	} {
-		if uri == "" {
-			continue
-		}
-		if err := p.check(name, uri); err != nil {
-			return Document{}, err
-		}
+	var doc Document
+	if doc.JWKSURI, err = p.address(members, "jwks_uri"); err != nil {
+		return Document{}, err
 	}
+	doc.IntrospectionURI, doc.NoIntrospection = p.address(members, "introspection_endpoint")
+	// Whoever wants one of these misses it.
+	doc.TokenURI, _ = p.address(members, "token_endpoint")
+	doc.DeviceAuthorizationURI, _ = p.address(members, "device_authorization_endpoint")
 	return doc, nil
+}
+
+// members are those of a document, unread.
+type members map[string][][]byte
+
+// text is a member that has to be a string; empty where it is absent or null.
+func (m members) text(name string) (string, error) {
+	switch values := m[name]; {
+	case len(values) > 1:
+		return "", &jsonvalue.DuplicateError{Name: name}
+	case len(values) == 0 || string(values[0]) == "null":
+		return "", nil
+	default:
+		text, isText := jsonvalue.Text(values[0])
+		if !isText {
+			return "", fmt.Errorf("its %s is not a string", name)
+		}
+		return text, nil
+	}
+}
+
+// address is the address that a member has, or an error.
+func (p *Provider) address(from members, name string) (string, error) {
+	uri, err := from.text(name)
+	if err == nil {
+		err = p.check(name, uri)
+	}
+	if err != nil {
+		return "", err
+	}
+	return uri, nil
 }
 
 // check refuses what is no address, and one that would leave TLS behind.

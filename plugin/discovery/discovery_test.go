@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,8 +74,19 @@ func TestDocuments(t *testing.T) {
 		{rule: "no keys", body: `{"issuer":"ISSUER"}`, want: "it names no jwks_uri"},
 		{rule: "keys at no address", body: `{"issuer":"ISSUER","jwks_uri":"/keys"}`, want: `its jwks_uri is "/keys", expected an http or https address`},
 		{rule: "keys in a file", body: `{"issuer":"ISSUER","jwks_uri":"file:///etc/passwd"}`, want: "expected an http or https address"},
-		{rule: "introspection at no address", body: `{"issuer":"ISSUER","jwks_uri":"ISSUER/k","introspection_endpoint":"x"}`, want: "its introspection_endpoint is"},
-		{rule: "no JSON", body: "<html>", want: "it is no JSON object"},
+		{rule: "keys at two addresses", body: `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","jwks_uri":"ISSUER/k"}`, want: `it has a name twice in one object: "jwks_uri"`},
+		{rule: "keys at no string", body: `{"issuer":"ISSUER","jwks_uri":["ISSUER/keys"]}`, want: "its jwks_uri is not a string"},
+		{rule: "keys at null", body: `{"issuer":"ISSUER","jwks_uri":null}`, want: "it names no jwks_uri"},
+		{rule: "an issuer that is no string", body: `{"issuer":7,"jwks_uri":"ISSUER/keys"}`, want: "its issuer is not a string"},
+		{rule: "a byte order mark", body: "\uFEFF" + good},
+		{
+			rule: "members that nobody has a use for here",
+			body: strings.Replace(good, "{", `{"token_endpoint":7,"device_authorization_endpoint":"/d","a":1,"a":{"b":2,"b":3},"c":"`+"\xff"+`","Issuer":"x",`, 1),
+		},
+		{rule: "no JSON", body: "<html>", want: `it is not JSON (its Content-Type is "text/html; charset=utf-8")`},
+		{rule: "nothing", body: "", want: "it is not JSON (it is empty)"},
+		{rule: "an array", body: "[]", want: "it is JSON, but not an object"},
+		{rule: "two documents", body: good + good, want: "something follows the JSON object"},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -94,6 +106,83 @@ func TestDocuments(t *testing.T) {
 				t.Errorf("a document came with the error: %+v", doc)
 			}
 		})
+	}
+}
+
+// TestAnEndpointThatIsBrokenIsMissedOnlyWhereItIsNeeded: a document serves without the endpoints that it names wrongly, and
+// says of the one for introspection why it does.
+func TestAnEndpointThatIsBrokenIsMissedOnlyWhereItIsNeeded(t *testing.T) {
+	for _, c := range []struct{ rule, value, want string }{
+		{"absent", ``, "it names no introspection_endpoint"},
+		{"null", `,"introspection_endpoint":null`, "it names no introspection_endpoint"},
+		{"no address", `,"introspection_endpoint":"x"`, `its introspection_endpoint is "x", expected an http or https address`},
+		{"no string", `,"introspection_endpoint":7`, "its introspection_endpoint is not a string"},
+		{"twice", `,"introspection_endpoint":"ISSUER/a","introspection_endpoint":"ISSUER/b"`, `it has a name twice in one object: "introspection_endpoint"`},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			s := newSite(t, `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","token_endpoint":"ISSUER/token","device_authorization_endpoint":"x"`+c.value+`}`)
+			p := newProvider(t, s.URL, time.Now)
+			doc, err := p.Document(t.Context())
+			if err != nil || doc.JWKSURI != s.URL+"/keys" || doc.TokenURI != s.URL+"/token" || doc.DeviceAuthorizationURI != "" {
+				t.Errorf("got %+v, %v", doc, err)
+			}
+			if uri, err := p.IntrospectionURI(t.Context()); uri != "" || err == nil || err.Error() != p.URI()+": "+strings.ReplaceAll(c.want, "ISSUER", s.URL)+" ($.options.revocation.introspection.uri goes before it)" {
+				t.Errorf("got %q, %v; want %s", uri, err, c.want)
+			}
+		})
+	}
+	s := newSite(t, good)
+	if uri, err := newProvider(t, s.URL, time.Now).IntrospectionURI(t.Context()); err != nil || uri != s.URL+"/introspect" {
+		t.Errorf("got %q, %v", uri, err)
+	}
+	s.status.Store(http.StatusNotFound)
+	if uri, err := newProvider(t, s.URL, time.Now).IntrospectionURI(t.Context()); err == nil || uri != "" {
+		t.Errorf("got %q, %v", uri, err)
+	}
+}
+
+// TestAReloadInAnOutageKeepsTheDocument of the same issuer, and reads it again all the same.
+func TestAReloadInAnOutageKeepsTheDocument(t *testing.T) {
+	s := newSite(t, good)
+	old := newProvider(t, s.URL, time.Now)
+	if _, err := old.Document(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.hold = make(chan struct{})
+	t.Cleanup(func() { close(s.hold) })
+	fresh := newProvider(t, s.URL, time.Now)
+	fresh.Inherit(old)
+	if doc, err := fresh.Document(t.Context()); err != nil || doc.JWKSURI != s.URL+"/keys" {
+		t.Errorf("got %+v, %v", doc, err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); s.reads.Load() != 2; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not read again")
+		}
+	}
+	other := newProvider(t, s.URL+"/other", time.Now)
+	other.Inherit(fresh)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if doc, err := other.Document(gone); err == nil {
+		t.Errorf("another issuer has got %+v", doc)
+	}
+}
+
+// TestTheClockIsSetBack: the document is read again at once, and not only when the clock has caught up.
+func TestTheClockIsSetBack(t *testing.T) {
+	s := newSite(t, good)
+	var clock atomic.Int64
+	clock.Store(1_795_446_000)
+	p := newProvider(t, s.URL, func() time.Time { return time.Unix(clock.Load(), 0) })
+	if _, err := p.Document(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(-7200)
+	for deadline := time.Now().Add(30 * time.Second); s.reads.Load() != 2; runtime.Gosched() {
+		if _, err := p.Document(t.Context()); err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d reads, %v", s.reads.Load(), err)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"go-jwt-auth/plugin/endpoint"
@@ -21,11 +20,14 @@ type file struct {
 	accept acceptance
 	Options
 
-	mu     sync.Mutex // guards all below
+	mu     guard // of all below
 	looked time.Time
 	seen   stamp
 	set    Set
-	err    error
+	// inherited is a set that was read under an earlier configuration.
+	inherited bool
+	crowd     crowd
+	err       error
 }
 
 // stamp is what tells one state of a file from the next.
@@ -35,7 +37,7 @@ type stamp struct {
 }
 
 func newFile(path string, accept acceptance, o Options) *file {
-	return &file{path: path, accept: accept, Options: o}
+	return &file{path: path, accept: accept, Options: o, mu: guard{to: o.Report}}
 }
 
 func (f *file) Find(_ context.Context, kid, alg string) ([]any, error) {
@@ -48,7 +50,8 @@ func (f *file) Find(_ context.Context, kid, alg string) ([]any, error) {
 	if f.set.Len() == 0 {
 		return nil, &UnavailableError{Cause: f.err}
 	}
-	if found := f.set.find(kid, alg); len(found) > 0 {
+	if found, fitting := f.set.find(kid, alg); fitting > 0 {
+		f.crowd.note(f.mu.report, f.path, fitting)
 		return found, nil
 	}
 	return nil, ErrUnknownKey
@@ -85,18 +88,18 @@ func (f *file) refresh() {
 	}
 	if !unchanged || err == nil {
 		for _, reason := range set.Skipped {
-			f.Report(true, f.path+": "+reason)
+			f.mu.report(true, f.path+": "+reason)
 		}
 	}
 	first := f.set.Len() == 0
 	switch {
-	case err != nil && !first && !unchanged:
-		f.Report(true, fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err))
-	case err == nil && !first:
-		f.Report(false, describeChange(f.path, set))
+	case err != nil && !first && (!unchanged || f.err == nil):
+		f.mu.report(true, fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err))
+	case err == nil && !first && !f.inherited:
+		f.mu.report(false, describeChange(f.path, set))
 	}
 	if f.err = err; err == nil {
-		f.set = set
+		f.set, f.inherited, f.crowd = set, false, crowd{}
 	}
 }
 

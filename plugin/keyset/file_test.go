@@ -191,3 +191,14 @@ func remove(f *jwksFile) {
 		f.t.Fatal(err)
 	}
 }
+
+// TestFileWithoutUsableKeyReplacesNoGoodOne: nor does one that only looks usable.
+func TestFileWithoutUsableKeyReplacesNoGoodOne(t *testing.T) {
+	old := testkeys.New("ES256", "old")
+	f := newJWKSFile(t, testkeys.Set(old))
+	finds(t, f.source, "old", "ES256", old.Public())
+	f.becomes(testkeys.Set(testkeys.New("ES256", "new").JWK().With("y", base64URL(make([]byte, 32)))))
+	f.advance(time.Second)
+	finds(t, f.source, "old", "ES256", old.Public())
+	f.says(t, `key "new" of the set is not used`, "the keys read before stay: none of its 1 keys can be used")
+}

@@ -26,8 +26,12 @@ type house struct {
 	mu      sync.Mutex
 	clock   time.Time
 	looked  func() // called whenever somebody looks at the clock; nil: nothing
+	told    func() // called with each line; nil: nothing
 	lines   []string
 	arrived chan string // each line as it comes
+
+	blocks bool                                      // a login that waits holds up all others
+	locate func(ctx context.Context) (string, error) // where the configuration has no URL
 }
 
 func newHouse() *house {
@@ -56,7 +60,11 @@ func (h *house) report(warning bool, text string) {
 	}
 	h.mu.Lock()
 	h.lines = append(h.lines, line)
+	told := h.told
 	h.mu.Unlock()
+	if told != nil {
+		told()
+	}
 	h.arrived <- line
 }
 
@@ -85,7 +93,7 @@ func (h *house) open(t *testing.T, cfg *config.Config) (keyset.Source, error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	source, err := keyset.New(cfg, keyset.Options{Client: client, Now: h.now, Report: h.report})
+	source, err := keyset.New(cfg, keyset.Options{Client: client, Now: h.now, Report: h.report, Blocks: h.blocks, Locate: h.locate})
 	if err == nil {
 		t.Cleanup(source.Close)
 	}
@@ -202,6 +210,20 @@ func impatient() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
+}
+
+// watched is a context that knows whether somebody has waited for its end.
+type watched struct {
+	context.Context
+	waited atomic.Bool
+	begins func() // called when somebody begins to wait; nil: nothing
+}
+
+func (w *watched) Done() <-chan struct{} {
+	if !w.waited.Swap(true) && w.begins != nil {
+		w.begins()
+	}
+	return w.Context.Done()
 }
 
 // finds checks that source has exactly these keys for kid and alg.

@@ -7,131 +7,259 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 
-	"github.com/lestrrat-go/jwx/v2/jwa"
+	"go-jwt-auth/plugin/internal/jsonvalue"
+	"go-jwt-auth/plugin/verdict"
+
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
-// key is one usable verification key.
+// key is one verification key.
 type key struct {
-	id string
+	// id is its kid, alg the one algorithm that it is for (RFC 7517 §4.4); empty where it names none.
+	id, alg string
 	// public is *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey, or []byte for HMAC.
 	public any
-	// algorithms are those of the configuration that this key may verify.
-	algorithms []string
+	// kind is its type in words: "an RSA key".
+	kind string
+	// fitting are the algorithms that its type allows, algorithms those of them and of the configuration that it may verify.
+	fitting, algorithms []string
 }
 
-// Bounds of RSA moduli in bits: RFC 7518 §3.3 sets the lower one, crypto/rsa that of weak keys; above the upper one a
-// check costs too much.
+// Bounds of RSA keys in bits: RFC 7518 §3.3 sets the lower one of moduli, crypto/rsa that of weak keys and the one of
+// exponents; a modulus above the upper one costs too much to check.
 const (
 	weakRSABits = 1024
 	minRSABits  = 2048
 	maxRSABits  = 16384
+	maxRSAEBits = 31
 )
+
+// maxNamed is of how many unusable keys it is said why. Those beyond are counted.
+const maxNamed = 20
+
+// unused collects why keys are not used.
+type unused struct {
+	named []string
+	count int
+}
+
+func (u *unused) add(name func() string, reason error) {
+	u.count++
+	if u.count <= maxNamed {
+		u.named = append(u.named, fmt.Sprintf("key %s is not used: %s", name(), reason))
+	}
+}
+
+// lines are the reasons for the log, each bounded.
+func (u *unused) lines() []string {
+	if more := u.count - len(u.named); more > 0 {
+		return append(slices.Clip(u.named), fmt.Sprintf("%d more entries of the set are not used", more))
+	}
+	return u.named
+}
+
+// none is the error for a set of so many keys, none of which can be used.
+func (u *unused) none(keys int, accept acceptance) error {
+	const shown = 3
+	reasons := strings.Join(u.named[:min(len(u.named), shown)], "; ")
+	if u.count > shown {
+		reasons += fmt.Sprintf("; and %d more", u.count-shown)
+	}
+	if reasons != "" {
+		reasons = " (" + reasons + ")"
+	}
+	return fmt.Errorf("none of its %d keys can be used with %s%s", keys, strings.Join(accept.algorithms, ", "), reasons)
+}
 
 // parseSet reads a JWK Set (RFC 7517 §5). An entry that can't be used is skipped and named, and never breaks the rest.
 func parseSet(raw []byte, accept acceptance) (Set, error) {
-	var doc struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
+	entries, err := entriesOf(raw)
+	if err != nil {
 		return Set{}, fmt.Errorf("this is no JWK set: %w", err)
 	}
-	if doc.Keys == nil {
-		return Set{}, errors.New(`this is no JWK set: it has no "keys" array`)
-	}
 	var set Set
-	for i, entry := range doc.Keys {
-		k, err := parseEntry(entry, accept)
-		if errors.Is(err, errForEncryption) {
+	var skipped unused
+	for i, entry := range entries {
+		k, err := parseEntry(entry)
+		if errors.Is(err, errOtherUse) {
 			continue // usual in a set, and no fault
 		}
-		if err != nil {
-			set.Skipped = append(set.Skipped, fmt.Sprintf("key %s of the set is not used: %s", nameEntry(i, entry), err))
-			continue
+		if err == nil {
+			set.read = append(set.read, k)
+			if k, err = accept.judge(k); err == nil {
+				set.keys = append(set.keys, k)
+				continue
+			}
 		}
-		set.keys = append(set.keys, k)
+		skipped.add(func() string { return nameEntry(i, k) + " of the set" }, err)
 	}
+	set.Skipped = skipped.lines()
 	if len(set.keys) == 0 {
-		return set, fmt.Errorf("none of its %d keys can be used with %s%s",
-			len(doc.Keys), strings.Join(accept.algorithms, ", "), joinReasons(set.Skipped))
+		return set, skipped.none(len(entries), accept)
 	}
 	return set, nil
 }
 
-func joinReasons(skipped []string) string {
-	const shown = 3
-	switch {
-	case len(skipped) == 0:
-		return ""
-	case len(skipped) > shown:
-		return fmt.Sprintf(" (%s; and %d more)", strings.Join(skipped[:shown], "; "), len(skipped)-shown)
-	default:
-		return " (" + strings.Join(skipped, "; ") + ")"
+// entriesOf parts a set into its entries. A name that occurs twice leaves it open which of two sets is meant.
+func entriesOf(raw []byte) ([][]byte, error) {
+	members, err := jsonvalue.Members(raw)
+	if err != nil {
+		return nil, err
 	}
+	for name, values := range members {
+		if len(values) > 1 {
+			return nil, &jsonvalue.DuplicateError{Name: name}
+		}
+	}
+	if keys := members["keys"]; len(keys) == 1 {
+		if entries, err := jsonvalue.Elements(keys[0]); err == nil {
+			return entries, nil
+		}
+	}
+	return nil, errors.New(`it has no "keys" array`)
 }
 
-func nameEntry(i int, entry json.RawMessage) string {
-	var named struct {
-		KeyID string `json:"kid"`
-	}
-	if json.Unmarshal(entry, &named) == nil && named.KeyID != "" {
-		return fmt.Sprintf("%.64q", named.KeyID)
+func nameEntry(i int, k key) string {
+	if k.id != "" {
+		return verdict.Quote(k.id)
 	}
 	return fmt.Sprintf("number %d", i+1)
 }
 
-// errForEncryption is a key that is not meant to verify signatures.
-var errForEncryption = errors.New("it is for encryption")
+var (
+	// errOtherUse is a key that is not meant to verify the signatures of tokens.
+	errOtherUse   = errors.New("it is for another use")
+	errUnreadable = errors.New("it can't be read (unknown kty or crv, or a broken value)")
+)
 
-func parseEntry(entry json.RawMessage, accept acceptance) (key, error) {
-	parsed, err := jwk.ParseKey(entry)
-	if err != nil {
-		return key{}, errors.New("it can't be read (unknown kty or crv, or a broken value)")
-	}
-	// RFC 7517 §4.2, §4.3: a key made for encryption must not verify.
-	if parsed.KeyUsage() == string(jwk.ForEncryption) {
-		return key{}, errForEncryption
-	}
-	if use := parsed.KeyUsage(); use != "" && use != string(jwk.ForSignature) {
-		return key{}, fmt.Errorf(`its use is %.32q, expected "sig"`, use)
-	}
-	if ops := parsed.KeyOps(); len(ops) > 0 && !slices.Contains(ops, jwk.KeyOpVerify) {
-		return key{}, fmt.Errorf(`its key_ops are %.64q, expected "verify" among them`, ops)
-	}
-	var alg string
-	if a := parsed.Algorithm(); a != nil {
-		alg = a.String()
-	}
-	public := parsed
-	if parsed.KeyType() != jwa.OctetSeq {
-		if public, err = jwk.PublicKeyOf(parsed); err != nil {
-			return key{}, errors.New("its public part can't be read")
-		}
-	}
-	var material any
-	if err := public.Raw(&material); err != nil {
-		return key{}, errors.New("its crv is not known, or its values are no valid key")
-	}
-	return newKey(parsed.KeyID(), alg, material, accept)
+// material are the members that make up a public key or a secret of each type (RFC 7518 §6, RFC 8037 §2). Only these reach
+// the library: it refuses a key for any other that it knows and finds broken (x5c, d), and verification has no use for those.
+var material = map[string][]string{ //nolint:gochecknoglobals // a constant
+	"RSA": {"kty", "n", "e"}, "EC": {"kty", "crv", "x", "y"}, "OKP": {"kty", "crv", "x"}, "oct": {"kty", "k"},
 }
 
-// newKey decides which of the configured algorithms the key may verify: those that fit its type and curve, its size,
-// and the alg it names (RFC 7517 §4.4). alg is empty where it names none.
-func newKey(id, alg string, material any, accept acceptance) (key, error) {
-	fitting, kind, err := fit(material)
+// parseEntry reads a JWK (RFC 7517 §4). A member that is null counts as absent. With an error comes the kid, where there
+// is one.
+func parseEntry(entry []byte) (key, error) {
+	if entry[0] != '{' {
+		return key{}, errUnreadable
+	}
+	members, err := jsonvalue.Object(entry)
 	if err != nil {
 		return key{}, err
 	}
-	k := key{id: id, public: material}
+	var k key
+	var use string
+	for _, text := range []struct {
+		name string
+		to   *string
+	}{{"kid", &k.id}, {"alg", &k.alg}, {"use", &use}} {
+		value, isText := members[text.name].(string)
+		if *text.to = value; !isText && members[text.name] != nil {
+			return k, fmt.Errorf("its %s is not a string", text.name)
+		}
+	}
+	// RFC 7517 §4.2, §4.3: a key made for another purpose must not verify.
+	switch use {
+	case "", "sig", "jwt-svid":
+	case "enc", "x509-svid": // SPIFFE publishes the certificates of its workloads beside the keys of their tokens
+		return k, errOtherUse
+	default:
+		return k, fmt.Errorf(`its use is %s, expected "sig"`, verdict.Quote(use))
+	}
+	if err := checkOperations(members["key_ops"]); err != nil {
+		return k, err
+	}
+	if err := k.parse(members); err != nil {
+		return k, err
+	}
+	k.fitting, k.kind, err = fit(k.public)
+	return k, err
+}
+
+// checkOperations wants "verify" among the key_ops (RFC 7517 §4.3), where there are any. A string stands for a list of one.
+func checkOperations(value any) error {
+	var all []string
+	switch ops := value.(type) {
+	case nil:
+		return nil
+	case string:
+		all = []string{ops}
+	case []any:
+		if len(ops) == 0 {
+			return nil
+		}
+		for _, op := range ops {
+			if text, ok := op.(string); ok {
+				all = append(all, text)
+			}
+		}
+	default:
+		return errors.New("its key_ops are no list of strings")
+	}
+	if !slices.Contains(all, "verify") {
+		return fmt.Errorf(`its key_ops are %s, expected "verify" among them`, verdict.Quote(strings.Join(all, " ")))
+	}
+	return nil
+}
+
+func (k *key) parse(members map[string]any) error {
+	kty, _ := members["kty"].(string)
+	names := material[kty]
+	parts := make(map[string]string, len(names))
+	for _, name := range names {
+		text, isText := members[name].(string)
+		if !isText {
+			return errUnreadable
+		}
+		parts[name] = text
+	}
+	if len(parts) == 0 {
+		return errUnreadable
+	}
+	raw, err := json.Marshal(parts)
+	if err != nil {
+		return errUnreadable
+	}
+	parsed, err := jwk.ParseKey(raw)
+	if err != nil {
+		return errUnreadable
+	}
+	if rsa, ok := parsed.(jwk.RSAPublicKey); ok {
+		// The library would cut it to 64 bits.
+		if bits := new(big.Int).SetBytes(rsa.E()).BitLen(); bits > maxRSAEBits {
+			return fmt.Errorf("its e has %d bits, the most is %d", bits, maxRSAEBits)
+		}
+	}
+	if err := parsed.Raw(&k.public); err != nil {
+		return errors.New("its crv is not known, or its values are no valid key")
+	}
+	return nil
+}
+
+// canonical is the name that an algorithm has in the configuration: RFC 9864 calls EdDSA over Ed25519, the only curve of EdDSA
+// that is known here, by the curve.
+func canonical(alg string) string {
+	if alg == "Ed25519" {
+		return "EdDSA"
+	}
+	return alg
+}
+
+// judge decides which of the configured algorithms the key may verify: those that fit its type and curve, its size, and
+// the alg it names (RFC 7517 §4.4).
+func (accept acceptance) judge(k key) (key, error) {
+	k.algorithms = nil
 	var weakness error
 	for _, a := range accept.algorithms {
-		if !slices.Contains(fitting, a) || (alg != "" && alg != a) {
+		if !slices.Contains(k.fitting, a) || (k.alg != "" && canonical(k.alg) != a) {
 			continue
 		}
-		if err := checkStrength(material, a); err != nil && !accept.weak {
+		if err := checkStrength(k.public, a); err != nil && !accept.weak {
 			weakness = fmt.Errorf("%w; $.options.common.allowWeakKeys admits it", err)
 			continue
 		}
@@ -141,11 +269,11 @@ func newKey(id, alg string, material any, accept acceptance) (key, error) {
 	case len(k.algorithms) > 0:
 		return k, nil
 	case weakness != nil:
-		return key{}, weakness
-	case alg != "":
-		return key{}, fmt.Errorf("it is %s for %.32q, expected %s", kind, alg, strings.Join(accept.algorithms, ", "))
+		return k, weakness
+	case k.alg != "":
+		return k, fmt.Errorf("it is %s for %s, expected %s", k.kind, verdict.Quote(k.alg), strings.Join(accept.algorithms, ", "))
 	default:
-		return key{}, fmt.Errorf("it is %s, which does not fit %s", kind, strings.Join(accept.algorithms, ", "))
+		return k, fmt.Errorf("it is %s, which does not fit %s", k.kind, strings.Join(accept.algorithms, ", "))
 	}
 }
 
@@ -158,6 +286,10 @@ func fit(material any) (algorithms []string, kind string, err error) {
 			return nil, "", fmt.Errorf("its modulus has %d bits, the most is %d", bits, maxRSABits)
 		case bits < weakRSABits:
 			return nil, "", fmt.Errorf("its modulus has %d bits, the least is %d, and %d with $.options.common.allowWeakKeys", bits, minRSABits, weakRSABits)
+		case k.N.Bit(0) == 0:
+			return nil, "", errors.New("its modulus is even")
+		case k.E < 3 || k.E%2 == 0:
+			return nil, "", fmt.Errorf("its e is %d, expected an odd number from 3", k.E)
 		}
 		return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, "an RSA key", nil
 	case *ecdsa.PublicKey:

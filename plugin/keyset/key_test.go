@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,11 +81,22 @@ func TestEntries(t *testing.T) {
 	}{
 		{"made for signatures", rsa, asymmetric, false, ""},
 		{"no use", rsa.With("use", nil), asymmetric, false, ""},
+		{"use is null", rsa.With("use", jsonNull), asymmetric, false, ""},
+		{"use is no string", rsa.With("use", 7), asymmetric, false, "its use is not a string"},
+		{"for tokens of SPIFFE workloads", rsa.With("use", "jwt-svid"), asymmetric, false, ""},
 		{"made for another use", rsa.With("use", "wrap"), asymmetric, false, `its use is "wrap", expected "sig"`},
 		{"of an unknown use", rsa.With("use", "party"), asymmetric, false, `its use is "party", expected "sig"`},
 		{"key_ops with verify", rsa.With("key_ops", []string{"sign", "verify"}), asymmetric, false, ""},
-		{"key_ops without verify", rsa.With("key_ops", []string{"sign", "encrypt"}), asymmetric, false, `its key_ops are ["sign" "encrypt"], expected "verify" among them`},
+		{"key_ops without verify", rsa.With("key_ops", []string{"sign", "encrypt"}), asymmetric, false, `its key_ops are "sign encrypt", expected "verify" among them`},
+		{"key_ops as a string is a list of one", rsa.With("key_ops", "verify"), asymmetric, false, ""},
+		{"key_ops as another string", rsa.With("key_ops", "sign"), asymmetric, false, `its key_ops are "sign", expected "verify" among them`},
+		{"key_ops of a vendor beside verify", rsa.With("key_ops", []any{"acme:seal", 7, "verify"}), asymmetric, false, ""},
+		{"key_ops is empty", rsa.With("key_ops", []string{}), asymmetric, false, ""},
+		{"key_ops is null", rsa.With("key_ops", jsonNull), asymmetric, false, ""},
+		{"key_ops is a number", rsa.With("key_ops", 7), asymmetric, false, "its key_ops are no list of strings"},
 		{"no alg", rsa.With("alg", nil), asymmetric, false, ""},
+		{"alg is null", rsa.With("alg", jsonNull), asymmetric, false, ""},
+		{"alg is no string", rsa.With("alg", 7), asymmetric, false, "its alg is not a string"},
 		{"alg of another key type", rsa.With("alg", "ES256"), asymmetric, false, `it is an RSA key for "ES256"`},
 		{"alg that is not configured", rsa.With("alg", "PS256"), []string{"EdDSA", "RS256"}, false, `it is an RSA key for "PS256", expected EdDSA, RS256`},
 		{"alg for encryption", rsa.With("alg", "RSA-OAEP"), asymmetric, false, `it is an RSA key for "RSA-OAEP"`},
@@ -95,6 +107,17 @@ func TestEntries(t *testing.T) {
 		{"RSA too short for crypto/rsa, weak keys allowed", rsaBits(1016), asymmetric, true, "its modulus has 1016 bits, the least is 2048, and 1024 with"},
 		{"RSA of 16384 bits", rsaBits(16384), asymmetric, false, ""},
 		{"RSA that costs too much", rsaBits(16392), asymmetric, true, "its modulus has 16392 bits, the most is 16384"},
+		{"an RSA exponent of 31 bits", rsa.With("e", base64URL([]byte{0x7f, 0xff, 0xff, 0xff})), asymmetric, false, ""},
+		{"zeros before the exponent", rsa.With("e", base64URL([]byte{0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1})), asymmetric, false, ""},
+		{"an RSA exponent of 32 bits", rsa.With("e", base64URL([]byte{0x80, 0, 0, 1})), asymmetric, false, "its e has 32 bits, the most is 31"},
+		{"an RSA exponent that 64 bits would cut to 65537", rsa.With("e", base64URL([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})), asymmetric, true, "its e has 65 bits, the most is 31"},
+		{"an RSA exponent that 64 bits would cut to 3", rsa.With("e", base64URL([]byte{1, 0, 0, 0, 0, 0, 0, 0, 3})), asymmetric, true, "its e has 65 bits, the most is 31"},
+		{"an even RSA exponent", rsa.With("e", base64URL([]byte{1, 0, 0})), asymmetric, true, "its e is 65536, expected an odd number from 3"},
+		{"an RSA exponent of 0", rsa.With("e", base64URL([]byte{0})), asymmetric, true, "its e is 0, expected an odd number from 3"},
+		{"an RSA exponent of 1", rsa.With("e", base64URL([]byte{1})), asymmetric, true, "its e is 1, expected an odd number from 3"},
+		{"an empty RSA exponent", rsa.With("e", ""), asymmetric, true, "its e is 0, expected"},
+		{"an even modulus", rsa.With("n", base64URL(bytes.Repeat([]byte{0xF0}, 256))), asymmetric, true, "its modulus is even"},
+		{"RSA without exponent", rsa.With("e", nil), asymmetric, false, "it can't be read"},
 		{"RSA without modulus", rsa.With("n", nil), asymmetric, false, "it can't be read"},
 		{"no base64url", rsa.With("n", "!"), asymmetric, false, "it can't be read"},
 		{"P-256", ec, asymmetric, false, ""},
@@ -118,16 +141,25 @@ func TestEntries(t *testing.T) {
 		{"an empty secret", oct.With("k", ""), []string{"HS256"}, true, "the secret is empty"},
 		{"an unknown type", rsa.With("kty", "AKP"), asymmetric, false, "it can't be read"},
 		{"no type", rsa.With("kty", nil), asymmetric, false, "it can't be read"},
-		{"an x5c that can't be read harms its own entry alone", rsa.With("x5c", 7), asymmetric, false, "it can't be read"},
+		{"members that verification has no use for", rsa.With("x5c", 7).With("x5t", 7).With("x5t#S256", []any{}).With("x5u", false).With("exp", "soon").With("ext", 1), asymmetric, false, ""},
+		{"x5c as a string", rsa.With("x5c", "MIIC"), asymmetric, false, ""},
+		{"x5c as PEM", ec.With("x5c", []string{"-----BEGIN CERTIFICATE-----"}), asymmetric, false, ""},
+		{"a broken d", ed.With("d", 7), asymmetric, false, ""},
+		{"Ed25519 by its own name (RFC 9864)", ed.With("alg", "Ed25519"), asymmetric, false, ""},
+		{"Ed25519 in name alone", rsa.With("alg", "Ed25519"), asymmetric, false, `it is an RSA key for "Ed25519"`},
+		{"Ed448 by its own name", ed.With("alg", "Ed448"), asymmetric, false, `for "Ed448"`},
+		{"members by another case", testkeys.JWK{"KTY": "RSA", "N": rsa["n"], "E": rsa["e"], "kid": "new"}, asymmetric, false, "it can't be read"},
+		{"a name twice", json.RawMessage(`{"kty":"RSA","kid":"new","kid":"old"}`), asymmetric, false, `key number 1 of the set is not used: it has a name twice in one object: "kid"`},
+		{"invalid UTF-8", json.RawMessage("{\"kty\":\"RSA\",\"kid\":\"\xff\"}"), asymmetric, false, "key number 1 of the set is not used: it holds invalid UTF-8"},
 		{"null", nil, asymmetric, false, "key number 1 of the set is not used: it can't be read"},
 		{"a number", 7, asymmetric, false, "key number 1 "},
 		{"a string", "key", asymmetric, false, "key number 1 "},
 		{"an array", []int{}, asymmetric, false, "key number 1 "},
 		{"an object of nothing", testkeys.JWK{}, asymmetric, false, "key number 1 "},
 		{"a set in the set", map[string]any{"keys": []any{rsa}}, asymmetric, false, "key number 1 "},
-		{"a kid of another type", rsa.With("kid", 7), asymmetric, false, "key number 1 "},
+		{"a kid of another type", rsa.With("kid", 7), asymmetric, false, "key number 1 of the set is not used: its kid is not a string"},
 		{"a kid that would forge a log line", rsa.With("kid", "a\nb").With("use", "wrap"), asymmetric, false, `key "a\nb" of the set`},
-		{"a kid of many bytes", rsa.With("kid", strings.Repeat("x", 1000)).With("use", "wrap"), asymmetric, false, `key "` + strings.Repeat("x", 64) + `" of the set`},
+		{"a kid of many bytes", rsa.With("kid", strings.Repeat("x", 1000)).With("use", "wrap"), asymmetric, false, `key "` + strings.Repeat("x", 96) + `"… (1000 bytes) of the set`},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -135,7 +167,7 @@ func TestEntries(t *testing.T) {
 			if c.algorithms[0] == "HS256" || c.algorithms[0] == "HS512" {
 				good = testkeys.New(c.algorithms[0], "old")
 			}
-			cfg := fileWith(t, testkeys.Set(c.entry, good), c.algorithms...)
+			cfg := fileWith(t, rawSet(c.entry, good), c.algorithms...)
 			cfg.Common.AllowWeakKeys = c.weak
 			h := newHouse()
 			source := h.mustOpen(t, cfg)
@@ -175,18 +207,22 @@ func TestAlgOfKeyRestricts(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	broken := testkeys.New("EdDSA", "a").JWK().With("use", "wrap")
+	good := testkeys.Set(testkeys.New("EdDSA", "a"))
 	cases := []struct{ rule, raw, want string }{
 		{"empty", "", "it is empty"},
 		{"garbage", "\x00\x01", "this is no JWK set"},
 		{"HTML", "<!DOCTYPE html><html>", "this is no JWK set"},
-		{"half of it", string(testkeys.Set(broken)[:40]), "this is no JWK set"},
-		{"more after it", `{"keys":[]}{}`, "this is no JWK set"},
-		{"an array", "[]", "this is no JWK set"},
-		{"null", "null", `it has no "keys" array`},
+		{"half of it", string(testkeys.Set(broken)[:40]), "this is no JWK set: it is not JSON"},
+		{"more after it", `{"keys":[]}{}`, "this is no JWK set: something follows the JSON object"},
+		{"an array", "[]", "this is no JWK set: it is JSON, but not an object"},
+		{"null", "null", "this is no JWK set: it is JSON, but not an object"},
+		{"keys by another case", string(bytes.Replace(good, []byte(`"keys"`), []byte(`"Keys"`), 1)), `it has no "keys" array`},
+		{"keys twice", string(bytes.Replace(good, []byte(`{`), []byte(`{"keys":[],`), 1)), `this is no JWK set: it has a name twice in one object: "keys"`},
+		{"another name twice", string(bytes.Replace(good, []byte(`{`), []byte(`{"a":1,"a":1,`), 1)), `it has a name twice in one object: "a"`},
 		{"another object", `{"error":"not found"}`, `it has no "keys" array`},
 		{"a single JWK", `{"kty":"OKP"}`, `it has no "keys" array`},
 		{"keys is null", `{"keys":null}`, `it has no "keys" array`},
-		{"keys is an object", `{"keys":{}}`, "this is no JWK set"},
+		{"keys is an object", `{"keys":{}}`, `it has no "keys" array`},
 		{"no keys", `{"keys":[]}`, "none of its 0 keys can be used with EdDSA"},
 		{"no usable key", string(testkeys.Set(broken)), `none of its 1 keys can be used with EdDSA (key "a" of the set is not used: its use is "wrap", expected "sig")`},
 		{"reasons are many", string(testkeys.Set(1, 2, 3, 4, 5)), "value); and 2 more)"},
@@ -236,8 +272,8 @@ func TestFindByKid(t *testing.T) {
 		{"the one with that kid", "1", []any{one.Public()}},
 		{"two under one kid", "2", []any{two.Public(), twin.Public()}},
 		{"no kid in the token: all that fit (RFC 7515 §4.1.4)", "", []any{one.Public(), two.Public(), nameless.Public(), twin.Public()}},
-		{"an unknown kid", "3", nil},
-		{"kid is compared whole", "1 ", nil},
+		{"an unknown kid: those without (RFC 7517 §4.5)", "3", []any{nameless.Public()}},
+		{"kid is compared whole", "1 ", []any{nameless.Public()}},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -272,7 +308,7 @@ func TestDescribeIDs(t *testing.T) {
 		{"each once", []string{"a", "b", "a"}, `kid "a", "b"`},
 		{"no kid", []string{""}, "without kid"},
 		{"no forged log lines", []string{"a\nb"}, `kid "a\nb"`},
-		{"long ones are cut", []string{strings.Repeat("x", 100)}, `kid "` + strings.Repeat("x", 64) + `"`},
+		{"long ones are cut", []string{strings.Repeat("x", 100)}, `kid "` + strings.Repeat("x", 96) + `"… (100 bytes)`},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -297,10 +333,95 @@ func base64URL(raw []byte) string { return base64.RawURLEncoding.EncodeToString(
 func TestAnEncryptionKeyIsPassedOverInSilence(t *testing.T) {
 	h := newHouse()
 	good := testkeys.New("ES256", "good")
-	raw := testkeys.Set(good, testkeys.New("RS256", "sealed").JWK().With("use", "enc").With("alg", "RSA-OAEP"))
+	sealed := testkeys.New("RS256", "sealed").JWK()
+	raw := testkeys.Set(good, sealed.With("use", "enc").With("alg", "RSA-OAEP"), sealed.With("use", "x509-svid"))
 	set, err := h.mustOpen(t, fileWith(t, raw, "ES256", "RS256")).Load(t.Context())
 	if err != nil || set.Len() != 1 || len(set.Skipped) != 0 {
 		t.Errorf("got %d keys, skipped %q, %v", set.Len(), set.Skipped, err)
+	}
+	h.says(t)
+}
+
+// jsonNull stands for a member that is null.
+var jsonNull = json.RawMessage("null")
+
+// rawSet is testkeys.Set of two entries, of which the first may be JSON that Go would not write.
+func rawSet(first any, second testkeys.Key) []byte {
+	if raw, ok := first.(json.RawMessage); ok {
+		set := testkeys.Set("first", second)
+		return bytes.Replace(set, []byte(`"first"`), raw, 1)
+	}
+	return testkeys.Set(first, second)
+}
+
+// TestBesideKeysAnotherCaseIsAnotherMember: names of members are case-sensitive (RFC 8259 §8.3).
+func TestBesideKeysAnotherCaseIsAnotherMember(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	raw := bytes.Replace(testkeys.Set(key), []byte(`]}`), []byte(`],"Keys":[],"KEYS":7}`), 1)
+	finds(t, newHouse().mustOpen(t, fileWith(t, raw, "ES256")), "k", "ES256", key.Public())
+}
+
+// TestAByteOrderMarkIsPassedOver: RFC 8259 §8.1 lets a reader.
+func TestAByteOrderMarkIsPassedOver(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	raw := append([]byte("\uFEFF"), testkeys.Set(key)...)
+	finds(t, newHouse().mustOpen(t, fileWith(t, raw, "ES256")), "k", "ES256", key.Public())
+}
+
+// TestEd25519ByItsOwnName: RFC 9864 calls EdDSA over Ed25519 so. In the configuration and in tokens it is EdDSA by now.
+func TestEd25519ByItsOwnName(t *testing.T) {
+	key := testkeys.New("EdDSA", "k")
+	for _, alg := range []any{nil, "EdDSA", "Ed25519"} {
+		source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(key.JWK().With("alg", alg)), "EdDSA"))
+		finds(t, source, "k", "EdDSA", key.Public())
+	}
+}
+
+// TestUnusableEntriesAreNamedUpToABound: what a provider sends, or whoever plays it, must not fill the log.
+func TestUnusableEntriesAreNamedUpToABound(t *testing.T) {
+	good := testkeys.New("ES256", "good")
+	entries := []any{good}
+	for range 300 {
+		entries = append(entries, good.JWK().With("kid", strings.Repeat("\n", 200)).With("use", strings.Repeat("\x00", 200)))
+	}
+	h := newHouse()
+	set, err := h.mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256")).Load(t.Context())
+	if err != nil || set.Len() != 1 {
+		t.Fatalf("got %d keys, %v", set.Len(), err)
+	}
+	lines := h.said()
+	if len(lines) != 21 || len(set.Skipped) != 21 || !strings.HasSuffix(lines[20], "280 more entries of the set are not used") {
+		t.Errorf("reported %d lines, the last %q; %d are skipped", len(lines), lines[len(lines)-1], len(set.Skipped))
+	}
+	for _, line := range lines {
+		if len(line) > 1024 {
+			t.Errorf("a line of %d bytes: %s", len(line), line)
+		}
+	}
+	all := newHouse().mustOpen(t, fileWith(t, testkeys.Set(entries[1:]...), "ES256"))
+	if _, err := all.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "none of its 300 keys") || !strings.HasSuffix(err.Error(), "; and 297 more)") || len(err.Error()) > 4096 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestSixteenKeysOfMoreAreTriedAndItIsSaid, once for a set.
+func TestSixteenKeysOfMoreAreTriedAndItIsSaid(t *testing.T) {
+	jwk := testkeys.New("ES256", "").JWK()
+	entries := make([]any, 17)
+	for i := range entries {
+		entries[i] = jwk
+	}
+	h := newHouse()
+	source := h.mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256"))
+	for range 3 {
+		if found, err := source.Find(t.Context(), "", "ES256"); len(found) != 16 || err != nil {
+			t.Errorf("got %d keys, %v", len(found), err)
+		}
+	}
+	h.says(t, "warning: "+source.String()+": only 16 of the 17 keys that fit a token were tried")
+	few := h.mustOpen(t, fileWith(t, testkeys.Set(entries[:16]...), "ES256"))
+	if found, err := few.Find(t.Context(), "", "ES256"); len(found) != 16 || err != nil {
+		t.Errorf("got %d keys, %v", len(found), err)
 	}
 	h.says(t)
 }

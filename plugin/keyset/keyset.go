@@ -7,7 +7,9 @@ package keyset
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go-jwt-auth/plugin/config"
@@ -51,6 +53,14 @@ func (e *UnavailableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnavailableError) Unwrap() error { return e.Cause }
 
+// Doubt tells a source that keys it has found did not verify a signature: the provider may have put another key in the
+// place of one, under its kid. The set is then read again in the background, every 5 s at the most.
+func Doubt(source Source) {
+	if r, ok := source.(*remote); ok {
+		r.doubt()
+	}
+}
+
 // Remembered is a Source that finds only what the last good set of another holds, and never waits or asks.
 func Remembered(from Source) Source { return remembered{from} }
 
@@ -78,10 +88,48 @@ func (static) Close() {}
 type Options struct {
 	Client *endpoint.Client
 	Now    func() time.Time
+	// Blocks says that a login which waits in Find holds up all others (Mosquitto 2.0). Then one alone waits for a fetch, and
+	// the waits together take a bounded share of the time.
+	Blocks bool
 	// Locate finds the JWKS URL in mode oidc, where the configuration has none. It may have to ask the network.
 	Locate func(ctx context.Context) (string, error)
-	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine.
+	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine. No lock is held then.
 	Report func(warning bool, text string)
+}
+
+// guard is a lock under which there may be something to report: that is done when it has been given up, since logins wait
+// for it.
+type guard struct {
+	mutex sync.Mutex
+	to    func(warning bool, text string)
+	lines []func()
+}
+
+func (g *guard) Lock() { g.mutex.Lock() }
+
+// report has a line reported by Unlock. The lock is held.
+func (g *guard) report(warning bool, text string) {
+	g.lines = append(g.lines, func() { g.to(warning, text) })
+}
+
+func (g *guard) Unlock() {
+	lines := g.lines
+	g.lines = nil
+	g.mutex.Unlock()
+	for _, say := range lines {
+		say()
+	}
+}
+
+// crowd says, once for a set, that a token fits more of its keys than are tried.
+type crowd struct{ said bool }
+
+func (c *crowd) note(report func(warning bool, text string), origin string, fitting int) {
+	if fitting <= MaxTries || c.said {
+		return
+	}
+	c.said = true
+	report(true, fmt.Sprintf("%s: only %d of the %d keys that fit a token were tried, as the token or the keys name no kid", origin, MaxTries, fitting))
 }
 
 // New returns the Source that cfg asks for. It reads nothing from the network.
@@ -93,7 +141,7 @@ func New(cfg *config.Config, o Options) (Source, error) {
 	case cfg.JWKS.FilePath != "":
 		return newFile(cfg.JWKS.FilePath, accept, o), nil
 	default:
-		return newRemote(cfg.JWKS, accept, o), nil
+		return newRemote(cfg, accept, o), nil
 	}
 }
 
@@ -106,11 +154,23 @@ type acceptance struct {
 
 // Set is a key set as it was read.
 type Set struct {
-	keys []key
-	// kidless sets serve every kid: a single configured key has no name of its own.
+	// keys are those that the configuration has a use for; read are all that could be read, for another configuration.
+	keys, read []key
+	// kidless sets serve every kid: keys of the configuration have no names of their own.
 	kidless bool
-	// Skipped says of each entry that can't be used, why.
+	// Skipped says of the entries that can't be used, why: of the first 20 one by one, of the rest how many.
 	Skipped []string
+}
+
+// under is the same set as another configuration sees it.
+func (s Set) under(accept acceptance) Set {
+	s.keys, s.Skipped = nil, nil
+	for _, k := range s.read {
+		if k, err := accept.judge(k); err == nil {
+			s.keys = append(s.keys, k)
+		}
+	}
+	return s
 }
 
 // Len is the number of usable keys.
@@ -130,8 +190,7 @@ type Key struct {
 func (s Set) Keys() []Key {
 	all := make([]Key, len(s.keys))
 	for i, k := range s.keys {
-		_, kind, _ := fit(k.public) // it did when it was read
-		all[i] = Key{ID: k.id, Kind: kind, Bits: size(k.public), Algorithms: k.algorithms}
+		all[i] = Key{ID: k.id, Kind: k.kind, Bits: size(k.public), Algorithms: k.algorithms}
 	}
 	return all
 }
@@ -147,17 +206,27 @@ func (s Set) IDs() []string {
 	return ids
 }
 
-// maxTries bounds the work that a token without kid can ask for: one signature check a fitting key.
-const maxTries = 16
+// MaxTries bounds the work that a token can ask for: one signature check a fitting key.
+const MaxTries = 16
 
-// find returns the keys for a token. A token that names no kid may be signed by any key that fits its algorithm
-// (RFC 7515 §4.1.4 leaves kid optional).
-func (s Set) find(kid, alg string) []any {
-	var found []any
-	for _, k := range s.keys {
-		if (s.kidless || kid == "" || k.id == kid) && slices.Contains(k.algorithms, alg) && len(found) < maxTries {
-			found = append(found, k.public)
+// find returns the keys for a token, MaxTries at the most, and how many fit. A token that names no kid may be signed by
+// any key that fits its algorithm (RFC 7515 §4.1.4 leaves kid optional). One that names a kid which no fitting key has may
+// be signed by any that has none (RFC 7517 §4.5 leaves it optional there as well).
+func (s Set) find(kid, alg string) (found []any, fitting int) {
+	pick := func(named func(id string) bool) {
+		for _, k := range s.keys {
+			if !named(k.id) || !slices.Contains(k.algorithms, alg) {
+				continue
+			}
+			fitting++
+			if fitting <= MaxTries {
+				found = append(found, k.public)
+			}
 		}
 	}
-	return found
+	pick(func(id string) bool { return s.kidless || kid == "" || id == kid })
+	if fitting == 0 {
+		pick(func(id string) bool { return id == "" })
+	}
+	return found, fitting
 }

@@ -3,6 +3,8 @@ package keyset
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,62 +14,162 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
-// local is the one key that stands in the configuration.
+// local is the key, or the keys, in the configuration.
 type local struct {
 	static
 	set Set
+	at  string
+
+	mu    guard // of crowd
+	crowd crowd
 }
 
-// newLocal reads an HMAC secret or, for the asymmetric algorithms, a public key in PEM (PKIX, PKCS #1 or a
-// certificate). A PEM is never taken for a secret: that is how a public key becomes a forger's HMAC key (RFC 8725 §2.1).
+// newLocal reads an HMAC secret or, for the asymmetric algorithms, public keys in PEM (PKIX, PKCS #1 or certificates). A
+// PEM is never taken for a secret: that is how a public key becomes a forger's HMAC key (RFC 8725 §2.1).
 func newLocal(secret config.Secret, accept acceptance, o Options) (*local, error) {
+	l := &local{at: "$.options.modes.local", mu: guard{to: o.Report}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	value := []byte(secret.Reveal())
 	symmetric := strings.HasPrefix(accept.algorithms[0], "HS")
-	isPEM := bytes.Contains(value, []byte("-----BEGIN "))
-	const at = "$.options.modes.local"
-	var material any
+	isPEM := bytes.Contains(value, pemBegin)
+	var err error
 	switch {
 	case symmetric && isPEM:
-		return nil, fmt.Errorf("%s: holds a key in PEM, but %s needs a shared secret", at, strings.Join(accept.algorithms, ", "))
+		return nil, fmt.Errorf("%s: holds a key in PEM, but %s needs a shared secret", l.at, strings.Join(accept.algorithms, ", "))
 	case symmetric:
-		material = value
+		var k key
+		if k, err = newKey(value); err == nil {
+			k, err = accept.judge(k)
+		}
+		if err != nil {
+			err = fmt.Errorf("the key can't be used: %w", err)
+		}
+		l.set.keys = []key{k}
 	case !isPEM:
 		return nil, fmt.Errorf("%s: must be a public key in PEM (-----BEGIN PUBLIC KEY-----, RSA PUBLIC KEY or CERTIFICATE) for %s",
-			at, strings.Join(accept.algorithms, ", "))
+			l.at, strings.Join(accept.algorithms, ", "))
 	default:
-		parsed, err := jwk.ParseKey(value, jwk.WithPEM(true))
-		if err != nil {
-			return nil, fmt.Errorf("%s: the PEM can't be read as a public key or certificate", at)
-		}
-		public, err := jwk.PublicKeyOf(parsed)
-		if err != nil {
-			return nil, fmt.Errorf("%s: the PEM can't be read as a public key or certificate", at)
-		}
-		if err := public.Raw(&material); err != nil {
-			return nil, fmt.Errorf("%s: the PEM holds no valid key", at)
-		}
-		if bytes.Contains(value, []byte("PRIVATE KEY-----")) {
-			o.Report(true, at+": holds a private key; only its public part is needed here, and the private one should not lie on the broker")
-		}
+		l.set.keys, err = l.readPEM(value, accept)
 	}
-	k, err := newKey("", "", material, accept)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the key can't be used: %w", at, err)
+		l.mu.lines = nil // the error says it
+		return nil, fmt.Errorf("%s: %w", l.at, err)
 	}
-	for _, a := range k.algorithms {
-		if err := checkStrength(material, a); err != nil {
-			o.Report(true, fmt.Sprintf("%s: weak key admitted by $.options.common.allowWeakKeys: %s", at, err))
+	l.set.kidless = true
+	for _, k := range l.set.keys {
+		for _, a := range k.algorithms {
+			if err := checkStrength(k.public, a); err != nil {
+				l.mu.report(true, fmt.Sprintf("%s: weak key admitted by $.options.common.allowWeakKeys: %s", l.at, err))
+				break
+			}
+		}
+	}
+	return l, nil
+}
+
+var pemBegin = []byte("-----BEGIN ") //nolint:gochecknoglobals // a constant
+
+// readPEM takes every key that a PEM holds and the configuration has a use for. A certificate that has issued the one
+// before it belongs to that one: its key signs certificates.
+func (l *local) readPEM(value []byte, accept acceptance) (keys []key, err error) {
+	var skipped unused
+	var last error
+	number, private := 0, false
+	skip := func(reason error) {
+		last = reason
+		skipped.add(func() string { return fmt.Sprintf("number %d of the PEM", number) }, reason)
+	}
+	var before *x509.Certificate
+	for rest := value; ; {
+		block, after := pem.Decode(rest)
+		lost := bytes.Count(rest, pemBegin) // what can't be read as a block, the decoder passes over
+		if block != nil {
+			lost -= 1 + bytes.Count(after, pemBegin)
+		}
+		for range lost {
+			number++
+			skip(errors.New("its lines can't be read as PEM"))
+		}
+		if rest = after; block == nil {
 			break
 		}
+		if block.Type == "EC PARAMETERS" { // which OpenSSL writes before a private key
+			continue
+		}
+		number++
+		certificate, _ := x509.ParseCertificate(block.Bytes) // nil where it is none
+		if issued(before, certificate) {
+			l.mu.report(false, fmt.Sprintf("%s: certificate number %d of the PEM issued the one before it, and is not taken for a key", l.at, number))
+			before = certificate
+			continue
+		}
+		before = certificate
+		k, err := parsePEM(block)
+		if err == nil {
+			k, err = accept.judge(k)
+		}
+		if err != nil {
+			skip(err)
+			continue
+		}
+		keys = append(keys, k)
+		private = private || strings.HasSuffix(block.Type, "PRIVATE KEY")
 	}
-	return &local{set: Set{keys: []key{k}, kidless: true}}, nil
+	switch {
+	case len(keys) == 0 && number == 1:
+		return nil, fmt.Errorf("the key can't be used: %w", last)
+	case len(keys) == 0:
+		return nil, skipped.none(number, accept)
+	}
+	for _, line := range skipped.lines() {
+		l.mu.report(true, l.at+": "+line)
+	}
+	if private {
+		l.mu.report(true, l.at+": holds a private key; only its public part is needed here, and the private one should not lie on the broker")
+	}
+	return keys, nil
+}
+
+// issued tells by the names whether issuer comes after certificate in a chain. Both may be nil.
+func issued(certificate, issuer *x509.Certificate) bool {
+	return certificate != nil && issuer != nil &&
+		bytes.Equal(certificate.RawIssuer, issuer.RawSubject) && !bytes.Equal(certificate.RawSubject, issuer.RawSubject)
+}
+
+func parsePEM(block *pem.Block) (key, error) {
+	parsed, err := jwk.ParseKey(pem.EncodeToMemory(block), jwk.WithPEM(true))
+	if err != nil {
+		return key{}, errors.New("it can't be read as a public key or certificate")
+	}
+	public, err := jwk.PublicKeyOf(parsed)
+	if err != nil {
+		return key{}, errors.New("it can't be read as a public key or certificate")
+	}
+	var material any
+	if err := public.Raw(&material); err != nil {
+		return key{}, errors.New("it is no valid key")
+	}
+	return newKey(material)
+}
+
+func newKey(material any) (k key, err error) {
+	k.public = material
+	k.fitting, k.kind, err = fit(material)
+	return k, err
 }
 
 func (l *local) Find(_ context.Context, kid, alg string) ([]any, error) {
-	if found := l.set.find(kid, alg); len(found) > 0 {
-		return found, nil
+	found, fitting := l.set.find(kid, alg)
+	if fitting == 0 {
+		return nil, ErrUnknownKey
 	}
-	return nil, ErrUnknownKey
+	if fitting > MaxTries {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.crowd.note(l.mu.report, l.String(), fitting)
+	}
+	return found, nil
 }
 
 func (l *local) Load(context.Context) (Set, error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -32,6 +33,11 @@ func TestLocal(t *testing.T) {
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now()}
 		return armour("CERTIFICATE", der(t)(x509.CreateCertificate(rand.Reader, template, template, k.Public(), k.Private)))
 	}
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now(), Subject: pkix.Name{CommonName: "CA"}}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now(), Subject: pkix.Name{CommonName: "realm"}}
+	issuing := testkeys.New("RS256", "")
+	chain := armour("CERTIFICATE", der(t)(x509.CreateCertificate(rand.Reader, leaf, authority, rsaKey.Public(), issuing.Private))) +
+		armour("CERTIFICATE", der(t)(x509.CreateCertificate(rand.Reader, authority, authority, issuing.Public(), issuing.Private)))
 	var (
 		pkcs1   = armour("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsaPrivate.PublicKey))
 		pkcs8   = armour("PRIVATE KEY", der(t)(x509.MarshalPKCS8PrivateKey(rsaPrivate)))
@@ -43,7 +49,8 @@ func TestLocal(t *testing.T) {
 	const (
 		secret     = "a marked secret of forty bytes, it seems"
 		noPEM      = "$.options.modes.local: must be a public key in PEM (-----BEGIN PUBLIC KEY-----, RSA PUBLIC KEY or CERTIFICATE) for "
-		unreadable = "$.options.modes.local: the PEM can't be read as a public key or certificate"
+		unreadable = "$.options.modes.local: the key can't be used: it can't be read as a public key or certificate"
+		noLines    = "$.options.modes.local: the key can't be used: its lines can't be read as PEM"
 		private    = "holds a private key; only its public part is needed here"
 	)
 	cases := []struct {
@@ -59,7 +66,8 @@ func TestLocal(t *testing.T) {
 		{"certificate, RSA", "RS256", certificate(rsaKey), false, rsaKey.Public(), ""},
 		{"certificate, P-256", "ES256", certificate(p256), false, p256.Public(), ""},
 		{"certificate, Ed25519", "EdDSA", certificate(ed), false, ed.Public(), ""},
-		{"certificate chain: the first counts", "RS256", certificate(rsaKey) + certificate(p256), false, rsaKey.Public(), ""},
+		{"certificate chain: who issued the first is not a key", "RS256", chain, false, rsaKey.Public(), "info: $.options.modes.local: certificate number 2 of the PEM issued the one before it, and is not taken for a key"},
+		{"parameters before a key", "ES256", armour("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}) + sec1p, false, p256.Public(), private},
 		{"text around it", "ES256", "# key of the realm\n" + p256.PEM() + "\nthe end\n", false, p256.Public(), ""},
 		{"line ends of Windows", "ES256", strings.ReplaceAll(p256.PEM(), "\n", "\r\n"), false, p256.Public(), ""},
 		{"PKCS #8 private key, warned", "RS256", pkcs8, false, rsaKey.Public(), private},
@@ -72,8 +80,8 @@ func TestLocal(t *testing.T) {
 		{"OpenSSH's form", "EdDSA", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI broker", false, nil, noPEM + "EdDSA"},
 		{"PEM of garbage", "RS256", armour("PUBLIC KEY", []byte(secret)), false, nil, unreadable},
 		{"PEM of another thing", "RS256", armour("CERTIFICATE REQUEST", []byte(secret)), false, nil, unreadable},
-		{"PEM cut short", "RS256", rsaKey.PEM()[:100], false, nil, unreadable},
-		{"PEM with its line breaks lost", "RS256", strings.ReplaceAll(rsaKey.PEM(), "\n", " "), false, nil, unreadable},
+		{"PEM cut short", "RS256", rsaKey.PEM()[:100], false, nil, noLines},
+		{"PEM with its line breaks lost", "RS256", strings.ReplaceAll(rsaKey.PEM(), "\n", " "), false, nil, noLines},
 		{"encrypted private key", "RS256", armour("ENCRYPTED PRIVATE KEY", []byte(secret)), false, nil, unreadable},
 		{"an RSA key for ES256", "ES256", rsaKey.PEM(), false, nil, "$.options.modes.local: the key can't be used: it is an RSA key, which does not fit ES256"},
 		{"P-384 for ES256", "ES256", p384.PEM(), false, nil, "it is a key on P-384, which does not fit ES256"},
@@ -125,6 +133,54 @@ func TestLocal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSeveralLocalKeys: all that a PEM holds are tried, as none has a name, and what can't be used is named.
+func TestSeveralLocalKeys(t *testing.T) {
+	one, two, rsaKey := testkeys.New("ES256", ""), testkeys.New("ES256", ""), testkeys.New("RS256", "")
+	expired := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now()}
+	certificate := armour("CERTIFICATE", der(t)(x509.CreateCertificate(rand.Reader, expired, expired, two.Public(), two.Private)))
+	const at = "$.options.modes.local: "
+	for _, c := range []struct {
+		rule, value string
+		want        []any
+		says        []string
+	}{
+		{"two keys", one.PEM() + two.PEM(), []any{one.Public(), two.Public()}, nil},
+		{"a key and a certificate", one.PEM() + certificate, []any{one.Public(), two.Public()}, nil},
+		{"two certificates of one name", certificate + certificate, []any{two.Public(), two.Public()}, nil},
+		{
+			"one that does not fit", rsaKey.PEM() + two.PEM(),
+			[]any{two.Public()},
+			[]string{"warning: " + at + "key number 1 of the PEM is not used: it is an RSA key, which does not fit ES256"},
+		},
+		{
+			"one that can't be read", one.PEM() + armour("PUBLIC KEY", []byte("garbage")),
+			[]any{one.Public()},
+			[]string{"warning: " + at + "key number 2 of the PEM is not used: it can't be read as a public key or certificate"},
+		},
+		{
+			"one cut short", one.PEM() + two.PEM()[:60],
+			[]any{one.Public()},
+			[]string{"warning: " + at + "key number 2 of the PEM is not used: its lines can't be read as PEM"},
+		},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := newHouse()
+			cfg := &config.Config{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(c.value)}
+			source := h.mustOpen(t, cfg)
+			h.says(t, c.says...)
+			finds(t, source, "", "ES256", c.want...)
+			finds(t, source, "any", "ES256", c.want...)
+		})
+	}
+	cfg := &config.Config{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(rsaKey.PEM() + armour("PUBLIC KEY", []byte("garbage")))}
+	h := newHouse()
+	if _, err := h.open(t, cfg); err == nil || !strings.HasSuffix(err.Error(), at+"none of its 2 keys can be used with ES256 "+
+		"(key number 1 of the PEM is not used: it is an RSA key, which does not fit ES256; key number 2 of the PEM is not used: it can't be read as a public key or certificate)") {
+		t.Errorf("got %v", err)
+	}
+	h.says(t)
 }
 
 // TestLocalForSeveralAlgorithms: a secret long enough for one of them serves that one.

@@ -3,61 +3,83 @@ package keyset
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
-
-	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/pquerna/cachecontrol/cacheobject"
-	"golang.org/x/time/rate"
+	"go-jwt-auth/plugin/internal/jsonvalue"
+	"go-jwt-auth/plugin/verdict"
 )
 
-// Bounds on what tokens can make this plugin ask of the provider.
 const (
-	// Unknown kids cause at most unknownBurst fetches in a row and then one every unknownEvery, however many come.
-	unknownBurst = 3
-	unknownEvery = 5 * time.Second
-	// That a kid was looked for is remembered for longer than clients wait before they come again, and of so many kids.
-	soughtFor = 3 * time.Second
-	maxSought = 256
 	// After a failed fetch the next one waits this long.
 	failureRest = time.Second
 	// Without anybody asking, a set is read again no sooner than this after a failure, and only where it lives for longer.
 	refreshRest = 5 * time.Second
+	// Where so many wait that a login is put off, even a set that is read anew for each serves for so long.
+	pressedFor = time.Second
 )
 
 // remote is a JWKS URL.
 type remote struct {
 	cfg    config.JWKS
+	origin origin
 	accept acceptance
 	Options
 
 	ctx   context.Context
 	close context.CancelFunc
 
-	mu      sync.Mutex // guards all below
-	fetch   *fetch     // under way; nil: none
-	set     Set
-	digest  [sha256.Size]byte
-	arrived time.Time
-	expires time.Time
+	mu    guard  // of all below
+	fetch *fetch // under way; nil: none
+	snapshot
+	outage
 	// credits are logins that were put off and whose fetch has come in since. So many may be served from the set even
 	// where caching is off: they are the retries of those who asked for it.
 	credits int
-	unknown *rate.Limiter
-	// sought holds the kids because of which the set is being read, or was a moment ago: who comes again with one that the
-	// set turned out not to have is told so at once. Fetches are numbered as they begin; finished is the last that ended.
-	sought            *lru.Cache[string, search]
-	started, finished int
-	failed            time.Time
-	err               error
-	stale             bool // it has been said that the set serves on after its time
+	misses  misses
+	turns   turns
+}
+
+// snapshot is a set as it came in.
+type snapshot struct {
+	set     Set
+	digest  [sha256.Size]byte
+	arrived time.Time
+	// life is how long it serves from then on. Zero: for the login that asked for it alone.
+	life time.Duration
+	// inherited is a set that was read under an earlier configuration: it is to be read again at once.
+	inherited bool
+	crowd     crowd
+}
+
+// fresh tells whether it may serve without being read again.
+func (s *snapshot) fresh(now time.Time) bool {
+	return s.set.Len() > 0 && !s.inherited && within(now.Sub(s.arrived), s.life)
+}
+
+// runsOut tells whether it is in the last fifth of its life: it is then read again before anybody has to wait.
+func (s *snapshot) runsOut(now time.Time) bool { return s.life-now.Sub(s.arrived) < s.life/5 }
+
+// mayServeStale tells whether it may serve although it has run out, as the last good one: never one that was only for the
+// login that asked for it.
+func (s *snapshot) mayServeStale(now time.Time, maxStale time.Duration) bool {
+	return s.life > 0 && within(now.Sub(s.arrived), maxStale)
+}
+
+// outage is why the last fetch failed, and when; and whether it has been said that the set serves on after its time.
+type outage struct {
+	err    error
+	failed time.Time
+	told   bool
+}
+
+// resting tells whether a fetch has just failed.
+func (o *outage) resting(now time.Time) bool {
+	return o.err != nil && within(now.Sub(o.failed), failureRest)
 }
 
 // fetch is one request for the set, which all who need it wait for together. (x/sync/singleflight can't say whether one
@@ -67,17 +89,15 @@ type fetch struct {
 	done  chan struct{} // closed when err is set
 	err   error
 	late  int // those who could not wait for its end
+	// awaited: a login has held up everybody for it.
+	awaited bool
 }
 
-func newRemote(cfg config.JWKS, accept acceptance, o Options) *remote {
+func newRemote(cfg *config.Config, accept acceptance, o Options) *remote {
 	ctx, cancel := context.WithCancel(context.Background())
-	sought, err := lru.New[string, search](maxSought)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
 	return &remote{
-		cfg: cfg, accept: accept, Options: o, ctx: ctx, close: cancel,
-		unknown: rate.NewLimiter(rate.Every(unknownEvery), unknownBurst), sought: sought,
+		cfg: cfg.JWKS, origin: originOf(cfg), accept: accept, Options: o, ctx: ctx, close: cancel,
+		mu: guard{to: o.Report}, misses: newMisses(), turns: newTurns(cfg.JWKS.MaxBlock),
 	}
 }
 
@@ -89,7 +109,7 @@ func (r *remote) Find(ctx context.Context, kid, alg string) ([]any, error) {
 		if f == nil {
 			return found, err
 		}
-		err = r.await(ctx, f)
+		err = r.wait(ctx, f)
 		if found := r.findAfter(err, kid, alg); len(found) > 0 {
 			return found, nil
 		}
@@ -122,12 +142,11 @@ const (
 
 // recall looks for the key in memory, and changes nothing. r.mu is held.
 func (r *remote) recall(kid, alg string, now time.Time) (found []any, is state) {
-	found = r.set.find(kid, alg)
-	retry := r.credits > 0 && now.Sub(r.arrived) < r.cfg.Timeout
-	if r.set.Len() == 0 || (!now.Before(r.expires) && !retry) {
+	found, _ = r.set.find(kid, alg)
+	if !r.fresh(now) && !r.excused(now) {
 		out := r.err != nil || (r.fetch != nil && now.Sub(r.fetch.began) >= r.cfg.MaxBlock)
 		switch {
-		case out && r.mayServeStale(now) && len(found) > 0:
+		case out && r.mayServeStale(now, r.cfg.Cache.MaxStale) && len(found) > 0:
 			return found, stale
 		case r.resting(now):
 			return found, unavailable
@@ -137,38 +156,25 @@ func (r *remote) recall(kid, alg string, now time.Time) (found []any, is state) 
 	switch {
 	case len(found) > 0:
 		return found, current
-	case r.inVain(kid, now):
+	case r.misses.inVain(kid, now):
 		return nil, absent
-	case r.fetch == nil && r.unknown.TokensAt(now) < 1:
+	case r.fetch == nil && r.misses.exhausted(now):
 		return nil, unknown
 	}
 	return nil, missing
 }
 
-// search is what is remembered of a kid that was not in the set: when it was first asked for, and by which fetch at the
-// earliest it would be found.
-type search struct {
-	at    time.Time
-	fetch int
-}
-
-// seek notes that the set is read because of this kid. A fetch that is under way does not count, as it may have been
-// answered before the key was published. r.mu is held.
-func (r *remote) seek(kid string, now time.Time) {
-	if s, found := r.sought.Peek(kid); !found || !within(now.Sub(s.at), soughtFor) {
-		r.sought.Add(kid, search{at: now, fetch: r.started + 1})
+// excused tells whether a set may serve that was only for the login that asked for it: for those who come again because
+// they were put off, and for a moment where everybody would be. r.mu is held.
+func (r *remote) excused(now time.Time) bool {
+	age := now.Sub(r.arrived)
+	switch {
+	case r.set.Len() == 0 || r.inherited:
+		return false
+	case r.credits > 0 && within(age, r.cfg.Timeout):
+		return true
 	}
-}
-
-// inVain tells whether the set was read because of this kid a moment ago. r.mu is held.
-func (r *remote) inVain(kid string, now time.Time) bool {
-	s, found := r.sought.Peek(kid)
-	return found && r.finished >= s.fetch && within(now.Sub(s.at), soughtFor)
-}
-
-// resting tells whether a fetch has just failed. r.mu is held.
-func (r *remote) resting(now time.Time) bool {
-	return r.err != nil && within(now.Sub(r.failed), failureRest)
+	return r.Blocks && r.life == 0 && within(age, pressedFor) && r.turns.longest(now) <= 0
 }
 
 // Known answers from memory alone.
@@ -191,12 +197,13 @@ func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err 
 		if r.runsOut(now) && !r.resting(now) {
 			r.join() // nobody waits for it
 		}
+		r.noteCrowd(kid, alg, found)
 		return found, nil, false, nil
 	case stale:
 		if !r.resting(now) {
 			r.join() // nor for this
 		}
-		r.saysStale()
+		r.saysStale(now)
 		return found, nil, false, nil
 	case unavailable:
 		return nil, nil, false, &UnavailableError{Cause: r.err}
@@ -207,16 +214,24 @@ func (r *remote) look(kid, alg string) (found []any, f *fetch, joined bool, err 
 			ErrUnknownKey, unknownEvery)
 	default:
 		joined = r.fetch != nil
-		if !joined && r.set.Len() > 0 && now.Before(r.expires) {
-			r.unknown.AllowN(now, 1)
+		if !joined && r.fresh(now) {
+			r.misses.limit.AllowN(now, 1)
 		}
-		r.seek(kid, now)
+		r.misses.seek(kid, now)
 		return nil, r.join(), joined, nil
 	}
 }
 
+// noteCrowd says once for a set that a token fits more keys than are tried. r.mu is held.
+func (r *remote) noteCrowd(kid, alg string, found []any) {
+	if len(found) == MaxTries {
+		_, fitting := r.set.find(kid, alg)
+		r.crowd.note(r.mu.report, r.String(), fitting)
+	}
+}
+
 // RefreshAt is when the set should be read again lest anybody has to wait for it: in the last fifth of its life, and after
-// a failure in a while. Sets of a very short life are read when they are asked for.
+// a failure in a while; at once where it is inherited. Sets of a very short life are read when they are asked for.
 func (r *remote) RefreshAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -225,9 +240,12 @@ func (r *remote) RefreshAt() time.Time {
 
 // refreshAt wants r.mu held.
 func (r *remote) refreshAt() time.Time {
-	at := r.expires.Add(-r.expires.Sub(r.arrived) / 5)
+	at := r.arrived.Add(r.life - r.life/5)
+	if r.inherited {
+		at = r.arrived
+	}
 	switch failed := r.failed.Add(refreshRest); {
-	case !r.cfg.Cache.Enabled || (r.set.Len() > 0 && r.expires.Sub(r.arrived) < refreshRest):
+	case !r.cfg.Cache.Enabled || (r.set.Len() > 0 && !r.inherited && r.life < refreshRest):
 		return time.Time{}
 	case r.fetch != nil:
 		return r.Now().Add(time.Second) // to see what came of it
@@ -249,43 +267,43 @@ func (r *remote) Refresh() {
 	}
 }
 
+// doubt begins to read the set again, unless it was read a moment ago.
+func (r *remote) doubt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := r.Now(); r.fetch == nil && !r.resting(now) && r.misses.mayDoubt(now.Sub(r.arrived), now) {
+		r.join()
+	}
+}
+
 // findAfter looks into the set that a fetch has brought; where it has failed or is late, into the last good one.
 func (r *remote) findAfter(err error, kid, alg string) []any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil && !r.mayServeStale(r.Now()) {
+	now := r.Now()
+	if err != nil && !r.mayServeStale(now, r.cfg.Cache.MaxStale) {
 		return nil
 	}
-	found := r.set.find(kid, alg)
+	found, _ := r.set.find(kid, alg)
 	if err != nil && len(found) > 0 {
-		r.saysStale()
+		r.saysStale(now)
 	}
+	r.noteCrowd(kid, alg, found)
 	return found
 }
 
-// mayServeStale tells whether the last good set may serve although it has run out: for MaxStale, and never one that was
-// only for the login that asked for it. r.mu is held.
-func (r *remote) mayServeStale(now time.Time) bool {
-	return r.expires.After(r.arrived) && within(now.Sub(r.arrived), r.cfg.Cache.MaxStale)
-}
-
 // saysStale reports once that the last good set serves on. r.mu is held.
-func (r *remote) saysStale() {
-	if r.stale || r.Now().Before(r.expires) {
+func (r *remote) saysStale(now time.Time) {
+	if r.told || r.fresh(now) {
 		return
 	}
-	r.stale = true
+	r.told = true
 	cause := "no answer yet"
 	if r.err != nil {
 		cause = r.err.Error()
 	}
-	r.Report(true, fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
+	r.mu.report(true, fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
 		r, cause, r.arrived.UTC().Format(time.RFC3339), r.arrived.Add(r.cfg.Cache.MaxStale).UTC().Format(time.RFC3339)))
-}
-
-// runsOut tells whether a set in use is in the last fifth of its life: it is then read again before anybody has to wait.
-func (r *remote) runsOut(now time.Time) bool {
-	return r.expires.Sub(now) < r.expires.Sub(r.arrived)/5
 }
 
 func within(age, limit time.Duration) bool { return age >= 0 && age < limit }
@@ -306,7 +324,7 @@ func (r *remote) Load(ctx context.Context) (Set, error) {
 // join returns the fetch under way, or starts one. It goes on when nobody waits for it any more. r.mu is held.
 func (r *remote) join() *fetch {
 	if r.fetch == nil {
-		r.started++
+		r.misses.started++
 		f := &fetch{began: r.Now(), done: make(chan struct{})}
 		r.fetch = f
 		go func() {
@@ -317,13 +335,50 @@ func (r *remote) join() *fetch {
 	return r.fetch
 }
 
+// wait is await for a login. Where that holds up everybody, a fetch is waited for once, and all fetches together for a
+// share of the time: whoever comes beyond that is put off at once.
+func (r *remote) wait(ctx context.Context, f *fetch) error {
+	if !r.Blocks {
+		return r.await(ctx, f)
+	}
+	longest, began := r.turn(f)
+	if longest <= 0 {
+		return r.putOff(f)
+	}
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	err := r.await(ctx, f)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.Now()
+	r.turns.spend(now.Sub(began), now)
+	return err
+}
+
+// turn is how long a login may wait for f, from now on; not at all where another one has.
+func (r *remote) turn(f *fetch) (longest time.Duration, began time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	began = r.Now()
+	if longest = r.turns.longest(began); f.awaited || longest <= 0 {
+		return 0, began
+	}
+	f.awaited = true
+	return longest, began
+}
+
 // await waits for f until ctx ends.
 func (r *remote) await(ctx context.Context, f *fetch) error {
 	select {
 	case <-f.done:
 		return f.err
 	case <-ctx.Done():
+		return r.putOff(f)
 	}
+}
+
+// putOff is what f has brought by now, or ErrPending.
+func (r *remote) putOff(f *fetch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fetch != f {
@@ -349,7 +404,11 @@ func (r *remote) read() (answer *endpoint.Answer, set Set, err error) {
 	if answer, err = r.Client.Get(r.ctx, uri, r.cfg.Timeout); err != nil {
 		return nil, Set{}, err
 	}
-	if set, err = parseSet(answer.Body, r.accept); err != nil {
+	set, err = parseSet(answer.Body, r.accept)
+	if errors.Is(err, jsonvalue.ErrNotJSON) {
+		err = fmt.Errorf("%w (%s)", err, answer.Describe())
+	}
+	if err != nil {
 		return nil, Set{}, fmt.Errorf("GET %s: %w", r, err)
 	}
 	return answer, set, nil
@@ -357,9 +416,9 @@ func (r *remote) read() (answer *endpoint.Answer, set Set, err error) {
 
 // finish puts what f brought in place of the old set as a whole: a key that is gone stops working.
 func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
+	defer close(f.done)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer close(f.done)
 	r.fetch = nil
 	now := r.Now()
 	if err != nil {
@@ -367,69 +426,34 @@ func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
 		f.err = &UnavailableError{Cause: err}
 		return
 	}
-	if digest := sha256.Sum256(answer.Body); digest != r.digest {
-		for _, reason := range set.Skipped {
-			r.Report(true, r.String()+": "+reason)
-		}
-		if r.set.Len() > 0 {
-			r.Report(false, describeChange(r.String(), set))
-		}
-		r.digest = digest
-	}
-	if now.Sub(r.arrived) >= r.cfg.Timeout {
+	if !within(now.Sub(r.arrived), r.cfg.Timeout) {
 		r.credits = 0 // nobody came back for them
 	}
 	r.credits += f.late
-	if r.stale {
-		r.stale = false
-		r.Report(false, fmt.Sprintf("the keys at %s can be read again", r))
+	if r.told {
+		r.mu.report(false, fmt.Sprintf("the keys at %s can be read again", r))
 	}
-	r.set, r.err, r.finished = set, nil, r.started
-	r.arrived, r.expires = now, now.Add(r.lifetime(answer))
+	r.replace(snapshot{
+		set: set, digest: sha256.Sum256(answer.Body), arrived: now, life: lifetime(r.cfg.Cache, answer.Header, now),
+	})
+	r.outage, r.misses.finished = outage{}, r.misses.started
 }
 
-// lifetime is how long the set in answer may serve. Zero: for the login that asked for it alone.
-func (r *remote) lifetime(answer *endpoint.Answer) time.Duration {
-	if !r.cfg.Cache.Enabled {
-		return 0
-	}
-	if r.cfg.Cache.RespectCacheHeaders {
-		if lifetime, said := headerLifetime(answer.Header, r.Now()); said {
-			return lifetime
+// replace puts a set in place of the one before, and says what is new. r.mu is held.
+func (r *remote) replace(next snapshot) {
+	changed := next.digest != r.digest
+	if changed || r.inherited {
+		for _, reason := range next.set.Skipped {
+			r.mu.report(true, r.String()+": "+reason)
 		}
 	}
-	return r.cfg.Cache.TTL
-}
-
-// maxHeaderLifetime bounds what cache headers can ask for: a key that the provider withdrew must not serve for longer.
-const maxHeaderLifetime = 24 * time.Hour
-
-// headerLifetime is the freshness lifetime that the answer's Cache-Control, Expires and Age give it (RFC 9111 §4.2);
-// said is false where they say nothing. What can't be understood counts as stale, as §4.2 and §5.3 want it.
-func headerLifetime(h http.Header, now time.Time) (lifetime time.Duration, said bool) {
-	control, err := cacheobject.ParseResponseCacheControl(strings.Join(h.Values("Cache-Control"), ","))
 	switch {
-	case err != nil || control.NoStore || control.NoCachePresent:
-		return 0, true
-	case control.MaxAge >= 0:
-		lifetime = time.Duration(control.MaxAge) * time.Second
-	case h.Get("Expires") != "":
-		expires, err := http.ParseTime(h.Get("Expires"))
-		if err != nil {
-			return 0, true
-		}
-		date, err := http.ParseTime(h.Get("Date"))
-		if err != nil {
-			date = now
-		}
-		lifetime = expires.Sub(date)
-	default:
-		return 0, false
+	case !changed:
+		next.crowd = r.crowd
+	case r.set.Len() > 0:
+		r.mu.report(false, describeChange(r.String(), next.set))
 	}
-	if age, err := strconv.ParseUint(strings.TrimSpace(h.Get("Age")), 10, 31); err == nil {
-		lifetime -= time.Duration(age) * time.Second
-	}
-	return min(max(lifetime, 0), maxHeaderLifetime), true
+	r.snapshot = next
 }
 
 func describeChange(origin string, set Set) string {
@@ -445,7 +469,7 @@ func DescribeIDs(set Set) string {
 		ids, more = ids[:shown], fmt.Sprintf(" and %d more", len(ids)-shown)
 	}
 	for i, id := range ids {
-		ids[i] = fmt.Sprintf("%.64q", id)
+		ids[i] = verdict.Quote(id)
 	}
 	if len(ids) == 0 {
 		return "without kid"

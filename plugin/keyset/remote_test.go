@@ -407,11 +407,12 @@ func TestFailures(t *testing.T) {
 		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "answered 500 Internal Server Error"},
 		{"404", http.NotFound, "answered 404 Not Found"},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, "answered 302 Found"},
-		{"HTML", says("<!DOCTYPE html><html>"), "this is no JWK set"},
-		{"garbage", says("\x00\xff"), "this is no JWK set"},
-		{"nothing", says(""), "this is no JWK set"},
+		{"HTML", says("<!DOCTYPE html><html>"), `this is no JWK set: it is not JSON (its Content-Type is "text/html; charset=utf-8")`},
+		{"garbage", says("\x00\xff"), `this is no JWK set: it is not JSON (its Content-Type is "`},
+		{"nothing", says(""), "this is no JWK set: it is not JSON (it is empty)"},
 		{"another object", says(`{"error":"busy"}`), `it has no "keys" array`},
 		{"no keys", says(`{"keys":[]}`), "none of its 0 keys"},
+		{"no usable key", says(`{"keys":[{"kty":"RSA","n":"AQ","e":"AQ","kid":"k"}]}`), "none of its 1 keys"},
 		{"too large", says(strings.Repeat(" ", 1<<20) + `{"keys":[]}`), "larger than 1048576 bytes"},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -487,6 +488,18 @@ func TestClockSetBackAfterAFailure(t *testing.T) {
 	p.serves(testkeys.Set(key))
 	h.advance(-time.Hour)
 	finds(t, source, "k", "ES256", key.Public())
+}
+
+// TestClockSetBackWhileASetServes: it is read again, and does not serve until the clock has caught up.
+func TestClockSetBackWhileASetServes(t *testing.T) {
+	old, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(old))
+	h := newHouse()
+	source := h.mustOpen(t, cfg)
+	finds(t, source, "k", "ES256", old.Public())
+	p.serves(testkeys.Set(fresh))
+	h.advance(-time.Hour)
+	finds(t, source, "k", "ES256", fresh.Public())
 }
 
 func TestLoad(t *testing.T) {

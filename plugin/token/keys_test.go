@@ -22,6 +22,25 @@ type failing struct {
 func (f failing) Find(context.Context, string, string) ([]any, error) { return nil, f.err }
 func (f failing) String() string                                      { return "https://idp.test/keys" }
 
+// TestABadSignatureAmongManyKeys: the refusal says that not all of them may have been tried.
+func TestABadSignatureAmongManyKeys(t *testing.T) {
+	stranger := testkeys.New("ES256", "")
+	jwk := testkeys.New("ES256", "").JWK()
+	for count, want := range map[int]string{15: "", 16: " (at most 16 keys are tried)", 40: " (at most 16 keys are tried)"} {
+		entries := make([]any, count)
+		for i := range entries {
+			entries[i] = jwk
+		}
+		cfg := &config.Config{Algorithms: []string{"ES256"}}
+		password := stranger.Sign(object{"sub": "alice"})
+		_, header := token.Look(password)
+		_, got := token.New(cfg, keysOf(t, cfg, entries...), clock).Verify(t.Context(), password, header, new(verdict.Trace))
+		if got.String() != "bad signature: no key with kid none verifies it by ES256"+want {
+			t.Errorf("%d keys: got %s", count, got)
+		}
+	}
+}
+
 func TestKeysThatDoNotCome(t *testing.T) {
 	cases := []struct {
 		rule string

@@ -58,8 +58,9 @@ func (v *Verifier) Verify(ctx context.Context, password string, header Header, t
 	}
 	method := v.methods[header.Algorithm]
 	if !slices.ContainsFunc(keys, func(key any) bool { return method.Verify(token.signed, token.signature, key) == nil }) {
-		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "no key with kid %s verifies it by %s",
-			nameKid(header.KeyID), header.Algorithm), "signature", "valid", "invalid")
+		keyset.Doubt(v.keys)
+		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "no key with kid %s verifies it by %s%s",
+			nameKid(header.KeyID), header.Algorithm, untried(len(keys))), "signature", "valid", "invalid")
 	}
 	trace.Pass("signature", "valid", "valid")
 	if judged := v.CheckClaims(token.claims, trace); judged.Kind != verdict.Accept {
@@ -94,6 +95,14 @@ func parse(password string) (parsed, error) {
 	}
 	signed := password[:min(len(header)+len(".")+len(payload), len(password))]
 	return parsed{signed, signature, Claims{all: claims}}, nil
+}
+
+// untried says that there may be more keys than were tried.
+func untried(tried int) string {
+	if tried < keyset.MaxTries {
+		return ""
+	}
+	return fmt.Sprintf(" (at most %d keys are tried)", keyset.MaxTries)
 }
 
 // checkHeader holds the header against the configuration: it is the configuration that chooses the algorithm
