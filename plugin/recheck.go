@@ -50,7 +50,7 @@ func (p *Plugin) scheduleRecheck(c *chain.Chain, s *session.Session, bearer stri
 func (p *Plugin) leaveBehind(before *chain.Chain) {
 	if n := p.sessions.Rechecks(); n > 0 && before.Endpoint() != p.chain.Endpoint() {
 		p.log(Notice, "%d connected clients were admitted by %s, which %s no longer names: they are not asked about again, and leave "+
-			"when their tokens expire; those whose tokens never do are disconnected", n, before.Endpoint(), p.file)
+			"when their tokens expire; those whose tokens never do are disconnected", n, before.ShownEndpoint(), p.file)
 	}
 }
 
@@ -101,7 +101,7 @@ func (p *Plugin) recheck() bool {
 func (p *Plugin) notAskedAbout(s *session.Session) {
 	s.Bearer = ""
 	if s.Until.IsZero() {
-		p.expel(s, verdict.Refuse(verdict.ProviderUnavailable, "%s, which has admitted it, is gone from %s, and its token never expires", s.Endpoint, p.file))
+		p.expel(s, verdict.Refuse(verdict.ProviderUnavailable, "the endpoint that has admitted it is gone from %s, and its token never expires", p.file))
 	}
 }
 

@@ -59,6 +59,7 @@ func (p *Plugin) adopt(c candidate, how string) {
 	before := p.chain
 	p.chain = c.chain
 	if before != nil {
+		p.chain.Inherit(before)
 		p.leaveBehind(before)
 		before.Retire() // logins that it has begun end by it
 	}

@@ -158,3 +158,37 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 		d.waitAsked()
 	})
 }
+
+// SIGHUP is the way to forget good answers, and not to forget bad ones.
+func TestAReloadForgetsNoBadAnswer(t *testing.T) {
+	good, revoked := mint("alice", time.Hour), mint("mallory", time.Hour)
+	d := newDesk(t, good, revoked)
+	file := d.file(``, `"check":"onRetry","cache":{"ttlMs":60000,"negativeTtlMs":60000},"timeoutMs":60000`)
+	h := open(t, file)
+	for token, answer := range map[*string]string{good: active, revoked: inactive} {
+		h.login(1, "c", nil, token)
+		d.says(token, answer)
+		d.waitAsked()
+		h.awaitVerdict(t, token, map[string]verdict.Kind{active: verdict.Accept, inactive: verdict.Deny}[answer])
+	}
+	h.Reload()
+	h.broker.awaitLog(`reloaded`)
+	if got := h.login(1, "c", nil, revoked); got != verdict.Deny {
+		t.Errorf("the revoked one: got %s", got)
+	}
+	if got := h.login(2, "d", nil, good); got != verdict.Retry {
+		t.Errorf("the good one, which is to be asked about again: got %s", got)
+	}
+}
+
+// awaitVerdict logs in until the answer that was asked for has come.
+func (h *house) awaitVerdict(t *testing.T, token *string, want verdict.Kind) {
+	t.Helper()
+	got := verdict.Retry
+	for deadline := time.Now().Add(30 * time.Second); got == verdict.Retry && time.Now().Before(deadline); {
+		got = h.login(1, "c", nil, token)
+	}
+	if got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+}

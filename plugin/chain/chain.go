@@ -471,12 +471,20 @@ func (c *Chain) origin() string {
 	}
 }
 
-// Endpoint names what says whether tokens are active, as the configuration has it; empty: nothing does. Tokens that one has
-// admitted are not to be shown to another.
+// Endpoint identifies what says whether tokens are active, as the configuration has it; empty: nothing does. Tokens that one
+// has admitted are not to be shown to another. It is for comparing: ShownEndpoint is for the log.
 func (c *Chain) Endpoint() string {
+	if c.checker == nil {
+		return ""
+	}
+	return c.checker.Endpoint()
+}
+
+// ShownEndpoint names it in the log.
+func (c *Chain) ShownEndpoint() string {
 	switch r := c.cfg.Revocation; {
 	case r == nil:
-		return ""
+		return "no endpoint"
 	case r.Plain != nil:
 		return "the revocation endpoint " + endpoint.Shown(r.Plain.URI)
 	case r.Introspection.URI != "":
