@@ -219,7 +219,7 @@ func TestOpaqueTokens(t *testing.T) {
 		answered(t, b, harness.Paho3, login("d", p.Token("sensor-1", time.Hour, idp.Scope("mqtt")))).Accepted()
 		for id, bad := range map[string]struct{ token, reason string }{
 			"no-scope": {p.Opaque("sensor-1", time.Hour, idp.Scope("openid")), "missing scope"},
-			"rubbish":  {"rubbish", "revoked"},
+			"rubbish":  {"some rubbish", "revoked"},
 			"expired":  {p.Opaque("sensor-1", -time.Minute, idp.Scope("mqtt")), "revoked"},
 		} {
 			answered(t, b, harness.Paho5, login(id, bad.token)).Refused()

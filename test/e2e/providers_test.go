@@ -35,8 +35,9 @@ func TestGlewlwyd(t *testing.T) {
 				}.Plugin(),
 			},
 		})
-		// It does not answer HEAD, which is said and is no obstacle.
-		b.WaitLog(`JWKS endpoint http.*: reached \(HTTP 404 in .*\); .* may be the wrong address`)
+		// It answers HEAD by 404, which is no obstacle: the keys are reached by GET, and the introspection endpoint is said.
+		b.WaitLog(`JWKS endpoint http.*: reached \(HTTP 200 in .*, by GET\)`)
+		b.WaitLog(`introspection endpoint http.*: reached \(HTTP 404 in .*\); .* may be the wrong address`)
 		token := s.Token(t)
 		c := harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Accepted()
 		if code := c.Subscribe("devices/1", 1); code >= 0x80 {
