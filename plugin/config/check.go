@@ -170,7 +170,7 @@ func (d *document) checkTime(c *Config) {
 
 func (d *document) checkIntrospection(c *Config) {
 	const introspection = "$.options.revocation.introspection"
-	if !d.has(introspection+".uri") && c.Mode != ModeOIDC {
+	if !d.has(introspection+".uri") && c.Mode != ModeOIDC && c.Mode != "" {
 		d.missing(introspection+".uri", "must be there: the address of the RFC 7662 endpoint")
 	}
 	d.checkClient(c.Revocation.Introspection)

@@ -66,7 +66,7 @@ func (d *document) index(n *node, format []key, unused map[string]string) {
 				d.errorf(m.node, "must be an object, found %s", m.found())
 			}
 		default:
-			d.unknown(m, suggest(n.path, m.name, format))
+			d.unknown(m, d.suggest(n.path, m, format))
 		}
 	}
 }
@@ -116,9 +116,9 @@ func (d *document) report(s Severity, offset int, path, format string, args ...a
 	})
 }
 
-// suggest names the key that an unknown one was probably meant to be: a similar one in the same section, else the
-// nearest place where a key of that name belongs.
-func suggest(section, name string, format []key) string {
+// suggest names the key or section that an unknown member of section was probably meant to be: one that is called so there in
+// other letters, one of its name elsewhere, or a similar one there.
+func (d *document) suggest(section string, m member, format []key) string {
 	var siblings []string
 	for _, k := range format {
 		if rest, ok := strings.CutPrefix(k.path, section+"."); ok {
@@ -126,19 +126,47 @@ func suggest(section, name string, format []key) string {
 			siblings = append(siblings, sibling)
 		}
 	}
-	if hint := didYouMean(name, siblings...); hint != "" {
-		return hint
+	if at := slices.IndexFunc(siblings, func(name string) bool { return strings.EqualFold(name, m.name) }); at >= 0 {
+		return didYouMean(m.name, siblings[at])
 	}
-	var place string
-	for _, k := range format {
-		if strings.EqualFold(base(k.path), name) && (place == "" || nearer(k.path, place, section)) {
-			place = k.path
-		}
-	}
-	if place != "" {
+	if place := d.place(section, m, format); place != "" {
 		return fmt.Sprintf("; did you mean %s?", place)
 	}
-	return ""
+	return didYouMean(m.name, siblings...)
+}
+
+// place is where a key or section of this name belongs that stands in section by mistake; empty: nowhere. Of several places
+// it is the one that knows most of what is in it, then one in a section that the file has, then the nearest.
+func (d *document) place(section string, m member, format []key) string {
+	var best string
+	var most int
+	for _, k := range format {
+		for path := k.path; path != section && strings.Contains(path, "."); path = parent(path) {
+			if !strings.EqualFold(base(path), m.name) || path == best {
+				continue
+			}
+			fits := 2 * known(m.node, path, format)
+			if d.nodes["$"].at(parent(path)) != nil {
+				fits++
+			}
+			if best == "" || fits > most || fits == most && nearer(path, best, section) {
+				best, most = path, fits
+			}
+		}
+	}
+	return best
+}
+
+// known counts the members of value that the section at path may have.
+func known(value *node, path string, format []key) (n int) {
+	members, _ := value.value.(object)
+	for _, m := range members {
+		is := func(k key) bool { return k.path == path+"."+m.name || strings.HasPrefix(k.path, path+"."+m.name+".") }
+		if slices.ContainsFunc(format, is) {
+			n++
+		}
+	}
+	return n
 }
 
 // didYouMean ends a message about word with the known one that resembles it, if any.
@@ -150,15 +178,15 @@ func didYouMean(word string, known ...string) string {
 }
 
 // nearest returns the known word that differs least from word, or "" where none resembles it.
-func nearest(word string, known []string) string {
-	var best string
+func nearest[T ~string](word string, known []T) T {
+	var best T
 	distance := 2 + len(word)/5
 	for _, k := range known {
 		// Far longer words can't be near, and are dear to compare.
 		if len(word) > 2*len(k)+2 {
 			continue
 		}
-		if n := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); n < distance {
+		if n := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(string(k))); n < distance {
 			best, distance = k, n
 		}
 	}

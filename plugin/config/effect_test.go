@@ -338,7 +338,10 @@ func TestTutorial(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		got := mustLoad(t, dir, strings.ReplaceAll(string(text), "<YOUR-KEYCLOAK-OR-IAM>", "idp.example.com:8080"))
+		got, problems := load(t, dir, strings.ReplaceAll(string(text), "<YOUR-KEYCLOAK-OR-IAM>", "idp.example.com:8080"))
+		if got == nil || problems.Error() != "$.options.modes.jwks.uri: "+PlaintextWarning+"\n$.options.revocation.introspection.uri: "+PlaintextWarning {
+			t.Fatalf("got %q", problems)
+		}
 		want := Config{
 			File:       filepath.Join(dir, "jwt.json"),
 			Algorithms: []string{"RS256"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -25,6 +26,9 @@ func endpoint(to *string) reader {
 			d.errorf(n, "%s", wrong)
 			return
 		}
+		if Plaintext(raw) {
+			d.warnf(n, "%s", PlaintextWarning)
+		}
 		*to = raw
 	}
 }
@@ -41,9 +45,47 @@ func issuer(to *string) reader {
 		case strings.HasSuffix(strings.TrimSuffix(raw, "/"), "/.well-known/openid-configuration"):
 			d.errorf(n, `must be the issuer itself, found the address of its discovery document: remove "/.well-known/openid-configuration"`)
 		default:
+			checkTenant(d, n, raw)
 			*to = raw
 		}
 	}
+}
+
+// tokenIssuer reads what `iss` must be.
+func tokenIssuer(to *string) reader {
+	return func(d *document, n *node) {
+		text(to)(d, n)
+		checkTenant(d, n, *to)
+	}
+}
+
+// everyTenant are the addresses of Microsoft Entra ID (Azure AD) that stand for many tenants, each of which has an issuer of
+// its own: neither a discovery document nor a token names one of these.
+var everyTenant = regexp.MustCompile(`(?i)^https?://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|login\.windows\.net|sts\.windows\.net)/(common|organizations|consumers)(?:/|$)`)
+
+func checkTenant(d *document, n *node, issuer string) {
+	if found := everyTenant.FindStringSubmatch(issuer); found != nil {
+		d.errorf(n, `must name your tenant, found %s: tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in "https://login.microsoftonline.com/<tenant id>/v2.0"`,
+			verdict.Quote(found[1]))
+	}
+}
+
+// PlaintextWarning says what it means that an address is Plaintext.
+const PlaintextWarning = "goes over plain http, so that anybody on the way can read and change what passes, tokens and secrets included: use https"
+
+// Plaintext tells whether an address is reached by http over a network: what stays on this machine (RFC 6761 §6.3 for names)
+// nobody can listen to.
+func Plaintext(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || !strings.EqualFold(u.Scheme, "http") {
+		return false
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err != nil || !ip.Unmap().IsLoopback()
 }
 
 func endpointProblem(raw string) string {

@@ -68,7 +68,7 @@ func (d *document) checkPrivacy(n *node, name string, mode fs.FileMode, who priv
 	switch {
 	case mode&fs.FileMode(who) == 0:
 	case who == private:
-		d.warnf(n, "the file %s is open to every user of this machine (mode %04o): chmod 0640 %s", name, mode, name)
+		d.warnf(n, "the file %s is open to every user of this machine (mode %04o): %s", name, mode, letIn(name))
 	default:
 		d.warnf(n, "the file %s may be changed by every user of this machine (mode %04o): chmod o-w %s", name, mode, name)
 	}
@@ -131,8 +131,8 @@ func absent(name string) error {
 			if folder != filepath.Dir(name) {
 				lacks = "it holds no such folder"
 			}
-			return fmt.Errorf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and: chown %s %s; chmod 0640 %s",
-				name, folder, ownership(info), lacks, process(), userName(), name, name)
+			return fmt.Errorf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and: %s",
+				name, folder, ownership(info), lacks, process(), letIn(name))
 		}
 		folder = filepath.Dir(folder)
 	}
@@ -140,11 +140,21 @@ func absent(name string) error {
 
 func barred(name string) error {
 	if folder := barrier(name, 0); folder != "" {
-		return fmt.Errorf("%s is out of reach: %s, and the folder %s (%s) keeps it out; move the file to where that user may go, or: chmod o+x %s",
-			name, process(), folder, describe(folder), folder)
+		return fmt.Errorf("%s is out of reach: %s, and the folder %s (%s) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
+			name, process(), folder, describe(folder))
 	}
-	return fmt.Errorf("%s can't be read: %s, and the file is %s; let it in: chown %s %s; chmod 0640 %s",
-		name, process(), describe(name), userName(), name, name)
+	return fmt.Errorf("%s can't be read: %s, and the file is %s; let it in: %s",
+		name, process(), describe(name), letIn(name))
+}
+
+// letIn is the command that lets the broker read a file, and nobody else but its owner: root, who alone should be able to
+// change it. The tool can run as root, whose group must not get the file.
+func letIn(name string) string {
+	group := "mosquitto"
+	if os.Geteuid() != 0 {
+		group = nameOfGroup(os.Getegid())
+	}
+	return fmt.Sprintf("chgrp %s %s && chmod 0640 %s", group, name, name)
 }
 
 // maxLinks is how many links a name may lead through, as in Linux.

@@ -45,7 +45,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner := strings.TrimSuffix(ownership(info), fmt.Sprintf(", mode %04o", info.Mode().Perm()))
-	who, name := process(), userName()
+	who, group := process(), nameOfGroup(os.Getegid())
 
 	folder := func(path string) string {
 		f := filepath.Join(dir, path)
@@ -79,29 +79,29 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	cases := []struct{ rule, file, want string }{
 		{
 			"missing", "open/jwt.json",
-			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such file; WHO, so put the file there and: chown NAME FILE; chmod 0640 FILE",
+			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such file; WHO, so put the file there and: chgrp GROUP FILE && chmod 0640 FILE",
 		},
 		{
 			"folder missing", "open/a/b/jwt.json",
-			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such folder; WHO, so put the file there and: chown NAME FILE; chmod 0640 FILE",
+			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such folder; WHO, so put the file there and: chgrp GROUP FILE && chmod 0640 FILE",
 		},
 		{"link that leads nowhere", "dangling.json", `FILE is a link to "gone", which does not exist; WHO`},
-		{"mode", "locked.json", "FILE can't be read: WHO, and the file is OWNER, mode 0240; let it in: chown NAME FILE; chmod 0640 FILE"},
+		{"mode", "locked.json", "FILE can't be read: WHO, and the file is OWNER, mode 0240; let it in: chgrp GROUP FILE && chmod 0640 FILE"},
 		{
 			"folder's mode", "closed/jwt.json",
-			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed",
+			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
 		},
 		{
 			"upper folder's mode", "closed/below/jwt.json",
-			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed",
+			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
 		},
 		{
 			"folder's mode behind a link to the file", "into-closed.json",
-			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed",
+			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
 		},
 		{
 			"folder's mode behind a link to the folder", "closed-link/jwt.json",
-			"FILE is out of reach: WHO, and the folder DIR/closed-link (OWNER, mode 0600) keeps it out; move the file to where that user may go, or: chmod o+x DIR/closed-link",
+			"FILE is out of reach: WHO, and the folder DIR/closed-link (OWNER, mode 0600) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
 		},
 		{"a folder", "open", "FILE is a directory, expected a file (container engines make one where the source of a bind mount is missing)"},
 		{"a pipe", "pipe.json", "FILE is a pipe, socket or device, expected a file"},
@@ -112,7 +112,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
 			file := filepath.Join(dir, c.file)
-			want := strings.NewReplacer("FILE", file, "DIR", dir, "OWNER", owner, "WHO", who, "NAME", name).Replace(c.want)
+			want := strings.NewReplacer("FILE", file, "DIR", dir, "OWNER", owner, "WHO", who, "GROUP", group).Replace(c.want)
 			config, problems := Load(file)
 			if config != nil || len(problems) != 1 || problems[0] != (Problem{Severity: SeverityError, Text: want}) {
 				t.Errorf("got  %+v\nwant %s", problems, want)

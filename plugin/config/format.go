@@ -24,7 +24,7 @@ func keys(c *Config) []key {
 		{"$.$schema", anything},
 		{"$.version", version},
 		{"$.algorithm", list(&c.Algorithms, algorithm)},
-		{"$.mode", oneOf(&c.Mode, ModeJWKS, ModeLocal, ModeOIDC, ModeIntrospection)},
+		{"$.mode", mode(&c.Mode)},
 
 		{"$.options.lazyConnect", boolean(&c.LazyConnect)},
 
@@ -42,7 +42,7 @@ func keys(c *Config) []key {
 		{"$.options.modes.oidc.issuer", issuer(&c.OIDC.Issuer)},
 
 		{"$.options.common.tokenSource", tokenSources(&common.TokenSource)},
-		{"$.options.common.issuer", text(&common.Issuer)},
+		{"$.options.common.issuer", tokenIssuer(&common.Issuer)},
 		{"$.options.common.audience", list(&common.Audience, word)},
 		{"$.options.common.requiredClaims", requiredClaims(&common.RequiredClaims)},
 		{"$.options.common.requiredScopes", list(&common.RequiredScopes, scope)},

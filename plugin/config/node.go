@@ -35,6 +35,17 @@ type member struct {
 
 type array []*node
 
+// at is the node below n at a dotted path that begins with "$", or nil.
+func (n *node) at(path string) *node {
+	for _, name := range strings.Split(path, ".")[1:] {
+		if n == nil {
+			return nil
+		}
+		n = n.member(name)
+	}
+	return n
+}
+
 // maxDepth is far beyond the format's own, and keeps paths short.
 const maxDepth = 64
 

@@ -53,8 +53,8 @@ func (d *document) readSecret(to *Secret, n *node, who privacy) {
 // checkExposed warns where n is secret and stands in a file that is not.
 func (d *document) checkExposed(n *node) {
 	if d.mode&0o004 != 0 {
-		d.warnf(n, `stands in a file that every user of this machine can read (mode %04o): chmod 0640 %s, or keep it outside by {"env": …} or {"filePath": …}`,
-			d.mode, d.name)
+		d.warnf(n, `stands in a file that every user of this machine can read (mode %04o): %s, or keep it outside by {"env": …} or {"filePath": …}`,
+			d.mode, letIn(d.name))
 	}
 }
 

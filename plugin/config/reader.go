@@ -50,6 +50,17 @@ func oneOf[T ~string](to *T, accepted ...T) reader {
 	}
 }
 
+// mode reads $.mode. A misspelt one is judged as the one that was meant: what else is wrong in the file is wrong for that.
+func mode(to *Mode) reader {
+	modes := []Mode{ModeJWKS, ModeLocal, ModeOIDC, ModeIntrospection}
+	return func(d *document, n *node) {
+		oneOf(to, modes...)(d, n)
+		if s, ok := n.value.(string); ok && *to == "" {
+			*to = nearest(s, modes)
+		}
+	}
+}
+
 // alternatives quotes the words: `"a", "b" or "c"`.
 func alternatives(words []string) string {
 	q := make([]string, len(words))

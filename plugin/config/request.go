@@ -215,7 +215,7 @@ func (d *document) readRequest(to *Request, n *node, rule requestRule) {
 	for _, m := range all {
 		i := slices.IndexFunc(format, func(k key) bool { return k.path == m.name })
 		if i < 0 {
-			d.unknown(m, suggest(n.path, m.name, prefixed(n.path, format)))
+			d.unknown(m, d.suggest(n.path, m, prefixed(n.path, format)))
 			continue
 		}
 		members[m.name] = m.node

@@ -22,6 +22,15 @@ func oddFiles() []oddFile {
 		{"similar section", with("options.revokation.timeoutMs", `1`), []string{`$.options.revokation: is no known key and has no effect; did you mean "revocation"?`}},
 		{"key in the wrong section", with("options.issuer", `"a"`), []string{"$.options.issuer: is no known key and has no effect; did you mean $.options.common.issuer?"}},
 		{"key in the wrong section, with two right ones", revoking("options.revocation.uri", `"a"`), []string{"$.options.revocation.uri: is no known key and has no effect; did you mean $.options.revocation.introspection.uri?"}},
+		{"section in the wrong place", with("options.jwks", `{"uri": "https://idp.test/jwks"}`), []string{"$.options.jwks: is no known key and has no effect; did you mean $.options.modes.jwks?"}},
+		{"section in the wrong place, with two right ones, by what is in it", with("options.cache", `{"enabled": true}`), []string{"$.options.cache: is no known key and has no effect; did you mean $.options.modes.jwks.cache?"}},
+		{"and the other", with("options.cache", `{"negativeTtlMs": 1}`), []string{"$.options.cache: is no known key and has no effect; did you mean $.options.revocation.cache?"}},
+		{"by what else is in the file", with("options.cache", `{"ttlMs": 1}`), []string{"$.options.cache: is no known key and has no effect; did you mean $.options.modes.jwks.cache?"}},
+		{"and where both are", revoking("options.cache", `{"ttlMs": 1}`), []string{"$.options.cache: is no known key and has no effect; did you mean $.options.revocation.cache?"}},
+		{"section too deep", revoking("options.common.revocation", `{"timeoutMs": 1}`), []string{"$.options.common.revocation: is no known key and has no effect; did you mean $.options.revocation?"}},
+		{"section not deep enough", with("modes", `{}`), []string{"$.modes: is no known key and has no effect; did you mean $.options.modes?"}},
+		{"section at the top", with("common", `{}`), []string{"$.common: is no known key and has no effect; did you mean $.options.common?"}},
+		{"misspelt section at the top", with("option", `{"lazyConnect": true}`), []string{`$.option: is no known key and has no effect; did you mean "options"?`}},
 		{"key that needs quotes", with("options./etc", `1`), []string{`$.options["/etc"]: is no known key and has no effect`}},
 		{"key with a newline", `{"a\nb": 1, ` + with()[1:], []string{`$["a\nb"]: is no known key and has no effect`}},
 		{"key without end", `{"` + strings.Repeat("x", 999) + `": 1, ` + with()[1:], []string{`$["` + strings.Repeat("x", 96) + `"… (999 bytes)]: is no known key and has no effect`}},
@@ -51,13 +60,19 @@ func oddFiles() []oddFile {
 		{"recheckIntervalMs in mode introspection", opaque("options.revocation.recheckIntervalMs", `60000`), nil},
 		{"recheckIntervalMs with a plain endpoint", asking("options.revocation.recheckIntervalMs", `60000`), nil},
 		{"afterConnect, with clients kept where there is no answer", revoking("options.revocation.check", `"afterConnect"`, "options.revocation.onUnavailable", `"allow"`), nil},
+		{"keys by plain http", with(uri, `"http://idp.test/jwks"`), []string{"$.options.modes.jwks.uri: " + PlaintextWarning}},
+		{"issuer by plain http", oidc("options.modes.oidc.issuer", `"HTTP://192.0.2.7"`), []string{"$.options.modes.oidc.issuer: " + PlaintextWarning}},
+		{"introspection by plain http", revoking(introspect+".uri", `"http://127.0.0.1.idp.test/"`), []string{"$.options.revocation.introspection.uri: " + PlaintextWarning}},
+		{"endpoint by plain http", asking(plainly+".uri", `"http://[2001:db8::1]/"`), []string{"$.options.revocation.plain.uri: " + PlaintextWarning}},
+		{"plain http on this machine", revoking(uri, `"http://127.8.0.1:80/"`, introspect+".uri", `"http://[::1]/"`), nil},
+		{"plain http on this machine by name", revoking(uri, `"http://LocalHost:80/"`, introspect+".uri", `"http://idp.localhost./"`), nil},
 		{"insecureSkipVerify", with("options.tls.insecureSkipVerify", `true`), []string{"$.options.tls.insecureSkipVerify: lets anybody on the way pose as the identity provider: use caFile for a private authority instead"}},
-		{"shared secret readable by others", local("algorithm", `"HS256"`, "options.modes.local", `{"filePath": "0644"}`), []string{"$.options.modes.local.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
+		{"shared secret readable by others", local("algorithm", `"HS256"`, "options.modes.local", `{"filePath": "0644"}`), []string{"$.options.modes.local.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chgrp GROUP DIR/0644 && chmod 0640 DIR/0644"}},
 		{"public key readable by others", local("options.modes.local", `{"filePath": "0644"}`), nil},
 		{"public key others may change", local("options.modes.local", `{"filePath": "0666"}`), []string{"$.options.modes.local.filePath: the file DIR/0666 may be changed by every user of this machine (mode 0666): chmod o-w DIR/0666"}},
-		{"clientSecret readable by others", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "0644"}`), []string{"$.options.revocation.introspection.clientSecret.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
+		{"clientSecret readable by others", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "0644"}`), []string{"$.options.revocation.introspection.clientSecret.filePath: the file DIR/0644 is open to every user of this machine (mode 0644): chgrp GROUP DIR/0644 && chmod 0640 DIR/0644"}},
 		{"clientSecret readable by the group", revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `{"filePath": "0640"}`), nil},
-		{"private key readable by others", with("options.tls.certFile", `"0644"`, "options.tls.keyFile", `"0644"`), []string{"$.options.tls.keyFile: the file DIR/0644 is open to every user of this machine (mode 0644): chmod 0640 DIR/0644"}},
+		{"private key readable by others", with("options.tls.certFile", `"0644"`, "options.tls.keyFile", `"0644"`), []string{"$.options.tls.keyFile: the file DIR/0644 is open to every user of this machine (mode 0644): chgrp GROUP DIR/0644 && chmod 0640 DIR/0644"}},
 		{"unknown member of a request", requesting(`{"Method": "PUT", "uri": "/"}`), []string{
 			request + `.Method: is no known key and has no effect; did you mean "method"?`,
 			request + ".uri: is no known key and has no effect",
@@ -70,7 +85,7 @@ func oddFiles() []oddFile {
 			[]string{`$.options.revocation.introspection.clientId: has no effect beside an "Authorization" header in requestParameters, which goes in its place`},
 		},
 		{"request with a secret readable by others", asking(parameters, `{"filePath": "secret-request.json"}`), []string{
-			"$.options.revocation.plain.requestParameters.filePath: the file DIR/secret-request.json is open to every user of this machine (mode 0644): chmod 0640 DIR/secret-request.json",
+			"$.options.revocation.plain.requestParameters.filePath: the file DIR/secret-request.json is open to every user of this machine (mode 0644): chgrp GROUP DIR/secret-request.json && chmod 0640 DIR/secret-request.json",
 		}},
 		{"request readable by others", asking(parameters, `{"filePath": "request.json"}`), nil},
 		{"byte order mark", "\uFEFF" + with(), nil},
@@ -113,7 +128,7 @@ func TestWarning(t *testing.T) {
 // What others can read is no place for a secret; what they can write is no place to say who gets in.
 func TestModeOfTheFile(t *testing.T) {
 	readable := func(path string) string {
-		return path + `: stands in a file that every user of this machine can read (mode 0644): chmod 0640 DIR/jwt.json, or keep it outside by {"env": …} or {"filePath": …}`
+		return path + `: stands in a file that every user of this machine can read (mode 0644): chgrp GROUP DIR/jwt.json && chmod 0640 DIR/jwt.json, or keep it outside by {"env": …} or {"filePath": …}`
 	}
 	credentials := revoking(introspect+".clientId", `"a"`, introspect+".clientSecret", `"s"`)
 	cases := []struct {

@@ -26,6 +26,8 @@ type Document struct {
 	NoIntrospection error
 	// TokenURI and DeviceAuthorizationURI (RFC 8628 §4) are for the command-line tool: the plugin gets no tokens.
 	TokenURI, DeviceAuthorizationURI string
+	// TokenAuthMethods are how clients may authenticate at TokenURI; none: the document does not say.
+	TokenAuthMethods []string
 }
 
 // fresh is how long a document serves. Providers move their endpoints seldom, and announce it long before. After a failed
@@ -191,6 +193,7 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 	// Whoever wants one of these misses it.
 	doc.TokenURI, _ = p.address(members, "token_endpoint")
 	doc.DeviceAuthorizationURI, _ = p.address(members, "device_authorization_endpoint")
+	doc.TokenAuthMethods = members.texts("token_endpoint_auth_methods_supported")
 	return doc, nil
 }
 
@@ -211,6 +214,23 @@ func (m members) text(name string) (string, error) {
 		}
 		return text, nil
 	}
+}
+
+// texts are the strings of a member that is a list; what is anything else says nothing.
+func (m members) texts(name string) (all []string) {
+	if len(m[name]) != 1 {
+		return nil
+	}
+	elements, err := jsonvalue.Elements(m[name][0])
+	if err != nil {
+		return nil
+	}
+	for _, element := range elements {
+		if text, isText := jsonvalue.Text(element); isText {
+			all = append(all, text)
+		}
+	}
+	return all
 }
 
 // address is the address that a member has, or an error.
