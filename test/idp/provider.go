@@ -126,7 +126,7 @@ func Start(options ...Option) (*Provider, error) {
 			},
 		},
 		p.storage, op.StaticIssuer(p.issuer),
-		op.WithAllowInsecure(),
+		op.WithAllowInsecure(), op.WithCORSOptions(p.pagesOnly(clients)),
 		op.WithAccessTokenVerifierOpts(op.WithSupportedAccessTokenSigningAlgorithms(algorithms()...)),
 	)
 	if err != nil {
@@ -137,7 +137,7 @@ func Start(options ...Option) (*Provider, error) {
 	pages.Handle("/", p.front)
 	pages.HandleFunc(devicePath, p.serveDevicePage)
 	pages.HandleFunc(loginPath, p.serveLogin)
-	p.server.handler = pages
+	p.server.handler = p.thisMachineOnly(pages)
 	if err := p.server.up(); err != nil {
 		return nil, errors.Join(err, p.server.close())
 	}
