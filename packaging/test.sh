@@ -52,7 +52,7 @@ contents() {
 	done
 }
 
-# provider FILE: starts the embedded provider, which writes FILE, and sets issuer.
+# provider FILE: starts the embedded provider, which writes the new FILE, and sets issuer.
 provider() {
 	"$tool" dev-idp --listen 127.0.0.1:9400 --write "$1" >"$work/idp.log" 2>&1 &
 	issuer=http://127.0.0.1:9400
@@ -165,10 +165,10 @@ install-alone() {
 	rm -f "$tree/var/lib/mosquitto/jwt.json"
 	provider "$tree/var/lib/mosquitto/jwt.json"
 	chroot "$tree" go-jwt-auth check-config >"$work/$suite.check" || code=$?
-	if ! { [ $code -eq 1 ] && grep -q 'chown mosquitto /var/lib/mosquitto/jwt.json' "$work/$suite.check"; }; then
+	if ! { [ $code -eq 1 ] && grep -q 'chgrp mosquitto /var/lib/mosquitto/jwt.json && chmod 0640' "$work/$suite.check"; }; then
 		cat "$work/$suite.check" >&2 && fail "check-config in $suite does not see that the broker can't read the file"
 	fi
-	chroot "$tree" sh -c 'chown mosquitto /var/lib/mosquitto/jwt.json && go-jwt-auth check-config' >"$work/$suite.check" || { cat "$work/$suite.check" >&2 && fail "check-config in $suite"; }
+	chroot "$tree" sh -c 'chgrp mosquitto /var/lib/mosquitto/jwt.json && chmod 0640 /var/lib/mosquitto/jwt.json && go-jwt-auth check-config' >"$work/$suite.check" || { cat "$work/$suite.check" >&2 && fail "check-config in $suite"; }
 	broker "$tree"
 	logins 1883 "$tree/var/log/mosquitto/mosquitto.log"
 	stop

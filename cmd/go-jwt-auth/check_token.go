@@ -51,6 +51,7 @@ type checkedRow struct {
 type tokenQuestion struct {
 	config, username, clientID, at, dynsec string
 	online                                 bool
+	as                                     brokerUser
 }
 
 func newCheckToken(c *console) *cobra.Command {
@@ -63,7 +64,10 @@ was expected and what was found, and the identity and time that would result. Th
 
 Give "-" and the token on standard input: what stands in a command line is seen by every user of the machine. The keys are read
 from the identity provider; whether the token has been revoked is asked only with --online. In mode introspection there is
-nothing to see without it.`,
+nothing to see without it.
+
+The file is the broker's: as root, it and what it names are read as the broker's user (--as), and nothing of root's environment
+goes with it but what --env names.`,
 		Example: `  go-jwt-auth token --issuer https://id.example.com --client-id sensor-1 | go-jwt-auth check-token --config jwt.json -
   go-jwt-auth check-token --config jwt.json --online --dynsec /var/lib/mosquitto/dynamic-security.json - < token.txt`,
 		Args: cobra.ExactArgs(1),
@@ -72,9 +76,17 @@ nothing to see without it.`,
 			if err != nil {
 				return err
 			}
+			u, err := q.as.findFor(cmd, q.config)
+			switch {
+			case err != nil:
+				return err
+			case u != nil:
+				return c.become(cmd, u, q.as.env, strings.NewReader(token), "-")
+			}
 			return c.checkToken(cmd.Context(), q, token)
 		},
 	}
+	q.as.flags(cmd)
 	cmd.Flags().StringVar(&q.config, "config", "", "the jwt.json (the usual places)")
 	cmd.Flags().BoolVar(&q.online, "online", false, "ask the revocation endpoint as well")
 	cmd.Flags().StringVar(&q.username, "username", "", "the username that the client would send (none)")
@@ -130,6 +142,7 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 	if cfg.Revocation != nil {
 		report.Asked = &q.online
 	}
+	c.waitFor(ctx, addresses(cfg)...)
 	result, err := judge(ctx, cfg, now, q, token)
 	if err != nil {
 		return err
@@ -211,7 +224,7 @@ func (r *tokenReport) fill(result chain.Result, cfg *config.Config, now time.Tim
 
 // show prints the report for a reader.
 func (c *console) show(cfg *config.Config, r tokenReport) {
-	c.printf("%s: %s\n", verdict.Line(cfg.File), plugin.Describe(cfg))
+	c.printf("%s: %s\n", cfg.File, plugin.Describe(cfg))
 	if r.Token != "" {
 		c.printf("token %s\n", r.Token)
 	}
@@ -219,17 +232,17 @@ func (c *console) show(cfg *config.Config, r tokenReport) {
 		c.printf("  %s %-16s %s\n", c.mark(check.OK), check.Name, c.finding(check))
 	}
 	if r.Asked != nil && !*r.Asked {
-		c.printf("  %s %-16s %s\n", c.faint.Sprint("·"), "revocation", c.faint.Sprint("not asked (--online asks)"))
+		c.printf("  %s %-16s %s\n", c.faint.of("·"), "revocation", c.faint.of("not asked (--online asks)"))
 	}
 	switch {
 	case r.Verdict == "defer":
-		c.printf("%s\n", c.doubtful.Sprint("left to the next plugin or password file: it is no token"))
+		c.printf("%s\n", c.doubtful.of("left to the next plugin or password file: it is no token"))
 	case r.Verdict == "unknown":
-		c.printf("%s\n", c.doubtful.Sprintf("could not be told: %s: %s", r.Reason, r.Detail))
+		c.printf("%s\n", c.doubtful.of("could not be told: %s: %s", r.Reason, r.Detail))
 	case r.Verdict != "accept":
-		c.printf("%s\n", c.bad.Sprintf("refused: %s: %s", r.Reason, r.Detail))
+		c.printf("%s\n", c.bad.of("refused: %s: %s", r.Reason, r.Detail))
 	default:
-		c.printf("%s\n", c.good.Sprint("accepted"))
+		c.printf("%s\n", c.good.of("accepted"))
 		c.printf("  username   %s\n", identityText(r.Username))
 		c.printf("  client id  %s\n", identityText(r.ClientID))
 		c.printf("  expires    %s\n", expiryText(cfg, r))
@@ -237,19 +250,19 @@ func (c *console) show(cfg *config.Config, r tokenReport) {
 			c.printf("  rights     %s\n", r.Rights)
 		}
 		if r.Detail != "" {
-			c.printf("  %s\n", c.doubtful.Sprint(r.Detail))
+			c.printf("  %s\n", c.doubtful.of("%s", r.Detail))
 		}
 	}
 }
 
-func (c *console) finding(check checkedRow) string {
+func (c *console) finding(check checkedRow) painted {
 	switch {
 	case !check.OK:
-		return fmt.Sprintf("found %s, expected %s", check.Found, check.Expected)
+		return plain("found %s, expected %s", check.Found, check.Expected)
 	case check.Found == check.Expected:
-		return check.Found
+		return plain("%s", check.Found)
 	default:
-		return check.Found + c.faint.Sprintf(" (expected %s)", check.Expected)
+		return plain("%s", check.Found) + c.faint.of(" (expected %s)", check.Expected)
 	}
 }
 
@@ -353,9 +366,9 @@ func (r *rights) String() string {
 	case len(r.Roles) == 0:
 		return "none: dynamic-security gives it no role"
 	}
-	text := "roles " + verdict.Line(strings.Join(r.Roles, ", "))
+	text := "roles " + strings.Join(r.Roles, ", ")
 	if len(r.Groups) > 0 {
-		text += ", also by the groups " + verdict.Line(strings.Join(r.Groups, ", "))
+		text += ", also by the groups " + strings.Join(r.Groups, ", ")
 	}
 	return text
 }

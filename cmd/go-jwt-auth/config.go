@@ -1,16 +1,15 @@
 package main
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,6 @@ import (
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/verdict"
 )
 
 // places are where jwt.json is looked for when no file is named. The plugin itself looks into the last two only.
@@ -54,7 +52,7 @@ type configReport struct {
 }
 
 func newCheckConfig(c *console) *cobra.Command {
-	var as string
+	var as brokerUser
 	var strict bool
 	cmd := &cobra.Command{
 		Use:   "check-config [FILE]",
@@ -63,7 +61,8 @@ func newCheckConfig(c *console) *cobra.Command {
 Secret files and key files that it names are read too; no connection is made (see probe for that).
 
 The broker reads the file as the user that it runs as. As root, check-config therefore does the same: --as names that user,
-"mosquitto" where there is one. With "-" the file comes on standard input, as if it stood in the working folder.
+"mosquitto" where there is one. Nothing of root's environment goes with it but what --env names.
+With "-" the file comes on standard input, as if it stood in the working folder.
 A key that the format does not have is an error here, and only a warning in the broker's log.`,
 		Example: `  go-jwt-auth check-config /etc/mosquitto/jwt.json
   ./make-config | go-jwt-auth check-config -
@@ -71,107 +70,47 @@ A key that the format does not have is an error here, and only a warning in the 
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] == "-" {
-				return c.checkInput(strict)
+				return c.checkInput(cmd, &as, strict)
 			}
 			file, err := locate(slices.Concat(args, []string{""})[0])
 			if err != nil {
 				return err
 			}
-			if u := broker(as); u != nil {
-				return c.checkConfigAs(cmd, u, file, strict)
+			u, err := as.find(cmd, file)
+			switch {
+			case err != nil:
+				return err
+			case u != nil:
+				return c.become(cmd, u, as.env, nil, file)
 			}
-			return c.checkConfig(file, strict)
+			cfg, problems := config.Load(file)
+			return c.reportConfig(file, cfg, problems, strict)
 		},
 	}
-	cmd.Flags().StringVar(&as, "as", "mosquitto", "read the file as this user, where this is root; empty: as who it is")
+	as.flags(cmd)
 	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are errors")
 	return cmd
 }
 
-// broker is the user to read files as, or nil to stay who we are.
-func broker(name string) *user.User {
-	if name == "" || os.Geteuid() != 0 {
-		return nil
-	}
-	u, err := user.Lookup(name)
-	if err != nil || u.Uid == "0" {
-		return nil
-	}
-	return u
-}
-
-// checkConfigAs has a process of the user's own do it, since only that reads what the broker can read.
-func (c *console) checkConfigAs(cmd *cobra.Command, u *user.User, file string, strict bool) error {
-	self, err := os.Executable()
-	if err != nil {
-		return c.checkConfigAsRoot(err, file, strict)
-	}
-	id, err := credential(u)
-	if err != nil {
-		return err
-	}
-	args := []string{"check-config", "--as=", "--color=" + c.childColour(), fmt.Sprintf("--json=%t", c.json), fmt.Sprintf("--strict=%t", strict), "--", file}
-	child := exec.CommandContext(cmd.Context(), self, args...) //nolint:gosec // it is this program
-	child.Stdin, child.Stdout, child.Stderr = c.in, c.out, c.err
-	child.SysProcAttr = &syscall.SysProcAttr{Credential: id}
-	err = child.Run()
-	var ended *exec.ExitError
-	switch {
-	case errors.As(err, &ended) && ended.ExitCode() == exitNo:
-		return errNo
-	case errors.As(err, &ended):
-		return errUntold
-	case err != nil:
-		return c.checkConfigAsRoot(fmt.Errorf("user %s can't run %s: %w", u.Username, self, err), file, strict)
-	default:
-		return nil
-	}
-}
-
-// checkConfigAsRoot is for where it can't be done as the broker's user.
-func (c *console) checkConfigAsRoot(cause error, file string, strict bool) error {
-	c.tell("go-jwt-auth: %s: the file is read as root instead, which can read more than the broker can\n", cause)
-	return c.checkConfig(file, strict)
-}
-
-// childColour is --color for a process that writes to the same place.
-func (c *console) childColour() string {
-	if c.good.Sprint("x") != "x" {
-		return "always"
-	}
-	return "never"
-}
-
-func credential(u *user.User) (*syscall.Credential, error) {
-	number := func(s string) uint32 {
-		n, _ := strconv.ParseUint(s, 10, 32) // they are numbers on Linux
-		return uint32(n)
-	}
-	groups, err := u.GroupIds()
-	if err != nil {
-		return nil, err
-	}
-	id := &syscall.Credential{Uid: number(u.Uid), Gid: number(u.Gid)}
-	for _, g := range groups {
-		id.Groups = append(id.Groups, number(g))
-	}
-	return id, nil
-}
-
-func (c *console) checkConfig(file string, strict bool) error {
-	cfg, problems := config.Load(file)
-	return c.reportConfig(file, cfg, problems, strict)
-}
+// maxConfig is more than the plugin reads of a jwt.json, in bytes.
+const maxConfig = 1<<20 + 1
 
 // checkInput checks a file that comes on standard input.
-func (c *console) checkInput(strict bool) error {
+func (c *console) checkInput(cmd *cobra.Command, as *brokerUser, strict bool) error {
 	folder, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(c.in)
+	text, err := io.ReadAll(io.LimitReader(c.in, maxConfig))
 	if err != nil {
 		return fmt.Errorf("standard input: %w", err)
+	}
+	u, err := as.find(cmd, folder)
+	switch {
+	case err != nil:
+		return err
+	case u != nil:
+		return c.become(cmd, u, as.env, bytes.NewReader(text), "-")
 	}
 	cfg, problems := config.Parse(text, filepath.Join(folder, "jwt.json"))
 	return c.reportConfig("standard input", cfg, problems, strict)
@@ -199,15 +138,16 @@ func (c *console) reportConfig(file string, cfg *config.Config, problems config.
 		if problems[i].Severity == config.SeverityError {
 			paint = c.bad
 		}
-		c.printf("%s\n", paint.Sprint(line))
+		c.printf("%s\n", paint.of("%s", line))
 	}
 	for _, text := range report.Advice {
-		c.printf("%s\n", c.doubtful.Sprint("note: "+text))
+		c.printf("%s\n", c.doubtful.of("note: %s", text))
 	}
+	c.tellOfEnvironment(problems)
 	if report.Valid {
-		c.printf("%s %s is good, read as user %s: %s\n", c.mark(true), verdict.Line(file), report.User, report.Summary)
+		c.printf("%s %s is good, read as user %s: %s\n", c.mark(true), file, report.User, report.Summary)
 	} else {
-		c.printf("%s %s can't be used as it is: %s\n", c.mark(false), verdict.Line(file), count(len(problems.Errors()), "error"))
+		c.printf("%s %s can't be used as it is: %s\n", c.mark(false), file, count(len(problems.Errors()), "error"))
 	}
 	if err := c.object(report); err != nil {
 		return err
@@ -264,7 +204,16 @@ func (c *console) load(named string) (*config.Config, error) {
 	for _, line := range problems.Errors().Lines(file) {
 		c.tell("%s\n", line)
 	}
+	c.tellOfEnvironment(problems)
 	return nil, errUntold
+}
+
+// tellOfEnvironment explains why a variable may be missing here that the broker has.
+func (c *console) tellOfEnvironment(problems config.Problems) {
+	missing := func(p config.Problem) bool { return strings.Contains(p.Text, "environment variable of the broker") }
+	if os.Getenv(dropped) != "" && slices.ContainsFunc(problems, missing) {
+		c.tell("note: nothing of root's environment is handed on but what --env names\n")
+	}
 }
 
 func userName() string {

@@ -1,76 +1,163 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/fatih/color"
 	"github.com/mattn/go-isatty"
+
+	"go-jwt-auth/plugin/verdict"
 )
 
-// console is where a command reads and writes.
+// console is where a command reads and writes. What it prints goes through printf, tell and object, which let no text from
+// outside steer a terminal or forge a line.
 type console struct {
 	in       io.Reader
 	out, err io.Writer
+	// startUp is how long a provider on this machine is waited for that does not listen yet.
+	startUp time.Duration
+	// refused, if not nil, is called each time that such a provider has refused a connection.
+	refused func()
 
-	json   bool
-	colour string // auto, always or never
+	json     bool
+	colour   string // auto, always or never
+	coloured bool
 
-	good, bad, doubtful, faint *color.Color
+	good, bad, doubtful, faint paint
+}
+
+// sink remembers the first error of what it writes to.
+type sink struct {
+	to  io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.to.Write(p)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
 }
 
 // begin puts the flags into force.
 func (c *console) begin() error {
-	on := false
 	switch c.colour {
 	case "always":
-		on = true
+		c.coloured = true
 	case "never":
 	case "auto":
-		out, file := c.out.(*os.File)
-		on = file && isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		to := c.out
+		if s, ok := to.(*sink); ok {
+			to = s.to
+		}
+		out, file := to.(*os.File)
+		c.coloured = file && isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	default:
 		return fmt.Errorf("--color: must be auto, always or never, found %q", c.colour)
 	}
-	paint := func(attributes ...color.Attribute) *color.Color {
+	of := func(attributes ...color.Attribute) paint {
 		p := color.New(attributes...)
 		p.EnableColor()
-		if !on {
+		if !c.coloured {
 			p.DisableColor()
 		}
-		return p
+		return p.Sprint
 	}
-	c.good, c.bad, c.doubtful, c.faint = paint(color.FgGreen), paint(color.FgRed, color.Bold), paint(color.FgYellow), paint(color.Faint)
+	c.good, c.bad, c.doubtful, c.faint = of(color.FgGreen), of(color.FgRed, color.Bold), of(color.FgYellow), of(color.Faint)
 	return nil
 }
 
-// printf writes to standard output, unless that is for the JSON object alone.
+// paint is a colour.
+type paint func(...any) string
+
+// painted is text that may be printed as it is.
+type painted string
+
+// of paints a text, which becomes one line.
+func (p paint) of(format string, args ...any) painted {
+	return painted(p(verdict.Line(fmt.Sprintf(format, args...))))
+}
+
+// plain is a text without colour, as one line.
+func plain(format string, args ...any) painted {
+	return painted(verdict.Line(fmt.Sprintf(format, args...)))
+}
+
+// printf writes to standard output, unless that is for the JSON object alone. Each argument becomes one line of printable
+// text (verdict.Line).
 func (c *console) printf(format string, args ...any) {
 	if !c.json {
-		fmt.Fprintf(c.out, format, args...)
+		fmt.Fprintf(c.out, format, printable(args)...)
 	}
 }
 
-// tell writes to standard error.
-func (c *console) tell(format string, args ...any) { fmt.Fprintf(c.err, format, args...) }
+// tell is printf for standard error.
+func (c *console) tell(format string, args ...any) { fmt.Fprintf(c.err, format, printable(args)...) }
+
+// printable returns what may be printed in the place of args.
+func printable(args []any) []any {
+	safe := make([]any, len(args))
+	for i, arg := range args {
+		switch a := arg.(type) {
+		case painted, bool, int, int64, float64, time.Duration:
+			safe[i] = a
+		default:
+			safe[i] = plain("%v", a)
+		}
+	}
+	return safe
+}
 
 // object writes v where --json asks for it.
 func (c *console) object(v any) error {
 	if !c.json {
 		return nil
 	}
-	to := json.NewEncoder(c.out)
+	var text bytes.Buffer
+	to := json.NewEncoder(&text)
 	to.SetEscapeHTML(false)
 	to.SetIndent("", "  ")
-	return to.Encode(v)
+	if err := to.Encode(v); err != nil {
+		return err
+	}
+	_, err := c.out.Write(printableJSON(text.Bytes()))
+	return err
+}
+
+// printableJSON escapes what encoding/json leaves as it is and a terminal may obey: C1 controls, and characters that change
+// the order of others.
+func printableJSON(text []byte) []byte {
+	safe := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			safe = append(safe, text[:size]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			safe = fmt.Appendf(safe, `\u%04x\u%04x`, high, low)
+		default:
+			safe = fmt.Appendf(safe, `\u%04x`, r)
+		}
+		text = text[size:]
+	}
+	return safe
 }
 
 // mark is the sign before a line.
-func (c *console) mark(ok bool) string {
+func (c *console) mark(ok bool) painted {
 	if ok {
-		return c.good.Sprint("✓")
+		return c.good.of("✓")
 	}
-	return c.bad.Sprint("✗")
+	return c.bad.of("✗")
 }

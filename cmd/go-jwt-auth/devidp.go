@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -24,6 +23,7 @@ type devIDP struct {
 	clients, pages           []string
 	audience                 string
 	lifetime                 time.Duration
+	force                    bool
 }
 
 // devReport is what dev-idp prints when it is ready.
@@ -61,7 +61,7 @@ and whoever reaches it can log a device in. So it listens on loopback addresses 
 			}
 			defer p.Close() //nolint:errcheck // it ends with the process
 			if d.write != "" {
-				if err := errors.Join(os.WriteFile(d.write, append(report.Config, '\n'), fileMode), handOver(d.write)); err != nil {
+				if err := d.writeConfig(cmd, report.Config); err != nil {
 					return err
 				}
 			}
@@ -80,8 +80,21 @@ and whoever reaches it can log a device in. So it listens on loopback addresses 
 	cmd.Flags().DurationVar(&d.lifetime, "lifetime", 5*time.Minute, "how long tokens live")
 	cmd.Flags().StringVar(&d.algorithm, "algorithm", "RS256", "what signs them: RS, PS or ES with 256, 384 or 512, EdDSA")
 	cmd.Flags().BoolVar(&d.opaque, "opaque", false, "opaque tokens instead of JWTs")
-	cmd.Flags().StringVar(&d.write, "write", "", "write the jwt.json into this file")
+	cmd.Flags().StringVar(&d.write, "write", "", "write the jwt.json into this file, which only root and the broker's group can read where this is root")
+	cmd.Flags().BoolVar(&d.force, "force", false, "replace a file that is there")
 	return cmd
+}
+
+func (d devIDP) writeConfig(cmd *cobra.Command, text []byte) error {
+	broker, err := (&brokerUser{name: defaultBroker}).find(cmd, "")
+	if err != nil {
+		return err
+	}
+	written, err := create(d.write, append(text, '\n'), broker)
+	if err != nil {
+		return err
+	}
+	return written.place(d.force)
 }
 
 // start serves, and says with what.
@@ -131,7 +144,10 @@ func (d devIDP) start() (*idp.Provider, devReport, error) {
 }
 
 func (c *console) showDevIDP(d devIDP, r devReport) error {
-	c.printf("An identity provider for trying things out, at %s, until it is interrupted.\n\njwt.json:\n\n%s\n", c.good.Sprint(r.Issuer), r.Config)
+	c.printf("An identity provider for trying things out, at %s, until it is interrupted.\n\njwt.json:\n\n", c.good.of("%s", r.Issuer))
+	for line := range strings.Lines(string(r.Config)) {
+		c.printf("%s\n", strings.TrimSuffix(line, "\n"))
+	}
 	if d.write != "" {
 		c.printf("\nIt stands in %s.\n", d.write)
 	}

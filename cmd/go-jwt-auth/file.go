@@ -3,25 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 )
-
-// fileMode lets the broker's group read a jwt.json and nobody else.
-const fileMode = 0o640
-
-// handOver gives a file to the broker's group, where this is root: the broker reads it after it has given root up.
-func handOver(name string) error {
-	u := broker("mosquitto")
-	if u == nil {
-		return nil
-	}
-	id, err := credential(u)
-	if err != nil {
-		return err
-	}
-	return os.Chown(name, 0, int(id.Gid))
-}
 
 // file is a jwt.json that is to be written.
 type file struct {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +21,7 @@ import (
 	"go-jwt-auth/plugin/discovery"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/keyset"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // patience is how long a provider may take for one answer.
@@ -32,6 +35,7 @@ type initial struct {
 	clientID     string
 	secretFile   string
 	noInspection bool
+	as           brokerUser
 }
 
 // initReport is what init prints.
@@ -49,7 +53,11 @@ func newInit(c *console) *cobra.Command {
 		Short: "Write a jwt.json for a provider",
 		Long: `init reads what the provider says of itself (OpenID Connect Discovery) and its keys, asks for what it can't know, and writes a
 jwt.json: which issuer, which audience, which claim is the username, and whether to ask at each login if the token has been
-revoked. What is given by flags is not asked; --no-input asks nothing. A file that is there is only replaced with --force.`,
+revoked. What is given by flags is not asked; --no-input asks nothing. A file that is there is only replaced with --force.
+
+It writes nothing that the broker could not use: as root it has the file read as the broker's user (--as), and it asks the
+introspection endpoint once about a made-up token, with the client id and secret that were given. The file is root's, and
+readable for the broker's group.`,
 		Example: `  go-jwt-auth init --issuer https://id.example.com/realms/test --output /etc/mosquitto/jwt.json
   go-jwt-auth init --no-input --issuer https://id.example.com --audience mqtt --output jwt.json`,
 		Args: cobra.NoArgs,
@@ -65,6 +73,7 @@ revoked. What is given by flags is not asked; --no-input asks nothing. A file th
 	cmd.Flags().StringVar(&i.output, "output", "/etc/mosquitto/jwt.json", "where to write it")
 	cmd.Flags().BoolVar(&i.force, "force", false, "replace a file that is there")
 	cmd.Flags().BoolVar(&i.quiet, "no-input", false, "ask nothing")
+	cmd.Flags().StringVar(&i.as.name, "as", defaultBroker, "where this is root, the user that the broker runs as (a name or number); empty: root")
 	return cmd
 }
 
@@ -72,67 +81,167 @@ func (c *console) initialise(cmd *cobra.Command, i initial) error {
 	if _, err := os.Lstat(i.output); err == nil && !i.force {
 		return fmt.Errorf("%s is there already: --force replaces it, --output names another", i.output)
 	}
-	asks := &questions{console: c, in: bufio.NewReader(c.in), off: i.quiet, given: cmd.Flags().Changed}
-	var err error
-	if i.Issuer, err = asks.needed("issuer", "Issuer of your provider (a URL)", i.Issuer); err != nil {
+	user, err := i.as.find(cmd, "")
+	if err != nil {
 		return err
 	}
-	if u, err := url.Parse(i.Issuer); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("--issuer: must be an http or https URL, found %q", i.Issuer)
-	}
-	for _, path := range []*string{&i.CAFile, &i.secretFile} {
+	for _, path := range []*string{&i.output, &i.CAFile, &i.secretFile} {
 		if *path != "" {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return err
 			}
 		}
 	}
-	seen, err := c.look(cmd.Context(), i.Issuer, i.CAFile)
+	asks := &questions{console: c, in: bufio.NewReader(c.in), off: i.quiet, given: cmd.Flags().Changed}
+	var seen provider
+	err = asks.until(&i.Issuer, question{
+		flag: "issuer", needed: true,
+		why:   "The issuer is your provider's own name for itself: the address below which it has /.well-known/openid-configuration, and \"iss\" in its tokens.",
+		short: "Issuer of your provider (a URL)",
+	}, func(issuer string) (err error) {
+		seen, err = c.look(cmd.Context(), issuer, i.CAFile)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	i.Algorithm = seen.algorithms
 	c.tell("%s %s answers; its tokens are signed by %s\n", c.mark(true), i.Issuer, strings.Join(seen.algorithms, ", "))
-	if i.Audience, err = asks.optional("audience", "Audience that tokens for this broker have (empty: any)", i.Audience); err != nil {
-		return err
-	}
-	if i.UsernameClaim, err = asks.optional("username-claim", "Claim that becomes the username", i.UsernameClaim); err != nil {
-		return err
-	}
-	if err := i.introspect(asks, seen); err != nil {
-		return err
-	}
-	report, err := i.write()
+	err = asks.until(&i.Audience, question{
+		flag:  "audience",
+		why:   "The audience (\"aud\") tells tokens for this broker from those for other applications. Without one, any token of this issuer gets in.",
+		short: "Audience that tokens for this broker have (empty: any)",
+	}, nil)
 	if err != nil {
 		return err
 	}
-	c.printf("%s %s is written and good.\n\nmosquitto.conf, before any other plugin:\n\n    %s\n\n", c.mark(true), report.File,
-		strings.Join(report.Mosquitto, "\n    "))
+	err = asks.until(&i.UsernameClaim, question{
+		flag:  "username-claim",
+		why:   "The claim that becomes the username gives a client its rights. Take none that users can change themselves.",
+		short: "Claim that becomes the username",
+	}, func(string) error {
+		_, _, err := i.parse()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.introspect(cmd.Context(), asks, &i, seen, user); err != nil {
+		return err
+	}
+	report, err := c.write(cmd.Context(), &i, user)
+	if err != nil {
+		return err
+	}
+	c.printf("%s %s is written and good.\n\nmosquitto.conf, before any other plugin:\n\n", c.mark(true), report.File)
+	for _, line := range report.Mosquitto {
+		c.printf("    %s\n", line)
+	}
+	c.printf("\n")
 	for _, text := range report.Warnings {
-		c.printf("%s\n", c.doubtful.Sprint("note: "+text))
+		c.printf("%s\n", c.doubtful.of("note: %s", text))
 	}
 	return c.object(report)
 }
 
-// introspect decides about the introspection endpoint.
-func (i *initial) introspect(asks *questions, seen provider) (err error) {
+// introspect decides about the introspection endpoint, and tries it.
+func (c *console) introspect(ctx context.Context, asks *questions, i *initial, seen provider, broker *user.User) error {
 	if i.noInspection || seen.doc.IntrospectionURI == "" {
 		if i.clientID != "" && seen.doc.IntrospectionURI == "" {
 			return errors.New("--client-id: the provider names no introspection endpoint")
 		}
 		return nil
 	}
-	if i.clientID, err = asks.optional("client-id", "Client id to ask with whether a token has been revoked (empty: don't ask)", i.clientID); err != nil || i.clientID == "" {
+	id, secret := i.clientID, i.secretFile
+	for {
+		i.Introspection, i.clientID, i.secretFile = nil, id, secret
+		err := asks.until(&i.clientID, question{
+			flag:  "client-id",
+			why:   "The broker can ask the provider at each login whether the token has been revoked. For that it needs a client of its own there.",
+			short: "Client id to ask with whether a token has been revoked (empty: don't ask)",
+		}, nil)
+		if err != nil || i.clientID == "" {
+			return err
+		}
+		err = asks.until(&i.secretFile, question{
+			flag: "client-secret-file", needed: true,
+			why:   "Its secret stays in a file of its own, which only root and the broker's group can read; jwt.json holds the file's name.",
+			short: "File that holds its secret",
+		}, func(name string) (err error) {
+			if name, err = filepath.Abs(name); err != nil {
+				return err
+			}
+			i.secretFile = name
+			i.Introspection = &introspection{ClientID: i.clientID, SecretFile: name} // its address is discovered
+			if _, _, err := i.parse(); err != nil {
+				return err
+			}
+			return c.judge(ctx, broker, i.text(), "-")
+		})
+		if err != nil {
+			return err
+		}
+		if err = i.tryIntrospection(ctx); err == nil {
+			c.tell("%s %s takes the client id and secret\n", c.mark(true), seen.doc.IntrospectionURI)
+			return nil
+		}
+		// Where both are given by flags there is nothing to ask again.
+		if !asks.again("client-id", err) && !asks.again("client-secret-file", err) {
+			return err
+		}
+	}
+}
+
+// text is the file as it will be written.
+func (i *initial) text() []byte { return append(i.json(), '\n') }
+
+// parse reads what was given so far as the plugin would.
+func (i *initial) parse() (*config.Config, config.Problems, error) {
+	cfg, problems := config.Parse(i.text(), i.output)
+	if cfg == nil {
+		return nil, nil, fmt.Errorf("what was given makes no good file: %s", strings.ReplaceAll(problems.Errors().Error(), "\n", "; "))
+	}
+	return cfg, problems, nil
+}
+
+// tryIntrospection asks the introspection endpoint once, about a token that can't be active.
+func (i *initial) tryIntrospection(ctx context.Context) error {
+	cfg, _, err := i.parse()
+	if err != nil {
 		return err
 	}
-	if i.secretFile, err = asks.needed("client-secret-file", "File that holds its secret", i.secretFile); err != nil {
+	built, err := newChain(cfg, time.Now)
+	if err != nil {
 		return err
 	}
-	if i.secretFile, err = filepath.Abs(i.secretFile); err != nil {
-		return err
+	defer built.Close()
+	if _, fault := askOfMadeUp(ctx, cfg, built); fault != "" {
+		return refusal{fmt.Errorf("introspection does not work: %s", fault)}
 	}
-	i.Introspection = &introspection{ClientID: i.clientID, SecretFile: i.secretFile} // its address is discovered
 	return nil
+}
+
+// judge has check-config read a file as the broker's user; "-" stands for the text.
+func (c *console) judge(ctx context.Context, broker *user.User, text []byte, file string) error {
+	if broker == nil {
+		return nil // then we read it as ourselves, which parse and tryIntrospection do
+	}
+	var out, errs bytes.Buffer
+	code, err := runAs(ctx, broker, nil, bytes.NewReader(text), &out, &errs, "check-config", "--as=", "--json", "--", file)
+	if err != nil || code == exitGood {
+		return err
+	}
+	var report configReport
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		return fmt.Errorf("the file can't be judged as user %s: %s", broker.Username, verdict.Phrase(errs.String()))
+	}
+	var found []string
+	for _, p := range report.Problems {
+		if p.Severity == config.SeverityError {
+			found = append(found, config.Problem{Path: p.Path, Text: p.Text}.String())
+		}
+	}
+	return refusal{fmt.Errorf("the broker (user %s) could not use the file: %s", broker.Username, strings.Join(found, "; "))}
 }
 
 // provider is what was seen of one.
@@ -153,11 +262,15 @@ func newClient(caFile string) (*endpoint.Client, error) {
 // look reads the discovery document and the keys.
 func (c *console) look(ctx context.Context, issuer, caFile string) (provider, error) {
 	var p provider
+	if u, err := url.Parse(issuer); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return p, fmt.Errorf("must be an http or https URL, found %q", issuer)
+	}
 	client, err := newClient(caFile)
 	if err != nil {
 		return p, err
 	}
 	defer client.Close()
+	c.waitFor(ctx, issuer)
 	if p.doc, err = discovery.New(issuer, patience, client, time.Now).Document(ctx); err != nil {
 		return p, err
 	}
@@ -184,23 +297,12 @@ func (c *console) look(ctx context.Context, issuer, caFile string) (provider, er
 	return p, nil
 }
 
-// write puts the file in its place as a whole, once it has been found good.
-func (i *initial) write() (r initReport, err error) {
-	if r.File, err = filepath.Abs(i.output); err != nil {
-		return r, err
-	}
-	trial, err := os.CreateTemp(filepath.Dir(r.File), ".jwt-*.json")
+// write puts the file in its place as a whole, once it has been found good there.
+func (c *console) write(ctx context.Context, i *initial, broker *user.User) (r initReport, err error) {
+	r.File = i.output
+	cfg, problems, err := i.parse()
 	if err != nil {
 		return r, err
-	}
-	defer os.Remove(trial.Name()) //nolint:errcheck // it may have been renamed
-	_, wrote := trial.Write(append(i.json(), '\n'))
-	if err := errors.Join(wrote, trial.Chmod(fileMode), trial.Sync(), trial.Close()); err != nil {
-		return r, err
-	}
-	cfg, problems := config.Load(trial.Name())
-	if cfg == nil {
-		return r, fmt.Errorf("what was given makes no good file: %s", problems.Errors().Error())
 	}
 	r.Warnings = append([]string{}, advise(cfg)...)
 	for _, p := range problems.Warnings() {
@@ -209,19 +311,16 @@ func (i *initial) write() (r initReport, err error) {
 	if i.Audience == "" {
 		r.Warnings = append(r.Warnings, "no audience is asked for: every token of this issuer gets in, also one that was made for another application")
 	}
-	if err := handOver(trial.Name()); err != nil {
+	written, err := create(r.File, i.text(), broker)
+	if err != nil {
 		return r, err
 	}
-	if i.force {
-		err = os.Rename(trial.Name(), r.File)
-	} else {
-		err = os.Link(trial.Name(), r.File) // fails where somebody has made one since
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return r, fmt.Errorf("%s is there already: --force replaces it", r.File)
+	if err := c.judge(ctx, broker, nil, written.trialName()); err != nil {
+		written.discard()
+		return r, refusal{errors.New(strings.ReplaceAll(err.Error(), written.trialName(), r.File))}
 	}
 	r.Mosquitto = []string{"allow_anonymous false", "plugin /usr/lib/go_jwt_auth.so", "plugin_opt_config_file " + r.File}
-	return r, err
+	return r, written.place(i.force)
 }
 
 // questions asks for what was not given by flags. What it prints goes to standard error, which leaves standard output to
@@ -233,27 +332,58 @@ type questions struct {
 	given   func(flag string) bool
 }
 
-// needed asks until there is an answer.
-func (q *questions) needed(flag, question, now string) (string, error) {
-	if now != "" {
-		return now, nil
-	}
-	if q.off {
-		return "", fmt.Errorf("--%s: must be given with --no-input", flag)
-	}
-	for {
-		if answer, err := q.ask(question, now); err != nil || answer != "" {
-			return answer, err
+// question is what a flag asks where it is not given.
+type question struct {
+	// why says what the answer is for.
+	flag, why, short string
+	// needed: an empty answer is none.
+	needed bool
+}
+
+// until sets answer to one that check admits: the flag's, or else what is answered, for which it asks until then.
+func (q *questions) until(answer *string, about question, check func(string) error) error {
+	before := *answer
+	if !q.asks(about.flag) {
+		switch {
+		case before == "" && about.needed:
+			return fmt.Errorf("--%s: must be given with --no-input", about.flag)
+		case before == "" || check == nil:
+			return nil
 		}
+		if err := check(before); err != nil {
+			return fmt.Errorf("--%s: %w", about.flag, err)
+		}
+		return nil
+	}
+	q.console.tell("\n%s\n", about.why)
+	for {
+		said, err := q.ask(about.short, before)
+		if err != nil {
+			return err
+		}
+		if *answer = said; said == "" && about.needed {
+			continue
+		}
+		if said == "" || check == nil {
+			return nil
+		}
+		if err = check(said); err == nil {
+			return nil
+		}
+		q.again(about.flag, err)
 	}
 }
 
-// optional asks once; an empty answer leaves it as it is.
-func (q *questions) optional(flag, question, now string) (string, error) {
-	if q.off || q.given(flag) {
-		return now, nil
+// asks tells whether a flag's value is asked for.
+func (q *questions) asks(flag string) bool { return !q.off && !q.given(flag) }
+
+// again tells what is wrong with an answer where it is asked for again.
+func (q *questions) again(flag string, err error) bool {
+	if q.asks(flag) {
+		q.console.tell("%s %s\n", q.console.mark(false), err)
+		return true
 	}
-	return q.ask(question, now)
+	return false
 }
 
 func (q *questions) ask(question, now string) (string, error) {

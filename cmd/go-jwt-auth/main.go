@@ -5,15 +5,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"go-jwt-auth/plugin"
-	"go-jwt-auth/plugin/verdict"
 )
 
 // Exit codes. A script can tell "no" from "could not be told".
@@ -26,21 +27,29 @@ const (
 // errNo ends a command that has said its no already.
 var errNo = errors.New("no")
 
+// refusal is a no that is still to be said.
+type refusal struct{ error }
+
 // errUntold ends a command that has said already why it can't tell.
 var errUntold = errors.New("untold")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], &console{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	code := run(ctx, os.Args[1:], &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, startUp: 3 * time.Second})
 	stop()
 	os.Exit(code)
 }
 
-// run is the program with its arguments and its console; it returns the exit code.
+// run is the program with its arguments and its console; it returns the exit code. What can't be printed is no success.
 func run(ctx context.Context, args []string, c *console) int {
+	out := &sink{to: c.out}
+	c.out = out
 	root := newRoot(c)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("standard output: %w", out.err)
+	}
 	switch {
 	case err == nil:
 		return exitGood
@@ -49,15 +58,30 @@ func run(ctx context.Context, args []string, c *console) int {
 	case errors.Is(err, errUntold):
 		return exitUnknown
 	default:
-		// Of several lines where it joins several errors.
-		for i, line := range strings.Split(err.Error(), "\n") {
-			if i == 0 {
-				line = "go-jwt-auth: " + line
-			}
-			c.tell("%s\n", verdict.Line(line))
+		code := exitUnknown
+		if errors.As(err, new(refusal)) {
+			code = exitNo
 		}
-		return exitUnknown
+		c.complain(root, args, err)
+		return code
 	}
+}
+
+// complain says what an error is: one line for each that was joined.
+func (c *console) complain(root *cobra.Command, args []string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, each := range joined.Unwrap() {
+			c.complain(root, args, each)
+		}
+		return
+	}
+	hint := ""
+	if strings.HasPrefix(err.Error(), "unknown command") {
+		if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+	}
+	c.tell("go-jwt-auth: %s%s\n", err, hint)
 }
 
 // newRoot is the tree of commands.
@@ -70,8 +94,10 @@ the identity provider, writes a first jwt.json, gets tokens, and plays a provide
 
 Exit codes: 0 good, 1 the answer is no (a bad file, a refused token, a provider that the plugin could not work with),
 2 it could not be told, or the command line is wrong.`,
-		Version:           plugin.Version,
-		SilenceErrors:     true,
+		Version:       plugin.Version,
+		SilenceErrors: true,
+		// They would come as further lines of the error.
+		DisableSuggestions: true, SuggestionsMinimumDistance: 2,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true, // the pages of one release are the same whenever they are made
 		PersistentPreRunE: func(*cobra.Command, []string) error { return c.begin() },

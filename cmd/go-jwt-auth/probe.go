@@ -5,10 +5,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +20,7 @@ import (
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -29,6 +34,32 @@ type probeReport struct {
 	Skipped  []string `json:"skippedKeys"`
 	Warnings []string `json:"warnings"`
 	Faults   []string `json:"faults"`
+
+	// no: the plugin can't work with it; unknown: nobody answered who could tell.
+	no, unknown bool
+}
+
+// fault records why the plugin could not work with what was seen. It is unknown for now where the provider is just not there.
+func (r *probeReport) fault(text string, unknown bool) {
+	r.Works = false
+	r.Faults = append(r.Faults, text)
+	if unknown {
+		r.unknown = true
+	} else {
+		r.no = true
+	}
+}
+
+// verdict is the error that a command ends with.
+func (r *probeReport) verdict() error {
+	switch {
+	case r.no:
+		return errNo
+	case r.unknown:
+		return errUntold
+	default:
+		return nil
+	}
 }
 
 type endpointReport struct {
@@ -40,10 +71,15 @@ type endpointReport struct {
 	Error  string `json:"error,omitempty"`
 	// Revocation is what the revocation endpoint said of a made-up token.
 	Revocation string `json:"answer,omitempty"`
+	// Doubt is why it may be the wrong address.
+	Doubt string `json:"doubt,omitempty"`
 	// SkewSeconds is how far the provider's clock is ahead of this machine's; the Date header has whole seconds.
 	SkewSeconds *float64           `json:"clockSkewSeconds,omitempty"`
 	TLS         string             `json:"tls,omitempty"`
 	Certificate *certificateReport `json:"certificate,omitempty"`
+
+	// bad: there was an answer, which is of no use.
+	bad bool
 }
 
 type certificateReport struct {
@@ -64,87 +100,135 @@ type keyReport struct {
 
 func newProbe(c *console) *cobra.Command {
 	var file string
+	var as brokerUser
 	cmd := &cobra.Command{
 		Use:   "probe",
 		Short: "Reach every endpoint of a jwt.json, and show keys, certificates and clocks",
 		Long: `probe does what the plugin does at start with $.options.lazyConnect false, for each endpoint even where one fails, and shows
 more of it: which keys can be used and why others can't, certificates and when they end, and how far the provider's clock is
 from this machine's. The endpoint that says whether a token has been revoked is asked about a made-up one: that shows whether
-it takes the credentials of the file.`,
+it takes the credentials of the file.
+
+The file is the broker's: as root, it and what it names are read as the broker's user (--as), and nothing of root's environment
+goes with it but what --env names.`,
 		Example: `  go-jwt-auth probe --config /etc/mosquitto/jwt.json`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.load(file)
-			if err != nil {
+			u, err := as.findFor(cmd, file)
+			switch {
+			case err != nil:
 				return err
+			case u != nil:
+				return c.become(cmd, u, as.env, nil)
 			}
-			built, err := newChain(cfg, time.Now)
-			if err != nil {
-				return err
-			}
-			defer built.Close()
-			seen := built.Inspect(cmd.Context())
-			report := newProbeReport(cfg, seen)
-			if i := slices.IndexFunc(seen.Endpoints, func(e chain.Endpoint) bool { return e.Revocation && e.Err == nil }); i >= 0 {
-				report.askRevocation(cmd.Context(), cfg, built, &report.Endpoints[i])
-			}
-			c.showProbe(cfg, report)
-			if err := c.object(report); err != nil {
-				return err
-			}
-			if !report.Works {
-				return errNo
-			}
-			return nil
+			return c.probe(cmd.Context(), file)
 		},
 	}
+	as.flags(cmd)
 	cmd.Flags().StringVar(&file, "config", "", "the jwt.json (the usual places)")
 	return cmd
+}
+
+func (c *console) probe(ctx context.Context, file string) error {
+	cfg, err := c.load(file)
+	if err != nil {
+		return err
+	}
+	built, err := newChain(cfg, time.Now)
+	if err != nil {
+		return err
+	}
+	defer built.Close()
+	c.waitFor(ctx, addresses(cfg)...)
+	report := inspect(ctx, cfg, built)
+	c.showProbe(cfg, report)
+	if err := c.object(report); err != nil {
+		return err
+	}
+	return report.verdict()
 }
 
 // soon is how long before its end a certificate is warned about.
 const soon = 14 * 24 * time.Hour
 
-func newProbeReport(cfg *config.Config, seen chain.Report) probeReport {
+func inspect(ctx context.Context, cfg *config.Config, built *chain.Chain) probeReport {
+	seen := built.Inspect(ctx)
 	r := probeReport{
-		File: cfg.File, Works: len(seen.Faults) == 0,
+		File: cfg.File, Works: true,
 		Endpoints: []endpointReport{}, Keys: []keyReport{}, Skipped: append([]string{}, seen.Keys.Skipped...), Warnings: []string{}, Faults: []string{},
-	}
-	now := time.Now()
-	for _, e := range seen.Endpoints {
-		r.Endpoints = append(r.Endpoints, newEndpointReport(e, now))
-		r.Warnings = append(r.Warnings, doubts(e, r.Endpoints[len(r.Endpoints)-1], cfg.Common.Leeway)...)
 	}
 	for _, k := range seen.Keys.Keys() {
 		r.Keys = append(r.Keys, keyReport(k))
 	}
 	for _, fault := range seen.Faults {
-		r.Faults = append(r.Faults, fault.Error())
+		r.fault(fault.Error(), unavailable(fault))
+	}
+	reached := !slices.ContainsFunc(seen.Endpoints, func(e chain.Endpoint) bool { return e.Err != nil })
+	now := time.Now()
+	for _, e := range seen.Endpoints {
+		one := newEndpointReport(e, now)
+		switch {
+		case e.Err != nil:
+		case e.Revocation:
+			r.askRevocation(ctx, cfg, built, &one)
+		case seen.KeysRead:
+			one.Doubt = "" // many don't know HEAD
+		case reached:
+			one.bad = true
+		}
+		r.Endpoints = append(r.Endpoints, one)
+		r.Warnings = append(r.Warnings, doubts(one, cfg.Common.Leeway)...)
 	}
 	return r
 }
 
-// askRevocation asks the revocation endpoint about a token that can't be active.
-func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, built *chain.Chain, asked *endpointReport) {
-	result := built.Recheck(ctx, madeUp(cfg.Mode), time.Time{})
-	var fault string
-	switch {
-	case result.Reason == verdict.Revoked:
-		asked.Revocation = "not active, as it should be"
-		return
-	case result.Kind == verdict.Accept:
-		asked.Revocation = "active"
-		fault = "it says of a made-up token that it is active: it would let revoked ones in"
-	default:
-		asked.Revocation = "none that can be used"
-		fault = result.Detail
-		if cfg.Revocation.OnUnavailable == config.UnavailableAllow {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; $.options.revocation.onUnavailable lets everybody in who has a token", asked.Path, fault))
-			return
+// unavailable tells whether err means that the provider is not there now, which says nothing about the file.
+func unavailable(err error) bool {
+	for _, errno := range []error{
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ETIMEDOUT,
+		context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF,
+	} {
+		if errors.Is(err, errno) {
+			return true
 		}
 	}
-	r.Works = false
-	r.Faults = append(r.Faults, asked.Path+": "+fault)
+	var status *endpoint.StatusError
+	return errors.As(err, new(*net.DNSError)) || errors.As(err, &status) && busy(status.Status)
+}
+
+// busy are the answers of a provider that can't answer now.
+func busy(status int) bool {
+	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+}
+
+// askRevocation asks the revocation endpoint about a token that can't be active.
+func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, built *chain.Chain, asked *endpointReport) {
+	answer, fault := askOfMadeUp(ctx, cfg, built)
+	asked.Revocation = answer
+	if fault == "" {
+		asked.Doubt = "" // it did answer
+		return
+	}
+	asked.bad = true
+	if answer != answersActive && cfg.Revocation.OnUnavailable == config.UnavailableAllow {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; $.options.revocation.onUnavailable lets everybody in who has a token", asked.Path, fault))
+		return
+	}
+	r.fault(asked.Path+": "+fault, busy(asked.Status))
+}
+
+const answersActive = "active, which nothing that is made up can be"
+
+// askOfMadeUp returns what the endpoint said, in words, and what is wrong with that, if anything.
+func askOfMadeUp(ctx context.Context, cfg *config.Config, built *chain.Chain) (answer, fault string) {
+	switch result := built.Recheck(ctx, madeUp(cfg.Mode), time.Time{}); {
+	case result.Reason == verdict.Revoked:
+		return "not active, as it should be", ""
+	case result.Kind == verdict.Accept:
+		return answersActive, "it says of a made-up token that it is active: it would let revoked ones in"
+	default:
+		return "no answer that can be used: " + result.Detail, result.Detail
+	}
 }
 
 // madeUp is a token that nobody has issued, of the kind that the endpoint is used to.
@@ -157,7 +241,7 @@ func madeUp(mode config.Mode) string {
 }
 
 func newEndpointReport(e chain.Endpoint, now time.Time) endpointReport {
-	r := endpointReport{What: e.What, URI: e.URI, Path: e.Path}
+	r := endpointReport{What: e.What, URI: e.URI, Path: e.Path, Doubt: e.Doubt}
 	if e.Err != nil {
 		r.Error = e.Err.Error()
 		return r
@@ -186,17 +270,20 @@ func newEndpointReport(e chain.Endpoint, now time.Time) endpointReport {
 }
 
 // doubts are what works today and may not tomorrow.
-func doubts(e chain.Endpoint, r endpointReport, leeway time.Duration) (all []string) {
-	if e.Doubt != "" {
-		all = append(all, fmt.Sprintf("%s: HTTP %d; %s", e.URI, r.Status, e.Doubt))
+func doubts(r endpointReport, leeway time.Duration) (all []string) {
+	if r.Doubt != "" {
+		all = append(all, fmt.Sprintf("%s: HTTP %d; %s", r.URI, r.Status, r.Doubt))
+	}
+	if config.Plaintext(r.URI) {
+		all = append(all, r.URI+": "+config.PlaintextWarning)
 	}
 	if r.Certificate != nil && time.Until(r.Certificate.NotAfter) < soon {
-		all = append(all, fmt.Sprintf("%s: its certificate ends on %s", e.URI, r.Certificate.NotAfter.UTC().Format(time.RFC3339)))
+		all = append(all, fmt.Sprintf("%s: its certificate ends on %s", r.URI, r.Certificate.NotAfter.UTC().Format(time.RFC3339)))
 	}
 	// Two seconds are within what Date and the way there can hide.
 	if r.SkewSeconds != nil {
 		if skew := time.Duration(*r.SkewSeconds) * time.Second; skew.Abs() > max(leeway, 2*time.Second) {
-			all = append(all, fmt.Sprintf("%s: %s; set the clocks by NTP, or $.options.common.leewayMs", e.URI, skewText(*r.SkewSeconds)))
+			all = append(all, fmt.Sprintf("%s: %s; set the clocks by NTP, or $.options.common.leewayMs", r.URI, skewText(*r.SkewSeconds)))
 		}
 	}
 	return all
@@ -214,13 +301,17 @@ func skewText(seconds float64) string {
 }
 
 func (c *console) showProbe(cfg *config.Config, r probeReport) {
-	c.printf("%s: %s\n", verdict.Line(r.File), plugin.Describe(cfg))
+	c.printf("%s: %s\n", r.File, plugin.Describe(cfg))
 	for _, e := range r.Endpoints {
 		if e.Error != "" {
-			c.printf("%s %s %s\n    %s\n", c.mark(false), e.What, e.URI, c.bad.Sprint(verdict.Line(e.Error)))
+			c.printf("%s %s %s\n    %s\n", c.mark(false), e.What, e.URI, c.bad.of("%s", e.Error))
 			continue
 		}
-		c.printf("%s %s %s\n    HTTP %d in %d ms", c.mark(true), e.What, e.URI, e.Status, e.Millis)
+		mark := c.mark(!e.bad)
+		if e.Doubt != "" && !e.bad {
+			mark = c.doubtful.of("!")
+		}
+		c.printf("%s %s %s\n    HTTP %d in %d ms", mark, e.What, e.URI, e.Status, e.Millis)
 		if e.SkewSeconds != nil {
 			c.printf("; %s", skewText(*e.SkewSeconds))
 		}
@@ -229,8 +320,8 @@ func (c *console) showProbe(cfg *config.Config, r probeReport) {
 			c.printf("    asked about a made-up token: %s\n", e.Revocation)
 		}
 		if cert := e.Certificate; cert != nil {
-			c.printf("    %s, certificate of %s for %s by %s, until %s (%s left)\n", e.TLS, verdict.Line(cert.Subject), verdict.Line(strings.Join(cert.Names, ", ")),
-				verdict.Line(cert.Issuer), cert.NotAfter.UTC().Format(time.DateOnly), count(cert.DaysLeft, "day"))
+			c.printf("    %s, certificate of %s for %s by %s, until %s (%s left)\n", e.TLS, cert.Subject, strings.Join(cert.Names, ", "),
+				cert.Issuer, cert.NotAfter.UTC().Format(time.DateOnly), count(cert.DaysLeft, "day"))
 		}
 	}
 	for _, k := range r.Keys {
@@ -241,15 +332,15 @@ func (c *console) showProbe(cfg *config.Config, r probeReport) {
 		c.printf("%s key %s: %s, %d bits, for %s\n", c.mark(true), name, k.Kind, k.Bits, strings.Join(k.Algorithms, ", "))
 	}
 	for _, text := range r.Skipped {
-		c.printf("%s %s\n", c.faint.Sprint("·"), verdict.Line(text))
+		c.printf("%s %s\n", c.faint.of("·"), text)
 	}
 	for _, text := range r.Warnings {
-		c.printf("%s\n", c.doubtful.Sprint("note: "+verdict.Line(text)))
+		c.printf("%s\n", c.doubtful.of("note: %s", text))
 	}
 	for _, text := range r.Faults {
-		c.printf("%s\n", c.bad.Sprint(verdict.Line(text)))
+		c.printf("%s\n", c.bad.of("%s", text))
 	}
 	if r.Works {
-		c.printf("%s\n", c.good.Sprint("the plugin can work with this"))
+		c.printf("%s\n", c.good.of("the plugin can work with this"))
 	}
 }

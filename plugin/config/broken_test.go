@@ -83,8 +83,8 @@ func brokenFiles() []brokenFile {
 			[]string{`$.mode: must be "jwks", "local", "oidc" or "introspection", found "oidcc"; did you mean "oidc"?`},
 		},
 		{
-			"mode introspection misspelt", opaque("mode", `"introspektion"`),
-			[]string{`$.mode: must be "jwks", "local", "oidc" or "introspection", found "introspektion"; did you mean "introspection"?`},
+			"mode introspection misspelt", opaque("mode", `"introspectio"`),
+			[]string{`$.mode: must be "jwks", "local", "oidc" or "introspection", found "introspectio"; did you mean "introspection"?`},
 		},
 		{
 			"mode misspelt, and what is wrong in the one that was meant", with("mode", `"jwk"`, uri, ""),

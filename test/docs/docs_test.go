@@ -214,7 +214,7 @@ func play(t *testing.T, script []block) {
 		// With `set -e` a command after "!" that succeeds ends nothing.
 		commands.WriteString("[ $? -eq 0 ] || exit 1\n")
 		if background {
-			commands.WriteString("exec >&3 3>&-\nuntil : 2>/dev/null >/dev/tcp/127.0.0.1/9000; do sleep 0.05; done\n")
+			commands.WriteString("exec >&3 3>&-\n") // the next line must wait by itself until it is there
 		}
 		commands.WriteString("printf '" + between + "'\n")
 	}
