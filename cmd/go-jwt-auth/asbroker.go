@@ -159,10 +159,10 @@ func runAs(ctx context.Context, u *user.User, env []string, in io.Reader, out, e
 	switch {
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
-	case errors.As(err, &ended):
+	case errors.As(err, &ended) && ended.Exited():
 		return ended.ExitCode(), nil
 	case err != nil:
-		return 0, fmt.Errorf("can't become user %s: %w (--as= stays root, who can read more than the broker can)", u.Username, err)
+		return 0, fmt.Errorf("it can't be done as user %s: %w (--as= stays root, who can read more than the broker can)", u.Username, err)
 	}
 	return exitGood, nil
 }

@@ -70,7 +70,7 @@ func (d *document) checkPrivacy(n *node, name string, mode fs.FileMode, who priv
 	case who == private:
 		d.warnf(n, "the file %s is open to every user of this machine (mode %04o): %s", name, mode, letIn(name))
 	default:
-		d.warnf(n, "the file %s may be changed by every user of this machine (mode %04o): chmod o-w %s", name, mode, name)
+		d.warnf(n, "the file %s may be changed by every user of this machine (mode %04o): chmod o-w %s", name, mode, shellWord(name))
 	}
 }
 
@@ -131,7 +131,7 @@ func absent(name string) error {
 			if folder != filepath.Dir(name) {
 				lacks = "it holds no such folder"
 			}
-			return fmt.Errorf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and: %s",
+			return fmt.Errorf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and, if it is meant for the broker: %s",
 				name, folder, ownership(info), lacks, process(), letIn(name))
 		}
 		folder = filepath.Dir(folder)
@@ -143,7 +143,7 @@ func barred(name string) error {
 		return fmt.Errorf("%s is out of reach: %s, and the folder %s (%s) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
 			name, process(), folder, describe(folder))
 	}
-	return fmt.Errorf("%s can't be read: %s, and the file is %s; let it in: %s",
+	return fmt.Errorf("%s can't be read: %s, and the file is %s; if it is meant for the broker: %s",
 		name, process(), describe(name), letIn(name))
 }
 
@@ -154,7 +154,18 @@ func letIn(name string) string {
 	if os.Geteuid() != 0 {
 		group = nameOfGroup(os.Getegid())
 	}
-	return fmt.Sprintf("chgrp %s %s && chmod 0640 %s", group, name, name)
+	return fmt.Sprintf("chgrp %s %s && chmod 0640 %[2]s", group, shellWord(name))
+}
+
+// shellWord is a file's name as a shell takes it. Root copies commands from here, and jwt.json may be of the broker's making.
+func shellWord(name string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/._-+@:,=%", r)
+	}
+	if strings.HasPrefix(name, "/") && !strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // maxLinks is how many links a name may lead through, as in Linux.

@@ -79,14 +79,14 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	cases := []struct{ rule, file, want string }{
 		{
 			"missing", "open/jwt.json",
-			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such file; WHO, so put the file there and: chgrp GROUP FILE && chmod 0640 FILE",
+			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such file; WHO, so put the file there and, if it is meant for the broker: chgrp GROUP FILE && chmod 0640 FILE",
 		},
 		{
 			"folder missing", "open/a/b/jwt.json",
-			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such folder; WHO, so put the file there and: chgrp GROUP FILE && chmod 0640 FILE",
+			"FILE does not exist: the nearest folder is DIR/open (OWNER, mode 0755), and it holds no such folder; WHO, so put the file there and, if it is meant for the broker: chgrp GROUP FILE && chmod 0640 FILE",
 		},
 		{"link that leads nowhere", "dangling.json", `FILE is a link to "gone", which does not exist; WHO`},
-		{"mode", "locked.json", "FILE can't be read: WHO, and the file is OWNER, mode 0240; let it in: chgrp GROUP FILE && chmod 0640 FILE"},
+		{"mode", "locked.json", "FILE can't be read: WHO, and the file is OWNER, mode 0240; if it is meant for the broker: chgrp GROUP FILE && chmod 0640 FILE"},
 		{
 			"folder's mode", "closed/jwt.json",
 			"FILE is out of reach: WHO, and the folder DIR/closed (OWNER, mode 0600) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
@@ -170,5 +170,29 @@ func TestRelativePathsStartAtTheFile(t *testing.T) {
 	}
 	if want := filepath.Join(filepath.Dir(cwd), "keys.json"); c.JWKS.FilePath != want {
 		t.Errorf("FilePath: got %s, want %s", c.JWKS.FilePath, want)
+	}
+}
+
+// A command that root copies runs nothing that a name in jwt.json says.
+func TestNamesInCommands(t *testing.T) {
+	for name, want := range map[string]string{
+		"/etc/mosquitto/jwt.json": "/etc/mosquitto/jwt.json",
+		"/a b":                    "'/a b'",
+		"/a;reboot":               "'/a;reboot'",
+		"/$(reboot)`reboot`":      "'/$(reboot)`reboot`'",
+		"/it's":                   `'/it'\''s'`,
+		"/~root":                  "'/~root'",
+		"/*":                      "'/*'",
+		"-R":                      "'-R'",
+	} {
+		if got := shellWord(name); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+	problems := texts(Problems{{Text: barred("/a;reboot").Error()}, {Text: absent("/a;reboot").Error()}}, "DIR")
+	for _, text := range problems {
+		if !strings.Contains(text, "chgrp GROUP '/a;reboot' && chmod 0640 '/a;reboot'") {
+			t.Errorf("got %s", text)
+		}
 	}
 }
