@@ -34,6 +34,13 @@ func TestAClaimedClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 				h.login(1, "id", text("id"), text("a password"))
 				h.broker.connect("id", 1)
 			}, "mallory", verdict.Deny},
+			{"one with a password, who came while the broker was asking for everybody", func(h *house) {
+				h.Reload()
+				h.broker.webSockets = map[Client]bool{1: true} // on 2.0 nobody else can come then
+				h.login(1, "id", text("id"), text("a password"))
+				h.broker.connect("id", 1)
+				h.Tick()
+			}, "mallory", verdict.Deny},
 			{"one with a password that was refused", func(h *house) {
 				h.login(1, "id", text("id"), text("a password"))
 				h.leave(1, "id", false)

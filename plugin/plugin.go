@@ -132,6 +132,8 @@ func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 	if p.sweeping() {
 		return p.askedAgain(login)
 	}
+	// Before the login is looked at: a kick inside it would find nobody, or whoever it is about to take over from.
+	p.withoutTicks()
 	// Whoever was connected from this address is not any more.
 	p.sessions.Leave(login.Client)
 	p.table.holders.Leave(login.Client, false, p.now())
@@ -146,14 +148,17 @@ func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 		result.Verdict = p.admit(login, result)
 	}
 	p.logVerdict(login, result)
-	switch {
-	case result.Kind != verdict.Defer:
-		p.withoutTicks()
-	case !p.broker.TellsOfConnects():
-		// Whether others let it in, nobody says; where they don't, it disconnects.
-		p.table.holders.Try(login.Client, login.ClientID)
+	if result.Kind == verdict.Defer {
+		p.leaveToOthers(login)
 	}
 	return result.Verdict
+}
+
+// leaveToOthers notes who may be let in by others: where nobody says whether it was, it disconnects if not.
+func (p *Plugin) leaveToOthers(login Login) {
+	if !p.broker.TellsOfConnects() {
+		p.table.holders.Try(login.Client, login.ClientID)
+	}
 }
 
 func (l Login) forChain(b Broker) chain.Login {
@@ -348,13 +353,25 @@ func (p *Plugin) schedule() {
 // kickExpired disconnects one client that has stayed to the end of its token; false where there is none.
 func (p *Plugin) kickExpired() bool {
 	due := p.sessions.Due(p.now())
-	if due != nil {
-		p.kick(due, fmt.Sprintf("%s: its time ended at %s", verdict.Expired, due.Until.UTC().Format(time.RFC3339)), p.chain.Config().Common.KickWithWill)
+	if due == nil {
+		return false
 	}
-	return due != nil
+	why := due.Why
+	if why == "" {
+		why = fmt.Sprintf("%s: its time ended at %s", verdict.Expired, due.Until.UTC().Format(time.RFC3339))
+	}
+	p.kick(due, why, p.chain.Config().Common.KickWithWill)
+	return true
 }
 
-// kick disconnects a client and says why. The broker calls Disconnect from inside.
+// A kick that has not met its client is tried again after kickAgain, maxKicks times in all: by then nobody is there.
+const (
+	kickAgain = time.Second
+	maxKicks  = 3
+)
+
+// kick disconnects a client and says why. The broker calls Disconnect from inside; where it does not, the client is still
+// there: it may be just taking over its id from another connection, which the kick has met in its place (2.0).
 func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	// Kicks go by client id: by now it may be somebody else's.
 	if !p.broker.Holds(s.ClientID, s.Client) {
@@ -362,11 +379,18 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	}
 	who := named(s)
 	err := p.broker.Kick(s.ClientID, withWill)
+	s.Kicks++
+	stays := p.sessions.Lives(s) && s.Kicks < maxKicks
+	if stays {
+		p.sessions.Expel(s, p.now().Add(kickAgain), why)
+	}
 	switch {
 	case errors.Is(err, ErrNotConnected):
-		p.log(Debug, "%s had left before it was to be disconnected (%s)", who, why)
+		p.log(Debug, "%s was not there when it was to be disconnected (%s)", who, why)
 	case err != nil:
 		p.log(Error, "%s could not be disconnected (%s): %s", who, why, err)
+	case stays:
+		p.log(Debug, "%s is still to be disconnected (%s)", who, why)
 	default:
 		p.log(Notice, "%s disconnected: %s (token %s)", who, why, s.Token)
 	}

@@ -47,7 +47,8 @@ type fakeBroker struct {
 	advance   func(time.Duration)
 
 	v20    bool
-	refuse error // of SetUsername and SetClientID
+	refuse error  // of SetUsername and SetClientID
+	naming func() // called by SetUsername
 
 	woken chan struct{} // holds one wake, from any goroutine
 }
@@ -62,6 +63,9 @@ func (b *fakeBroker) Log(level Level, line string) {
 }
 
 func (b *fakeBroker) SetUsername(c Client, name string) error {
+	if b.naming != nil {
+		b.naming()
+	}
 	if b.refuse == nil {
 		b.names[c] = name
 	}
@@ -492,6 +496,48 @@ func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 	h.broker.awaitLog(`warning .*this broker gives plugins no regular call`)
 	if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) {
 		t.Errorf("kicked %q, want %q", h.broker.kicked, want)
+	}
+}
+
+// Without Ticks, work is done in callbacks. A kick inside the very login that it is about would find nobody, or by the same
+// id the connection that is taken over; and be lost.
+func TestWithoutTicksALoginIsNotKickedInsideItself(t *testing.T) {
+	h := open(t, local(`"matchUsernameToSubject":true`), func(b *fakeBroker) { b.v20 = true })
+	h.ticks = tickWatch{now: h.now}
+	h.login(1, "c", text("alice"), h.token("alice", time.Hour))
+	h.advance(2 * time.Second)
+	h.broker.naming = func() { h.advance(time.Minute) } // its token ends in between
+	if got := h.login(2, "c", nil, h.token("alice", time.Minute)); got != verdict.Accept {
+		t.Fatalf("got %s", got)
+	}
+	h.Disconnect(99, false)
+	if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) || h.broker.connected["c"] != 0 {
+		t.Errorf("kicked %q, want %q; c is %d", h.broker.kicked, want, h.broker.connected["c"])
+	}
+}
+
+// Where Disconnect does not come from inside a kick, the client is still there.
+func TestAKickThatMetNobodyIsTriedAgain(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	delete(h.broker.connected, "c") // by that id the broker knows nobody for a moment, as in a takeover
+	h.pass(time.Minute)
+	h.broker.connected["c"] = 1
+	h.pass(kickAgain)
+	if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) || h.sessions.Len() != 0 {
+		t.Errorf("kicked %q, want %q; %d sessions", h.broker.kicked, want, h.sessions.Len())
+	}
+	// Nobody is kicked for ever.
+	h.login(2, "d", nil, h.token("bob", time.Minute))
+	delete(h.broker.connected, "d")
+	h.pass(time.Minute)
+	for range maxKicks {
+		h.pass(kickAgain)
+	}
+	h.broker.connected["d"] = 3
+	h.pass(time.Hour)
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q", h.broker.kicked)
 	}
 }
 

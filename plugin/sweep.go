@@ -39,10 +39,14 @@ func (p *Plugin) askedAgain(login Login) verdict.Verdict {
 	}
 	result := p.chain.FromMemory(login.forChain(p.broker))
 	connected := p.sessions.Has(login.Client)
+	known := !connected && p.broker.Knows(login.ClientID, login.Client, p.ticks.ticked)
 	switch {
 	case result.Kind == verdict.Defer:
+		if !known && !p.table.holders.Has(login.Client, login.ClientID) {
+			p.leaveToOthers(login) // it is somebody new
+		}
 		return result.Verdict
-	case !connected && p.broker.Knows(login.ClientID, login.Client, p.ticks.ticked) && !p.table.holders.Has(login.Client, login.ClientID):
+	case known && !p.table.holders.Has(login.Client, login.ClientID):
 		// To accept this lets nobody in, since to come back takes a new CONNECT. To refuse it would end a connection that there
 		// is none of: Mosquitto 2.0 then enters the session into its list of those that expire once more, and is left with
 		// a pointer to freed memory when the client comes back.

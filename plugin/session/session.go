@@ -28,8 +28,11 @@ type Session struct {
 	// Token names the token in the log. IDIsToken says that the client id is the token itself, which no message may show.
 	Token     string
 	IDIsToken bool
-	// Until is when the client must leave; zero: never.
+	// Until is when the client must leave; zero: never. Why is the reason; empty: its token ends.
 	Until time.Time
+	Why   string
+	// Kicks is how often it was tried to disconnect it.
+	Kicks int
 	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: nobody will. Endpoint is
 	// who answers for it.
 	Bearer   string
@@ -94,6 +97,12 @@ func (b *Book) Due(now time.Time) *Session { return b.expiries.due(now) }
 
 // NextDeadline is when Due will next have something; zero: never.
 func (b *Book) NextDeadline() time.Time { return b.expiries.next() }
+
+// Expel has a live session leave at a time, for another reason than that its token ends.
+func (b *Book) Expel(s *Session, at time.Time, why string) {
+	s.Until, s.Why = at, why
+	b.expiries.set(&s.expiry, at)
+}
 
 // Recheck has a live session asked about at a time: DueRecheck gives it out then, once.
 func (b *Book) Recheck(s *Session, at time.Time) { b.rechecks.set(&s.recheck, at) }
