@@ -19,7 +19,7 @@ MQTTJS := test/harness/mqttjs
 PAHO_PYTHON := build/paho-python
 INSTALL := .ci/apt-install
 
-.PHONY: all tool musl test unit e2e test-keycloak test-musl packages test-packages demo bench bench-blocking lint format brokers clean headers set-up
+.PHONY: all tool musl test unit model e2e test-keycloak test-musl packages test-packages demo bench bench-blocking lint format brokers clean headers set-up
 
 all: $(PLUGIN)
 
@@ -63,6 +63,13 @@ unit: set-up
 	go test -race ./...
 	cd cmd && go test -race ./...
 	cd test && go test -race -count=1 $$(go list ./... | grep -v /e2e)
+
+# Random sequences against the rules of who may be connected, for so long. It
+# says how many steps that were.
+MINUTES ?= 30
+
+model:
+	go test -count=1 -v -timeout $$(($(MINUTES) + 10))m ./plugin/model -run TestModel -model.time=$(MINUTES)m
 
 e2e: set-up
 	cd test && go test -count=1 -timeout 10m ./e2e/...

@@ -28,4 +28,5 @@ require (
 	github.com/segmentio/asm v1.2.1 // indirect
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
+	pgregory.net/rapid v1.3.0 // indirect
 )

@@ -87,6 +87,10 @@ func (p *Plugin) delay(login Login, result chain.Result) verdict.Verdict {
 	p.table.attempts.add(t)
 	p.background(func() func() {
 		t.chain.Finish(p.ctx, &t.result)
+		if p.ctx.Err() != nil { // nobody takes it over any more
+			t.chain.Drop(&t.result)
+			return nil
+		}
 		return func() { p.complete(t) }
 	})
 	return result.Verdict

@@ -13,6 +13,7 @@ import (
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
@@ -29,6 +30,8 @@ type Options struct {
 	Table *Table
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
+	// Dial makes the connections to endpoints; nil: net does.
+	Dial endpoint.Dial
 }
 
 // The names of the settings.
@@ -41,6 +44,7 @@ const (
 type Plugin struct {
 	broker Broker
 	now    func() time.Time
+	dial   endpoint.Dial
 	file   string
 
 	// ctx ends with Close, and with it all that runs in the background.
@@ -79,7 +83,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	if o.Table == nil {
 		o.Table = NewTable()
 	}
-	p := &Plugin{broker: broker, now: o.Now, sessions: session.NewBook(), table: o.Table, ticks: tickWatch{now: o.Now}}
+	p := &Plugin{broker: broker, now: o.Now, dial: o.Dial, sessions: session.NewBook(), table: o.Table, ticks: tickWatch{now: o.Now}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {

@@ -29,7 +29,7 @@ func (p *Plugin) prepare() (candidate, error) {
 		}
 		return c, errors.Join(lines...)
 	}
-	built, err := chain.New(cfg, chain.Options{Now: p.now, Report: p.report, Delays: p.broker.CanDelay()})
+	built, err := chain.New(cfg, chain.Options{Now: p.now, Report: p.report, Delays: p.broker.CanDelay(), Dial: p.dial})
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", p.file, err)
 	}

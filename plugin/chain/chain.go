@@ -27,6 +27,8 @@ type Options struct {
 	Report func(warning bool, text string)
 	// Delays says that the broker lets a login wait without waiting itself (Mosquitto 2.1). Then Begin never waits.
 	Delays bool
+	// Dial makes the connections to endpoints; nil: net does.
+	Dial endpoint.Dial
 }
 
 // Chain judges logins by one configuration. Safe for concurrent use.
@@ -85,6 +87,9 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 	client, err := endpoint.New(cfg.TLS)
 	if err != nil {
 		return nil, err
+	}
+	if o.Dial != nil {
+		client.DialBy(o.Dial)
 	}
 	if cfg.Mode == config.ModeIntrospection && cfg.Revocation == nil {
 		return nil, errors.New("$.options.revocation: must be there in mode introspection")

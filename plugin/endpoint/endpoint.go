@@ -149,6 +149,14 @@ func New(t config.TLS) (*Client, error) {
 	return &Client{connections: newConnections(tlsConfig)}, nil
 }
 
+// Dial makes connections in another way than net does: for tests.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// DialBy has all connections made by dial. Not once the first request was made.
+func (c *Client) DialBy(dial Dial) {
+	c.connections.blank.DialContext = dial
+}
+
 // Close drops the idle connections.
 func (c *Client) Close() { c.connections.current().CloseIdleConnections() }
 

@@ -1,0 +1,385 @@
+package model
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// mosquitto does to the plugin what Mosquitto was seen to do: in which order it calls, with which addresses, and when it
+// says nothing. It is plugin.Broker.
+type mosquitto struct {
+	traits
+	plugin *plugin.Plugin
+	rules  *rules
+	clock  *clock
+	// settle lets everything run that can, find tells whose token a text is.
+	settle func()
+	find   func(text string) *token
+
+	// unused are the addresses that were freed: the last one is the next to be used, as malloc does it.
+	unused []plugin.Client
+	used   plugin.Client
+	live   map[plugin.Client]*conn
+	// sessions are the broker's contexts with a client id, one for each id, of clients that are connected or away.
+	sessions []*conn
+	// pending are the clients whose verdict is still to come; the broker looks for them by id, the last first.
+	pending []*conn
+
+	// asking is whose BASIC_AUTH is going on, ticking whether TICK is.
+	asking  *conn
+	ticking bool
+	woken   atomic.Bool
+	tickAt  time.Time
+	// swept is true from SIGHUP to the next Tick, since when it came.
+	swept bool
+	hupAt time.Time
+	// since is the first callback but TICK; zero: none yet.
+	since time.Time
+}
+
+// traits are what one broker does and another does not.
+type traits struct {
+	V20 bool
+	// NoTicks is 2.0.11 with per_listener_settings.
+	NoTicks bool
+	// Quiet: that a session which was away is taken over fires no event for its old connection.
+	Quiet bool
+}
+
+type state uint8
+
+const (
+	connecting state = iota
+	waiting          // for its verdict
+	connected
+	away // its session is kept
+	gone
+)
+
+// conn is a connection, by the broker's struct mosquitto, and its session where it has one.
+type conn struct {
+	packet
+	address plugin.Client
+	state   state
+	// id and username are what the plugin may have changed.
+	id       string
+	username *string
+	// attempt is what the rules know of it; its token is nil where the CONNECT had none.
+	attempt attempt
+}
+
+// packet is a CONNECT.
+type packet struct {
+	ID                 string
+	Username, Password *string
+	// Persistent asks the broker to keep the session.
+	Persistent bool
+	// WebSocket is how it comes; Subscribes is whether it does so once it is in.
+	WebSocket, Subscribes bool
+}
+
+func (b *mosquitto) malloc() plugin.Client {
+	if last := len(b.unused) - 1; last >= 0 {
+		address := b.unused[last]
+		b.unused = b.unused[:last]
+		return address
+	}
+	b.used += 16
+	return b.used
+}
+
+func (b *mosquitto) free(c *conn) {
+	c.state = gone
+	delete(b.live, c.address)
+	b.unused = append(b.unused, c.address)
+}
+
+func (b *mosquitto) session(id string) *conn {
+	if i := b.place(id); i >= 0 {
+		return b.sessions[i]
+	}
+	return nil
+}
+
+func (b *mosquitto) place(id string) int {
+	return slices.IndexFunc(b.sessions, func(c *conn) bool { return c.id == id })
+}
+
+func (b *mosquitto) pendingBy(id string) *conn {
+	for _, c := range slices.Backward(b.pending) {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+func (b *mosquitto) forget(c *conn) {
+	is := func(other *conn) bool { return other == c }
+	b.sessions, b.pending = slices.DeleteFunc(b.sessions, is), slices.DeleteFunc(b.pending, is)
+}
+
+// connect is what a CONNECT brings about.
+func (b *mosquitto) connect(p packet) *conn {
+	if b.V20 && !p.WebSocket && b.swept {
+		b.loop() // there TICK comes before anything else from a plain socket
+	}
+	c := &conn{packet: p, address: b.malloc(), id: p.ID, username: p.Username}
+	b.live[c.address] = c
+	if b.pendingBy(p.ID) != nil {
+		b.rules.say("the broker closes it: that id is pending")
+		b.end(c)
+		return c
+	}
+	b.rules.begins(c)
+	kind := b.basicAuth(c)
+	if kind == verdict.Pending && !b.V20 {
+		b.rules.delayed(c)
+		c.state = waiting
+		b.pending = append(b.pending, c)
+		return c
+	}
+	b.rules.judged(c, kind)
+	if kind == verdict.Accept || (kind == verdict.Defer && knownPassword(p)) {
+		b.admit(c)
+	} else {
+		b.end(c)
+	}
+	return c
+}
+
+// basicAuth asks the plugin; in a sweep with the username that the client was given, and the password that it sent.
+func (b *mosquitto) basicAuth(c *conn) verdict.Kind {
+	b.called()
+	b.asking = c
+	defer func() { b.asking = nil }()
+	return b.plugin.BasicAuth(plugin.Login{Client: c.address, ClientID: c.id, Username: c.username, Password: c.Password, Address: "192.0.2.7"}).Kind
+}
+
+// The next plugin: a password file with one user.
+const user, password = "pw", "correct horse"
+
+func knownPassword(p packet) bool {
+	return p.Username != nil && *p.Username == user && p.Password != nil && *p.Password == password
+}
+
+// admit gives a client the session of its id, which may have been another connection's until now.
+func (b *mosquitto) admit(c *conn) {
+	c.state = connected
+	i := b.place(c.id)
+	if i < 0 {
+		b.sessions = append(b.sessions, c)
+	} else {
+		old := b.sessions[i]
+		b.rules.takesOver(c, old)
+		fires := old.state == connected || !b.Quiet
+		if old.state = gone; !b.V20 {
+			b.sessions[i] = c
+		}
+		if fires {
+			b.disconnected(old, false)
+		}
+		// On 2.0 the broker knows the old one by that id until its end has been told.
+		b.sessions[b.place(c.id)] = c
+		b.free(old)
+	}
+	if !b.V20 {
+		b.plugin.Connect(c.address, c.id)
+	}
+}
+
+// end closes a connection that never came to be a session.
+func (b *mosquitto) end(c *conn) {
+	c.state = gone
+	b.disconnected(c, b.V20 && c.Persistent) // 2.0 knows what it asked for, and not whether it came to that
+	b.free(c)
+}
+
+// leave ends the connection of a client that is connected; the broker may keep its session, at its address.
+func (b *mosquitto) leave(c *conn) {
+	if c.Persistent {
+		c.state = away
+		b.disconnected(c, true) // CLIENT_OFFLINE on 2.1
+		return
+	}
+	b.forget(c)
+	b.end(c)
+}
+
+func (b *mosquitto) disconnected(c *conn, kept bool) {
+	b.called()
+	b.plugin.Disconnect(c.address, kept)
+}
+
+func (b *mosquitto) called() {
+	if b.since.IsZero() {
+		b.since = time.Now()
+	}
+}
+
+// drop is the end of a connection by the client: while its verdict is pending, the broker tells nobody.
+func (b *mosquitto) drop(c *conn) {
+	if c.state == waiting {
+		b.forget(c)
+		b.free(c)
+		return
+	}
+	b.leave(c)
+}
+
+// touch is a TCP connection without a CONNECT: on 2.0 its end is an event.
+func (b *mosquitto) touch() {
+	c := &conn{address: b.malloc()}
+	if b.V20 {
+		b.disconnected(c, false)
+	}
+	b.free(c)
+}
+
+// loop is the end of one round of the broker's loop, which calls the plugin only where that has asked for it.
+func (b *mosquitto) loop() {
+	due := !b.tickAt.IsZero() && !time.Now().Before(b.tickAt)
+	if b.NoTicks || (!b.woken.Swap(false) && !due) {
+		return
+	}
+	b.swept = false
+	b.ticking = true
+	b.plugin.Tick()
+	b.ticking = false
+}
+
+// hangup is SIGHUP: the plugin reads its file, and at once the broker asks again for every session that it has.
+func (b *mosquitto) hangup() {
+	b.called()
+	b.swept, b.hupAt = true, time.Now()
+	b.plugin.Reload()
+	b.settle()
+	questions := b.rules.questions
+	for _, c := range slices.Clone(b.sessions) {
+		if !slices.Contains(b.sessions, c) {
+			continue // it has lost its session meanwhile
+		}
+		b.rules.sweeps(c)
+		kind := b.basicAuth(c)
+		if !slices.Contains(b.sessions, c) {
+			continue
+		}
+		b.rules.swept(c, kind)
+		if c.state == connected && kind != verdict.Accept && (kind != verdict.Defer || !knownPassword(c.packet)) {
+			b.leave(c)
+		}
+	}
+	if b.settle(); b.rules.questions != questions {
+		b.rules.broken("after SIGHUP a provider was asked about those who are connected or away")
+	}
+}
+
+// Log is plugin.Broker's, as all that follows.
+func (b *mosquitto) Log(_ plugin.Level, line string) {
+	b.rules.say("    | %s", line)
+	if strings.Contains(line, " reloaded ") {
+		b.rules.reloaded()
+	}
+}
+
+func (b *mosquitto) SetUsername(address plugin.Client, name string) error {
+	if b.asking == nil || b.asking.address != address {
+		b.rules.broken("a username was given to %x, which may be freed, outside its BASIC_AUTH", address)
+		return nil
+	}
+	b.asking.username = &name
+	return nil
+}
+
+func (b *mosquitto) SetClientID(address plugin.Client, id string) error {
+	if b.V20 || b.asking == nil || b.asking.address != address {
+		b.rules.broken("a client id was given to %x outside its BASIC_AUTH, where the broker crashes", address)
+		return nil
+	}
+	b.asking.id = id
+	return nil
+}
+
+func (b *mosquitto) CanSetClientID() bool        { return !b.V20 }
+func (b *mosquitto) CanDelay() bool              { return !b.V20 }
+func (b *mosquitto) TellsOfConnects() bool       { return !b.V20 }
+func (b *mosquitto) PersistenceLocation() string { return "" }
+func (b *mosquitto) TickIn(wait time.Duration)   { b.tickAt = time.Now().Add(wait) }
+func (b *mosquitto) Wake()                       { b.woken.Store(true) }
+
+// Complete gives a verdict to whoever is pending by that id.
+func (b *mosquitto) Complete(id string, accepted bool) {
+	if b.V20 || !b.ticking {
+		b.rules.broken("a verdict was given outside TICK")
+	}
+	c := b.pendingBy(id)
+	if c == nil {
+		return
+	}
+	b.forget(c)
+	kind := verdict.Deny
+	if accepted {
+		kind = verdict.Accept
+	}
+	b.rules.judged(c, kind)
+	if accepted {
+		b.admit(c)
+	} else {
+		b.end(c)
+	}
+}
+
+func (b *mosquitto) Holds(id string, address plugin.Client) bool {
+	if b.V20 {
+		return true
+	}
+	c := b.session(id)
+	return c != nil && c.address == address
+}
+
+// Knows is as good a guess as 2.0 allows.
+func (b *mosquitto) Knows(id string, address plugin.Client, beforeTick bool) bool {
+	c := b.live[address]
+	switch {
+	case c == nil:
+		b.rules.broken("the plugin looks at %x, which is freed", address)
+		return false
+	case b.V20:
+		return (c.Subscribes && c.state != connecting) || (beforeTick && !c.WebSocket)
+	}
+	return b.session(id) == c
+}
+
+func (b *mosquitto) Session(id string) (username string, there, known bool) {
+	c := b.session(id)
+	switch {
+	case b.V20:
+		return "", false, false
+	case c == nil:
+		return "", false, true
+	case c.username != nil:
+		username = *c.username
+	}
+	return username, true, true
+}
+
+func (b *mosquitto) Kick(id string, _ bool) error {
+	c := b.session(id)
+	if c == nil {
+		return plugin.ErrNotConnected
+	}
+	switch c.state {
+	case connected:
+		b.rules.kicked(c)
+		b.leave(c)
+	case gone: // it is being taken over from
+		b.disconnected(c, false)
+	default:
+	}
+	return nil
+}
