@@ -92,7 +92,7 @@ demo: all
 
 # What the tests need beside the plugin: brokers, clients, a second provider.
 set-up: all tool brokers $(MQTTJS)/node_modules/.package-lock.json $(PAHO_PYTHON)/.installed
-	@$(INSTALL) mosquitto mosquitto-clients glewlwyd
+	@$(INSTALL) mosquitto mosquitto-clients glewlwyd libfaketime
 
 brokers:
 	@test/brokers/fetch.sh
