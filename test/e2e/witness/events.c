@@ -47,8 +47,8 @@ static void say(const char *event, const struct mosquitto *client)
 		known = mosquitto_client(id) == client ? " registered" : " unregistered";
 	}
 	ticked = false;
-	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: %s id=%s username=%s client=%p subscriptions=%d websockets=%d%s", event, text(id),
-			text(mosquitto_client_username(client)), (const void *)client, mosquitto_client_sub_count(client),
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: %s id=%s username=%s client=%p subscriptions=%d websockets=%d%s", event,
+			text(id), text(mosquitto_client_username(client)), (const void *)client, mosquitto_client_sub_count(client),
 			mosquitto_client_protocol(client) == mp_websockets, known);
 }
 
