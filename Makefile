@@ -65,7 +65,7 @@ unit: set-up
 	cd test && go test -race -count=1 $$(go list ./... | grep -v /e2e)
 
 e2e: set-up
-	cd test && go test -count=1 -timeout 10m ./e2e/...
+	cd test && go test -count=1 -timeout 20m ./e2e/...
 
 bench: set-up
 	cd test && go test -run '^$$' -bench . -timeout 30m ./e2e/...
@@ -84,7 +84,7 @@ test-keycloak: set-up
 test-musl: set-up
 	@$(MAKE) --no-print-directory musl ARCH=amd64
 	@test/brokers/musl.sh
-	cd test && MOSQUITTO_LIBC=musl GO_JWT_AUTH_SO=$(CURDIR)/build/musl/amd64/go_jwt_auth.so go test -count=1 -timeout 10m ./e2e/...
+	cd test && MOSQUITTO_LIBC=musl GO_JWT_AUTH_SO=$(CURDIR)/build/musl/amd64/go_jwt_auth.so go test -count=1 -timeout 20m ./e2e/...
 
 demo: all
 	@$(INSTALL) mosquitto mosquitto-clients
