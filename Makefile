@@ -72,7 +72,7 @@ model:
 	go test -count=1 -v -timeout $$(($(MINUTES) + 10))m ./plugin/model -run TestModel -model.time=$(MINUTES)m
 
 e2e: set-up
-	cd test && go test -count=1 -timeout 10m ./e2e/...
+	cd test && go test -count=1 -timeout 20m ./e2e/...
 
 bench: set-up
 	cd test && go test -run '^$$' -bench . -timeout 30m ./e2e/...
@@ -91,7 +91,7 @@ test-keycloak: set-up
 test-musl: set-up
 	@$(MAKE) --no-print-directory musl ARCH=amd64
 	@test/brokers/musl.sh
-	cd test && MOSQUITTO_LIBC=musl GO_JWT_AUTH_SO=$(CURDIR)/build/musl/amd64/go_jwt_auth.so go test -count=1 -timeout 10m ./e2e/...
+	cd test && MOSQUITTO_LIBC=musl GO_JWT_AUTH_SO=$(CURDIR)/build/musl/amd64/go_jwt_auth.so go test -count=1 -timeout 20m ./e2e/...
 
 demo: all
 	@$(INSTALL) mosquitto mosquitto-clients
@@ -99,7 +99,7 @@ demo: all
 
 # What the tests need beside the plugin: brokers, clients, a second provider.
 set-up: all tool brokers $(MQTTJS)/node_modules/.package-lock.json $(PAHO_PYTHON)/.installed
-	@$(INSTALL) mosquitto mosquitto-clients glewlwyd
+	@$(INSTALL) mosquitto mosquitto-clients glewlwyd libfaketime
 
 brokers:
 	@test/brokers/fetch.sh

@@ -142,3 +142,38 @@ func report(b *testing.B, all []time.Duration) {
 	b.ReportMetric(ms(all[len(all)-1]), "ms-max")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkAllLeaveAtOnce tells how long a bystander waits for the answer to its ping while thousands of clients are
+// disconnected whose tokens end in one second, and how long it takes until all are gone: the first is a matter of a few
+// ms a Tick.
+func BenchmarkAllLeaveAtOnce(b *testing.B) {
+	const clients = 9000
+	manyFiles(b, clients)
+	everyBroker(b, func(b *testing.B, v brokers.Version) {
+		p := provider(b)
+		broker := start(b, v, config(b, p, object{"options.revocation": nil, "options.modes.jwks.cache.ttlMs": 600_000}))
+		broker.RaiseFileLimit(clients + 1000)
+		longest, took, left := time.Duration(0), time.Duration(0), 0
+		for b.Loop() {
+			token := p.Token("sensor-1", 20*time.Second)
+			all := gather(b, broker, token, clients)
+			ends := expiryOf(b, token)
+			time.Sleep(time.Until(ends.Add(-time.Second))) // what the logins do to the bystander is another matter
+			s := watch(b, broker)
+			for _, r := range all {
+				d, err := r.WaitDisconnect()
+				if err != nil {
+					b.Fatal(err)
+				}
+				took = max(took, d.At.Sub(ends))
+				r.Close()
+			}
+			longest = max(longest, slices.Max(s.ended(b)))
+			left += len(all)
+		}
+		b.ReportMetric(float64(longest)/float64(time.Millisecond), "ms-longest-wait")
+		b.ReportMetric(float64(took)/float64(time.Millisecond), "ms-until-all-gone")
+		b.ReportMetric(float64(left)/float64(b.N), "clients")
+		b.ReportMetric(0, "ns/op")
+	})
+}

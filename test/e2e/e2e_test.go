@@ -200,15 +200,15 @@ func expiryOf(t testing.TB, token string) time.Time {
 	return exp.Time
 }
 
-// witness builds the plugin in witness/ and returns its path.
-func witness(t *testing.T) string {
+// witness builds one of the plugins in witness/ and returns its path.
+func witness(t *testing.T, name string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "witness.so")
+	path := filepath.Join(t.TempDir(), name+".so")
 	cc := os.Getenv("CC")
 	if cc == "" {
 		cc = "cc"
 	}
-	build := exec.CommandContext(t.Context(), cc, "-shared", "-fPIC", "-I../../include", "-o", path, "witness/witness.c")
+	build := exec.CommandContext(t.Context(), cc, "-shared", "-fPIC", "-I../../include", "-o", path, "witness/"+name+".c")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%s", err, out)
 	}

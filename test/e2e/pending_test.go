@@ -21,8 +21,9 @@ import (
 type desk struct {
 	URL string
 
-	mu   sync.Mutex // guards held
+	mu   sync.Mutex // guards what follows
 	held map[string]*wait
+	seen map[string]int // how often it was asked about each token
 }
 
 // wait is a token whose questions wait.
@@ -37,7 +38,7 @@ func newDesk(t *testing.T, p *idp.Provider) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{held: map[string]*wait{}}
+	d := &desk{held: map[string]*wait{}, seen: map[string]int{}}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL = target }}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -49,6 +50,7 @@ func newDesk(t *testing.T, p *idp.Provider) *desk {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		d.mu.Lock()
 		held := d.held[token]
+		d.seen[token]++
 		d.mu.Unlock()
 		if held != nil {
 			held.once.Do(func() { close(held.arrived) })
@@ -63,6 +65,13 @@ func newDesk(t *testing.T, p *idp.Provider) *desk {
 	t.Cleanup(server.Close)
 	d.URL = server.URL
 	return d
+}
+
+// questions tells how often it was asked about a token.
+func (d *desk) questions(token string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen[token]
 }
 
 // hold keeps the questions about a token; release lets them go on, and may be called more than once.

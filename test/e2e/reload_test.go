@@ -120,7 +120,7 @@ func TestReloadReachesTheNextPluginAndAPanicDenies(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := provider(t)
 		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{
-			harness.JWT("jwt.json", config(t, p)), {Path: witness(t), Opts: map[string]string{"library": harness.Library(t)}},
+			harness.JWT("jwt.json", config(t, p)), {Path: witness(t, "witness"), Opts: map[string]string{"library": harness.Library(t)}},
 		}})
 		b.Reload()
 		b.WaitLog(`witness: reload`)

@@ -51,11 +51,18 @@ func Knock(url string, protocol byte, l Login) (Connack, error) {
 
 // Connect sends CONNECT and waits for the answer.
 func (r *Raw) Connect(l Login) (Connack, error) {
-	// A broker that closes early makes this fail, or the next read.
-	if err := r.Send(ConnectPacket(r.protocol, l)); err != nil && !r.conn.ended.Load() {
+	if err := r.SendConnect(l); err != nil {
 		return Connack{}, err
 	}
 	return r.Connack()
+}
+
+// SendConnect sends CONNECT. That the broker has closed the connection is no error: Connack tells it.
+func (r *Raw) SendConnect(l Login) error {
+	if err := r.Send(ConnectPacket(r.protocol, l)); err != nil && !r.conn.ended.Load() {
+		return err
+	}
+	return nil
 }
 
 // Connack waits for CONNACK, or the end of the connection.

@@ -1,0 +1,502 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go-jwt-auth/test/brokers"
+	"go-jwt-auth/test/harness"
+	"go-jwt-auth/test/idp"
+)
+
+//nolint:gochecknoglobals // flags of go test: -args -model.seed=…
+var (
+	modelSeed = flag.Uint64("model.seed", 0, "repeat the random steps of TestModel with this seed; 0: choose one")
+	modelTime = flag.Duration("model.time", 20*time.Second, "how long TestModel runs against each version")
+)
+
+// kickGrace is how long after its end a client may still be connected: far longer than it takes, as the machine may be busy.
+// healGrace is how long after an outage good clients may go on being refused: the provider is left alone for some seconds
+// after failures.
+const (
+	kickGrace = 10 * time.Second
+	healGrace = harness.Patience
+)
+
+// credential is a token and what the rules say of it.
+type credential struct {
+	token string
+	id    string // jti
+	ends  time.Time
+	// forged: never good. adrift: the key that signed it is gone, so that the provider knows it no more; it may be
+	// refused at any time.
+	forged, adrift bool
+	// revoked is when it was taken back, and found when the plugin has shown that it knows; zero: not yet.
+	revoked, found time.Time
+}
+
+// over tells whether the token was over at a time: nobody gets in by it then.
+func (c *credential) over(at time.Time) bool {
+	return c.forged || !at.Before(c.ends) || !c.revoked.IsZero() && !at.Before(c.revoked)
+}
+
+// seat is a client id and whoever is connected by it as far as the model knows; conn is nil where nobody is.
+type seat struct {
+	id    string
+	conn  *harness.Raw
+	by    *credential
+	since time.Time
+	mark  int // of the broker's log, from before it came
+}
+
+// model takes random steps against one broker, and compares what happens with the rules.
+type model struct {
+	*testing.T
+	v     brokers.Version
+	rand  *rand.Rand
+	p     *idp.Provider
+	b     *harness.Broker
+	after bool // check "afterConnect"
+
+	seats  []*seat
+	tokens []*credential
+	// past are the clients that have been let in, by their tokens.
+	past  []*seat
+	files []any
+	// trouble is when the provider last failed or was made to, and troubled whether that goes on.
+	trouble  time.Time
+	troubled bool
+	steps    []string
+}
+
+// TestModel is random: clients with good, expired, forged and revoked tokens come by a few client ids, are taken over, drop
+// and wait for their end, while the file is reloaded, the provider fails and its keys change. Whatever happens: nobody is
+// connected whose token is over, nobody good is refused or thrown out, and a client that has nothing to do with tokens
+// notices nothing.
+func TestModel(t *testing.T) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		seed := *modelSeed
+		if seed == 0 {
+			seed = rand.Uint64()
+		}
+		m := newModel(t, v, seed)
+		steps := m.actions()
+		t.Cleanup(func() {
+			t.Logf("%d steps, seed %d", len(m.steps), seed)
+			if t.Failed() {
+				t.Logf("the last steps:\n%s", m.history())
+			}
+		})
+		for until := time.Now().Add(*modelTime); time.Now().Before(until) && !t.Failed(); {
+			steps[m.rand.IntN(len(steps))]()
+		}
+		m.heal()
+		m.look()
+	})
+}
+
+func newModel(t *testing.T, v brokers.Version, seed uint64) *model {
+	t.Helper()
+	m := &model{T: t, v: v, rand: rand.New(rand.NewPCG(seed, 0)), p: ownProvider(t)}
+	m.after = m.rand.IntN(2) == 0
+	file := func(change object) any {
+		c := config(t, m.p, object{
+			"options.lazyConnect":                  true,
+			"options.modes.jwks.cache.ttlMs":       5000,
+			"options.modes.jwks.timeoutMs":         1000,
+			"options.revocation.timeoutMs":         1000,
+			"options.revocation.recheckIntervalMs": 1000,
+		}, change)
+		if m.after {
+			set(c, "options.revocation.check", "afterConnect")
+		}
+		return c
+	}
+	m.files = []any{file(nil), file(object{"options.revocation.maxConcurrent": 2}), file(object{"options.modes.jwks.cache.ttlMs": 1000}), "{ not JSON"}
+	m.b = start(t, v, m.files[0])
+	m.b.WaitLog(`1 key from http`)
+	watch(t, m.b)
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		m.seats = append(m.seats, &seat{id: id})
+	}
+	return m
+}
+
+// actions are the steps, each as often as it is to be likely.
+func (m *model) actions() []func() {
+	return slices.Concat(
+		slices.Repeat([]func(){m.good}, 8), slices.Repeat([]func(){m.bad}, 8), slices.Repeat([]func(){m.drop}, 4),
+		slices.Repeat([]func(){m.sneak}, 3), slices.Repeat([]func(){m.reload}, 4), slices.Repeat([]func(){m.look}, 4),
+		[]func(){m.outlive, m.revoke, m.revoke, m.disturb, m.disturb, m.heal, m.heal, m.rotate},
+	)
+}
+
+func (m *model) step(format string, args ...any) {
+	m.steps = append(m.steps, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+func (m *model) history() (text string) {
+	for _, s := range m.steps[max(0, len(m.steps)-60):] {
+		text += s + "\n"
+	}
+	return text
+}
+
+func (m *model) seat() *seat { return m.seats[m.rand.IntN(len(m.seats))] }
+
+func (m *model) mint(life time.Duration, options ...idp.TokenOption) *credential {
+	c := &credential{id: fmt.Sprintf("%d-%d", time.Now().UnixNano(), len(m.tokens))}
+	c.token = m.p.Token("sensor-1", life, append(options, idp.Claim("jti", c.id))...)
+	c.ends = expiryOf(m, c.token)
+	m.tokens = append(m.tokens, c)
+	return c
+}
+
+// connect has a client come, and holds the answer against the rules. The client stays where it was let in.
+func (m *model) connect(s *seat, by *credential, r *harness.Raw, sent time.Time, mark int) (in bool) {
+	m.Helper()
+	got, err := r.Connack()
+	if err != nil {
+		m.Errorf("client %q: %v", s.id, err)
+	}
+	in = got.Accepted()
+	m.step("client %q came by %s: %v", s.id, m.name(by), got)
+	if !in {
+		r.Close()
+		if !by.revoked.IsZero() {
+			m.find(by, mark)
+		}
+		return false
+	}
+	switch {
+	case by.forged:
+		m.Errorf("client %q got in by a forged token", s.id)
+	case !sent.Before(by.ends):
+		m.Errorf("client %q got in by a token that was over for %s", s.id, sent.Sub(by.ends))
+	case !by.revoked.IsZero() && sent.After(by.revoked) && !m.after:
+		m.Errorf("client %q got in by a token that was revoked %s before", s.id, sent.Sub(by.revoked))
+	case !by.found.IsZero() && sent.After(by.found):
+		m.Errorf("client %q got in by a token that was found inactive %s before", s.id, sent.Sub(by.found))
+	}
+	m.leave(s)
+	s.conn, s.by, s.since, s.mark = r, by, time.Now(), mark
+	m.past = append(m.past, &seat{id: s.id, by: by})
+	return true
+}
+
+// find notes that the log says, since a mark, that the plugin has found a token inactive.
+func (m *model) find(by *credential, mark int) {
+	if matches(m.b.LogSince(mark), `(refused|disconnected): revoked: .*jti "`+by.id+`"`) {
+		by.found = time.Now()
+	}
+}
+
+// dial opens a connection, over TCP or now and then a WebSocket, of either protocol.
+//
+// Mosquitto 2.0.21 gets none of the latter: it makes its list of keep-alive times anew at SIGHUP, forgets who is just being
+// closed over WebSockets, and crashes (SIGSEGV) some takeovers later, whatever plugins it has.
+func (m *model) dial() *harness.Raw {
+	m.Helper()
+	listener := m.rand.IntN(8) / 7
+	if m.v.Series == "2.0.21" {
+		listener = 0
+	}
+	r, err := harness.Dial(m.b.URL(listener), []byte{harness.V311, harness.V5}[m.rand.IntN(2)])
+	if err != nil {
+		m.Fatal(err)
+	}
+	return r
+}
+
+// send sends CONNECT by a client id.
+func (m *model) send(r *harness.Raw, s *seat, by *credential) time.Time {
+	m.Helper()
+	l := login(s.id, by.token)
+	l.Username = new("sensor-1")
+	sent := time.Now()
+	if err := r.SendConnect(l); err != nil {
+		m.Errorf("client %q: %v", s.id, err)
+	}
+	return sent
+}
+
+// leave ends whatever the model knows of a seat.
+func (m *model) leave(s *seat) {
+	if s.conn != nil {
+		s.conn.Close()
+		s.conn = nil
+	}
+}
+
+// name is what a token is called in the steps.
+func (m *model) name(c *credential) string {
+	what := "good"
+	switch {
+	case c.forged:
+		what = "forged"
+	case !time.Now().Before(c.ends):
+		what = "expired"
+	case !c.revoked.IsZero():
+		what = "revoked"
+	case c.adrift:
+		what = "adrift"
+	}
+	return fmt.Sprintf("%s token %d", what, slices.Index(m.tokens, c))
+}
+
+// unsettled tells whether the provider has been in trouble since a time, or not long before it.
+func (m *model) unsettled(since time.Time) bool {
+	return m.troubled || since.Before(m.trouble.Add(healGrace))
+}
+
+// good has a client come by a good token, again and again where the provider is well: it must get in at last.
+func (m *model) good() {
+	by := m.mint([]time.Duration{2 * time.Second, time.Hour, time.Hour}[m.rand.IntN(3)])
+	if reuse := m.tokens[m.rand.IntN(len(m.tokens))]; m.rand.IntN(3) == 0 && !reuse.over(time.Now()) && !reuse.adrift {
+		by = reuse
+	}
+	s := m.seat()
+	for deadline := time.Now().Add(healGrace); ; time.Sleep(20 * time.Millisecond) {
+		mark, r := m.b.Mark(), m.dial()
+		if m.connect(s, by, r, m.send(r, s, by), mark) || m.Failed() {
+			return
+		}
+		if m.troubled || by.over(time.Now()) {
+			return // it need not get in
+		}
+		if time.Now().After(deadline) {
+			m.Errorf("client %q does not get in by a good token", s.id)
+			return
+		}
+	}
+}
+
+// worn finds a token that is over, or makes one.
+func (m *model) worn() *credential {
+	var worn []*credential
+	for _, c := range m.tokens {
+		if c.over(time.Now()) {
+			worn = append(worn, c)
+		}
+	}
+	if len(worn) > 0 && m.rand.IntN(4) > 0 {
+		return worn[m.rand.IntN(len(worn))]
+	}
+	switch m.rand.IntN(3) {
+	case 0:
+		c := m.mint(time.Hour, idp.ForeignKey())
+		c.forged = true
+		return c
+	case 1:
+		return m.mint(-time.Minute)
+	default:
+		c := m.mint(time.Hour)
+		m.take(c)
+		return c
+	}
+}
+
+// take has the provider take a token back.
+func (m *model) take(c *credential) {
+	if err := m.p.Revoke(c.token); err != nil {
+		m.Fatal(err)
+	}
+	c.revoked = time.Now()
+}
+
+// bad has a client come by a token that is over.
+func (m *model) bad() {
+	mark, s, by, r := m.b.Mark(), m.seat(), m.worn(), m.dial()
+	m.connect(s, by, r, m.send(r, s, by), mark)
+}
+
+// sneak has a client come by a good token and vanish before it is answered, and another by the same id with a bad one.
+func (m *model) sneak() {
+	s, fine, by := m.seat(), m.mint(time.Hour), m.worn()
+	mark, first, second := m.b.Mark(), m.dial(), m.dial()
+	m.send(first, s, fine)
+	first.Close()
+	m.step("client %q came by %s and went", s.id, m.name(fine))
+	// It may have been let in, and have taken over whoever was there.
+	m.leave(s)
+	m.connect(s, by, second, m.send(second, s, by), mark)
+}
+
+func (m *model) drop() {
+	s := m.seat()
+	m.step("client %q drops", s.id)
+	m.leave(s)
+}
+
+// formerly finds a client that was let in by a token that is over now; nil: there is none.
+func (m *model) formerly() *seat {
+	var all []*seat
+	for _, s := range m.past {
+		if s.by.over(time.Now()) {
+			all = append(all, s)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[m.rand.IntN(len(all))]
+}
+
+// reload sends SIGHUP, with the same file, another, or a bad one, and has clients come in the same moment whose tokens are
+// over.
+func (m *model) reload() {
+	n := m.rand.IntN(len(m.files))
+	m.step("SIGHUP with file %d", n)
+	m.b.WriteFile("jwt.json", m.files[n])
+	type comer struct {
+		s    *seat
+		by   *credential
+		r    *harness.Raw
+		sent time.Time
+	}
+	var all []*comer
+	was, alone := m.formerly(), m.rand.IntN(2) == 0
+	for range m.rand.IntN(16) {
+		c := &comer{s: m.seat(), by: m.worn(), r: m.dial()}
+		if !alone {
+			was = m.formerly()
+		}
+		if was != nil {
+			c.s, c.by = m.seats[slices.IndexFunc(m.seats, func(s *seat) bool { return s.id == was.id })], was.by
+		}
+		all = append(all, c)
+	}
+	mark := m.b.Mark()
+	m.b.Signal(syscall.SIGHUP)
+	var sending sync.WaitGroup
+	for _, c := range all {
+		sending.Go(func() { c.sent = m.send(c.r, c.s, c.by) })
+	}
+	sending.Wait()
+	for _, c := range all {
+		m.connect(c.s, c.by, c.r, c.sent, mark)
+	}
+}
+
+// revoke takes the token of a connected client back.
+func (m *model) revoke() {
+	if s := m.seat(); s.conn != nil && s.by.revoked.IsZero() {
+		m.step("%s is revoked", m.name(s.by))
+		m.take(s.by)
+	}
+}
+
+// disturb makes the provider slow, wrong, or absent, for the time being.
+func (m *model) disturb() {
+	m.troubled, m.trouble = true, time.Now()
+	switch m.rand.IntN(4) {
+	case 0:
+		m.step("the provider is slow")
+		m.p.SetDelay(idp.Introspect, 300*time.Millisecond)
+		m.p.SetDelay(idp.JWKS, 300*time.Millisecond)
+	case 1:
+		m.step("the provider's introspection fails")
+		m.p.SetAnswer(idp.Introspect, &idp.Answer{Status: http.StatusInternalServerError})
+	case 2:
+		m.step("the provider's key set fails")
+		m.p.SetAnswer(idp.JWKS, &idp.Answer{Status: http.StatusBadGateway})
+	default:
+		m.step("the provider is down")
+		if err := m.p.SetDown(true); err != nil {
+			m.Fatal(err)
+		}
+	}
+}
+
+// heal ends all disturbances.
+func (m *model) heal() {
+	if !m.troubled {
+		return
+	}
+	m.step("the provider is well again")
+	for _, endpoint := range []idp.Endpoint{idp.Introspect, idp.JWKS} {
+		m.p.SetDelay(endpoint, 0)
+		m.p.SetAnswer(endpoint, nil)
+	}
+	if err := m.p.SetDown(false); err != nil {
+		m.Fatal(err)
+	}
+	m.troubled, m.trouble = false, time.Now()
+}
+
+// rotate has the provider sign by another key. Sometimes it drops the old ones.
+func (m *model) rotate() {
+	if _, err := m.p.Rotate(); err != nil {
+		m.Fatal(err)
+	}
+	drop := m.rand.IntN(3) == 0
+	m.step("the provider has another key (it drops the old: %v)", drop)
+	if !drop {
+		return
+	}
+	m.p.DropOldKeys()
+	for _, c := range m.tokens {
+		c.adrift = true
+	}
+}
+
+// outlive waits for the connected client that is to leave next, if it is soon.
+func (m *model) outlive() {
+	var next *seat
+	for _, s := range m.seats {
+		if s.conn != nil && time.Until(s.by.ends) < 5*time.Second && (next == nil || s.by.ends.Before(next.by.ends)) {
+			next = s
+		}
+	}
+	if next == nil {
+		return
+	}
+	_, err := next.conn.WaitDisconnect()
+	late := time.Since(next.by.ends)
+	m.step("client %q left %s after its token's end", next.id, late)
+	if err != nil || late > kickGrace {
+		m.Errorf("client %q left %s after its token's end (%v)", next.id, late, err)
+	}
+	if late < 0 && m.mayStay(next, time.Now()) {
+		m.Errorf("client %q was thrown out %s before its token's end", next.id, -late)
+	}
+	m.leave(next)
+}
+
+// mayStay tells whether a client that was let in has every right to be connected at a time.
+func (m *model) mayStay(s *seat, at time.Time) bool {
+	return !s.by.over(at) && !s.by.adrift && (!m.after || !m.unsettled(s.since))
+}
+
+// look pings by every connection: whoever may be there is, and nobody else.
+func (m *model) look() {
+	for _, s := range m.seats {
+		if s.conn == nil {
+			continue
+		}
+		sent := time.Now()
+		err := s.conn.Ping()
+		switch {
+		case err == nil && sent.After(s.by.ends.Add(kickGrace)):
+			m.Errorf("client %q is still connected %s after its token's end", s.id, sent.Sub(s.by.ends))
+		case err == nil && !s.by.revoked.IsZero() && sent.After(s.by.revoked.Add(kickGrace)) && !m.unsettled(s.by.revoked):
+			m.Errorf("client %q is still connected %s after its token was revoked", s.id, sent.Sub(s.by.revoked))
+		case err == nil:
+			continue
+		case m.mayStay(s, time.Now()):
+			m.Errorf("client %q was thrown out, though its token is good: %v", s.id, err)
+		case !s.by.revoked.IsZero():
+			m.find(s.by, s.mark)
+		}
+		m.step("client %q is gone", s.id)
+		m.leave(s)
+	}
+	m.step("looked")
+}
