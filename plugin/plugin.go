@@ -374,8 +374,9 @@ const (
 	maxKicks  = 3
 )
 
-// kick disconnects a client and says why. The broker calls Disconnect from inside; where it does not, the client is still
-// there: it may be just taking over its id from another connection, which the kick has met in its place (2.0).
+// kick disconnects a client and says why. The broker calls Disconnect from inside; where it does not, the client may still be
+// there: it is about to leave (WebSockets on 2.0), or it was just taking over its id from another connection, which the kick
+// has met in its place.
 func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	// Kicks go by client id: by now it may be somebody else's.
 	if !p.broker.Holds(s.ClientID, s.Client) {
@@ -384,8 +385,7 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	who := named(s)
 	err := p.broker.Kick(s.ClientID, withWill)
 	s.Kicks++
-	stays := p.sessions.Lives(s) && s.Kicks < maxKicks
-	if stays {
+	if p.sessions.Lives(s) && s.Kicks < maxKicks {
 		p.sessions.Expel(s, p.now().Add(kickAgain), why)
 	}
 	switch {
@@ -393,8 +393,6 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 		p.log(Debug, "%s was not there when it was to be disconnected (%s)", who, why)
 	case err != nil:
 		p.log(Error, "%s could not be disconnected (%s): %s", who, why, err)
-	case stays:
-		p.log(Debug, "%s is still to be disconnected (%s)", who, why)
 	default:
 		p.log(Notice, "%s disconnected: %s (token %s)", who, why, s.Token)
 	}
