@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -167,20 +168,57 @@ func (s *Server) SetUpAsGuided(t testing.TB) (secret string) {
 		"name": "mqtt", "protocol": "openid-connect", "attributes": object{"include.in.token.scope": "true"},
 		"protocolMappers": []object{{
 			"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
-			"config": object{"included.client.audience": "mqtt-broker", "access.token.claim": "true"},
+			"config": object{"included.client.audience": "mqtt-broker", "access.token.claim": "true", "lightweight.claim": "true"},
 		}},
 	}, nil)
-	s.call(t, http.MethodPost, "clients", object{
-		"clientId": "sensor-1", "secret": guideSecret, "standardFlowEnabled": false, "serviceAccountsEnabled": true,
-		"defaultClientScopes": []string{"basic", "roles", "profile", "email"}, "optionalClientScopes": []string{"mqtt"},
-	}, nil)
+	for client, lightweight := range map[string]string{GuideDevice: "false", GuideSmallDevice: "true"} {
+		s.call(t, http.MethodPost, "clients", object{
+			"clientId": client, "secret": guideSecret, "standardFlowEnabled": false, "serviceAccountsEnabled": true,
+			"defaultClientScopes": []string{"basic", "roles", "profile", "email"}, "optionalClientScopes": []string{"mqtt"},
+			"attributes": object{"client.use.lightweight.access.token.enabled": lightweight},
+		}, nil)
+	}
 	return guideSecret
 }
 
+// The guide's devices.
+const (
+	GuideDevice      = "sensor-1"
+	GuideSmallDevice = "sensor-2" // lightweight access tokens
+)
+
 const guideSecret = "guide-secret"
 
-// GuidedToken obtains an access token for the guide's device by the client credentials grant.
-func (s *Server) GuidedToken(t testing.TB, scopes ...string) string {
+// GuidedToken obtains an access token for one of the guide's devices by the client credentials grant.
+func (s *Server) GuidedToken(t testing.TB, client string, scopes ...string) string {
 	t.Helper()
-	return obtain(t, &clientcredentials.Config{ClientID: "sensor-1", ClientSecret: guideSecret, TokenURL: s.endpoint("token"), Scopes: scopes})
+	return obtain(t, &clientcredentials.Config{ClientID: client, ClientSecret: guideSecret, TokenURL: s.endpoint("token"), Scopes: scopes})
+}
+
+// SetLightweight sets whether the mapper of the guide's scope adds its audience to lightweight access tokens, too.
+func (s *Server) SetLightweight(t testing.TB, on bool) {
+	t.Helper()
+	var scopes []struct {
+		ID      string `json:"id"`
+		Name    string `json:"name"`
+		Mappers []struct {
+			ID       string            `json:"id"`
+			Name     string            `json:"name"`
+			Protocol string            `json:"protocol"`
+			Mapper   string            `json:"protocolMapper"`
+			Config   map[string]string `json:"config"`
+		} `json:"protocolMappers"`
+	}
+	s.call(t, http.MethodGet, "client-scopes", nil, &scopes)
+	for _, scope := range scopes {
+		if scope.Name != "mqtt" {
+			continue
+		}
+		for _, mapper := range scope.Mappers {
+			mapper.Config["lightweight.claim"] = strconv.FormatBool(on)
+			s.call(t, http.MethodPut, fmt.Sprintf("client-scopes/%s/protocol-mappers/models/%s", scope.ID, mapper.ID), object{
+				"id": mapper.ID, "name": mapper.Name, "protocol": mapper.Protocol, "protocolMapper": mapper.Mapper, "config": mapper.Config,
+			}, nil)
+		}
+	}
 }

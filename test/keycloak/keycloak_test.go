@@ -244,13 +244,16 @@ func oneClientForAll(t *testing.T, s *keycloak.Server) {
 	})
 }
 
+// lineOfOptions is how long a token can be that mosquitto_pub reads from its file of options, in bytes: it cuts lines at 1,023.
+const lineOfOptions = 1000
+
 // guided runs docs/providers/keycloak.md: what it says to set up, and its jwt.json with this Keycloak's address and secret.
 func guided(t *testing.T, s *keycloak.Server) {
 	secret := s.SetUpAsGuided(t)
 	file := changed(t, example(t, "providers", "keycloak"), object{
 		"options.modes.oidc.issuer": s.Issuer(), "options.revocation.introspection.clientSecret": secret,
 	})
-	good := s.GuidedToken(t, "mqtt")
+	good := s.GuidedToken(t, keycloak.GuideDevice, "mqtt")
 	header, claims := read(t, good)
 	if typ := header["typ"]; typ != "JWT" {
 		t.Errorf("the header's typ is %v", typ)
@@ -261,12 +264,33 @@ func guided(t *testing.T, s *keycloak.Server) {
 			t.Errorf("%s is %v, the guide shows %v", claim, claims[claim], want)
 		}
 	}
+	if n := len(good); n <= lineOfOptions {
+		t.Errorf("a token has %d bytes: the guide says that mosquitto_pub can't take it from a file", n)
+	}
+	s.SetLightweight(t, false)
+	light := s.GuidedToken(t, keycloak.GuideSmallDevice, "mqtt")
+	_, claims = read(t, light)
+	for _, claim := range []string{"aud", "preferred_username"} {
+		if value, has := claims[claim]; has {
+			t.Errorf("%s of a lightweight token is %v, and the guide says that it has none", claim, value)
+		}
+	}
+	s.SetLightweight(t, true)
+	light = s.GuidedToken(t, keycloak.GuideSmallDevice, "mqtt")
+	_, lightClaims := read(t, light)
+	t.Logf("a token has %d bytes, a lightweight one %d: %v", len(good), len(light), lightClaims)
+	if len(light) > lineOfOptions {
+		t.Errorf("a lightweight token has %d bytes", len(light))
+	}
+	_, claims = read(t, good)
 	everywhere(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, file)
+		connect(t, b, 0, harness.Paho5, login("light", light)).Accepted()
+		b.WaitLog(fmt.Sprintf(`client "light" .*accepted as %q`, lightClaims["sub"]))
 		connect(t, b, 0, harness.Paho5, login("good", good)).Accepted()
 		b.WaitLog(fmt.Sprintf(`client "good" .*accepted as %q`, claims["sub"]))
 		for _, c := range []struct{ id, token, reason string }{
-			{"no-scope", s.GuidedToken(t), "wrong audience"},
+			{"no-scope", s.GuidedToken(t, keycloak.GuideDevice), "wrong audience"},
 			{"other-client", s.Login(t, keycloak.Sensors, keycloak.Sensor).Access, "wrong audience"},
 			{"other-realm", s.OtherRealmToken(t), "unknown key"},
 		} {
