@@ -41,14 +41,8 @@ func readSettings() (s settings, err error) {
 	if s.issuer == "" || s.clientID == "" || s.secret == "" || os.Getenv("MQTT_URL") == "" {
 		return s, errors.New("ISSUER, CLIENT_ID, CLIENT_SECRET or CLIENT_SECRET_FILE, or MQTT_URL is not set")
 	}
-	issuer, err := url.Parse(s.issuer)
-	if err != nil {
-		return s, fmt.Errorf("ISSUER: %w", err)
-	}
-	switch host := issuer.Hostname(); {
-	case issuer.Scheme == "https", host == "localhost", host == "127.0.0.1", host == "::1":
-	default:
-		return s, errors.New("ISSUER must begin with https://, or the secret could be read on its way")
+	if err := wantPrivate("ISSUER", s.issuer); err != nil {
+		return s, err
 	}
 	if s.broker, err = url.Parse(os.Getenv("MQTT_URL")); err != nil {
 		return s, fmt.Errorf("MQTT_URL: %w", err)
@@ -69,4 +63,17 @@ func readSettings() (s settings, err error) {
 		}
 	}
 	return s, nil
+}
+
+// wantPrivate is an error unless the secret can be sent there: by TLS, or to this machine.
+func wantPrivate(name, address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	switch host := u.Hostname(); {
+	case u.Scheme == "https", host == "localhost", host == "127.0.0.1", host == "::1":
+		return nil
+	}
+	return fmt.Errorf("%s must begin with https://, or the secret could be read on its way", name)
 }

@@ -47,12 +47,17 @@ func (p *provider) token(ctx context.Context) (*oauth2.Token, error) {
 		return nil, &refusal{strings.TrimSpace("the provider gives no token: " + answer.ErrorCode + " " + answer.ErrorDescription)}
 	case errors.As(err, &answer):
 		return nil, fmt.Errorf("HTTP %d", answer.Response.StatusCode)
-	case err != nil:
-		return nil, err
-	case token.Expiry.IsZero():
-		token.Expiry = time.Now().Add(5 * time.Minute) // it does not say
 	}
-	return token, nil
+	return token, err
+}
+
+// lifetime is how long a token is taken to live. Some providers say 0, or nothing, of one that is good.
+func lifetime(token *oauth2.Token) time.Duration {
+	const assumed, longest = 5 * time.Minute, 24 * time.Hour
+	if left := time.Until(token.Expiry); left > 0 {
+		return min(left, longest)
+	}
+	return assumed
 }
 
 // discover asks the provider where it hands out tokens (OpenID Connect Discovery §4).
@@ -78,6 +83,9 @@ func (p *provider) discover(ctx context.Context) (string, error) {
 	}
 	if found.Issuer != p.issuer {
 		return "", &refusal{fmt.Sprintf("ISSUER is %s, but the provider calls itself %s", p.issuer, found.Issuer)}
+	}
+	if err := wantPrivate("token_endpoint", found.Endpoint); err != nil {
+		return "", &refusal{err.Error()}
 	}
 	return found.Endpoint, nil
 }

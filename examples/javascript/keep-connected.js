@@ -1,9 +1,33 @@
 // An MQTT connection that outlives its tokens, by MQTT.js, in Node and in a page.
 
-const NOT_AUTHORIZED = 0x87 // the broker does not take the token; anything else may pass by itself
+const NOT_AUTHORIZED = 0x87 // in CONNACK: the broker does not take the token; anything else may pass by itself
+const SAME_TOKEN = [0x8b, 0x8d, 0x8e] // in DISCONNECT: it shuts down, keep-alive, taken over; all others may mean the token
 const SESSION_EXPIRY = 3600 // seconds for which the broker keeps what we miss
 const MAX_QUEUED = 1000 // messages that wait for a connection
 const TIMEOUT = 10_000 // ms for any one step
+const STEADY = 60_000 // ms after which a connection was a good one, and not one more failure
+const ASSUMED = 300 // seconds that a token is taken to live if the provider does not say
+const SHORTEST = 5 // a token is renewed no sooner than one that lives for so many seconds
+const LONGEST = 86_400 // and no later than one that lives for so many
+
+// lifetimeOf is for how many seconds a token is taken to live. Some providers say 0, or nothing, of one that is good.
+export const lifetimeOf = (expiresIn) => (expiresIn > 0 ? Math.min(expiresIn, LONGEST) : ASSUMED)
+
+// shown escapes what could steer a terminal: what comes from outside is printed by this only.
+export const shown = (text) => String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`)
+
+// reason is a reason code for people.
+const reason = (code) => (code === NOT_AUTHORIZED ? 'not authorized' : `reason 0x${code.toString(16)}`)
+
+// What a callback throws is said. MQTT.js would let it end the process before the message is acknowledged: the broker sends
+// it again, and it ends again.
+const guarded = (callback) => async (...args) => {
+	try {
+		await callback(...args)
+	} catch (err) {
+		console.error('in a callback:', shown(err?.stack ?? err))
+	}
+}
 
 // TokenRefused is what fetchToken throws where asking again won't help.
 export class TokenRefused extends Error {}
@@ -13,10 +37,13 @@ export class TokenRefused extends Error {}
 //   url         of the broker
 //   options     for mqtt.connect: at least clientId
 //   subscribe   topic to subscribe to
-//   fetchToken  async () => ({ token, lifetime }), lifetime in seconds
+//   fetchToken  async () => ({ token, expiresIn }), as the provider says it, in seconds; undefined if it does not
 //   onMessage(topic, payload), onStatus(text), onRefused(TokenRefused): nothing is tried any more after the last
 // It returns { publish(topic, payload), end() }.
-export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMessage, onStatus, onRefused }) {
+export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...callbacks }) {
+	const onMessage = guarded(callbacks.onMessage)
+	const onStatus = guarded(callbacks.onStatus)
+	const onRefused = guarded(callbacks.onRefused)
 	// What has not been acknowledged is sent again by the next connection.
 	const stores = { incomingStore: new mqtt.Store({ clean: false }), outgoingStore: new mqtt.Store({ clean: false }) }
 	const queue = [] // what has not been sent yet
@@ -24,13 +51,26 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 	let token
 	let expires = 0 // when the token does, and renews when a new one is due: ms
 	let renews = 0
-	let failures = 0 // in a row, to get a token or a connection
+	let failures = 0 // in a row, to get a token or to stay connected
+	let since // when the broker let us in: ms; undefined: there is no connection
+	let credited = false // that connection has ended a row of failures, which it does once
+	let subscribed = false // the broker has said so
 	let timer
 	let busy = false // step is at work
 	let ended = false
 
-	// Up to a minute, and at random, lest a fleet come back all at once.
-	const pause = () => (0.5 + Math.random() / 2) * 1000 * Math.min(60, 2 ** Math.min(++failures, 6))
+	const steady = () => Date.now() - since >= STEADY // false where there is no connection
+
+	// pause counts a failure and is how many ms to wait: up to a minute, and at random, lest a fleet come back all at once.
+	// The broker may let us in and then disconnect us for a revoked token: only what lasts ends a row of failures.
+	function pause() {
+		if (steady() && !credited) {
+			failures = 0
+			credited = true
+		}
+		failures++
+		return (0.5 + Math.random() / 2) * 1000 * Math.min(60, 2 ** Math.min(failures, 6))
+	}
 
 	function later(ms) {
 		clearTimeout(timer)
@@ -58,9 +98,11 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 	async function fetchFresh() {
 		try {
 			const answer = await fetchToken()
+			const lifetime = lifetimeOf(answer.expiresIn)
 			token = answer.token
-			expires = Date.now() + answer.lifetime * 1000
-			renews = Date.now() + answer.lifetime * 1000 * (0.6 + Math.random() * 0.2)
+			expires = Date.now() + lifetime * 1000
+			renews = Date.now() + Math.max(lifetime, SHORTEST) * 1000 * (0.6 + Math.random() * 0.2)
+			if (client?.connected) failures = 0 // it has lasted for as long as its token was to
 			return true
 		} catch (err) {
 			if (err instanceof TokenRefused) throw err
@@ -82,10 +124,23 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 			reconnectPeriod: 0, // step decides when, and with which token
 		}))
 		mine.on('connect', ({ sessionPresent }) => {
-			failures = 0
+			since = Date.now()
+			credited = false
 			onStatus('connected')
-			if (!sessionPresent) mine.subscribe(subscribe, { qos: 1 }) // otherwise the broker still knows
+			if (!(sessionPresent && subscribed)) mine.subscribe(subscribe, { qos: 1 }) // otherwise the broker still knows
 			for (const message of queue.splice(0)) send(message)
+		})
+		mine.on('packetreceive', (packet) => {
+			if (packet.cmd === 'suback') {
+				const denied = packet.granted.find((code) => code >= 0x80)
+				subscribed = denied === undefined
+				if (!subscribed) onStatus(`not subscribed: ${reason(denied)}`)
+			}
+			if (packet.cmd === 'puback' && packet.reasonCode >= 0x80) onStatus(`not published: ${reason(packet.reasonCode)}`)
+			if (packet.cmd === 'disconnect') {
+				onStatus(`disconnected by the broker: ${reason(packet.reasonCode ?? 0)}`)
+				if (mine === client && !SAME_TOKEN.includes(packet.reasonCode)) expires = 0
+			}
 		})
 		mine.on('message', onMessage)
 		mine.on('error', (err) => {
@@ -95,7 +150,10 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 		mine.on('close', () => {
 			if (mine !== client) return // it was left
 			client = undefined
+			// The broker may have let us in and then found the token revoked; its DISCONNECT can be lost.
+			if (since && !steady()) expires = 0
 			const ms = pause()
+			since = undefined
 			onStatus('disconnected')
 			if (!expires) renews = Date.now() + ms
 			later(ms)
@@ -107,7 +165,7 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, onMes
 	async function leave() {
 		const old = client
 		if (!old) return
-		client = undefined // what is published now waits for the next one
+		client = since = undefined // what is published now waits for the next one
 		await Promise.race([old.endAsync(!old.connected), new Promise((done) => setTimeout(done, TIMEOUT))])
 	}
 

@@ -19,10 +19,35 @@ import urllib3
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-NOT_AUTHORIZED = 0x87  # the broker does not take the token; anything else may pass by itself
+NOT_AUTHORIZED = 0x87  # in CONNACK: the broker does not take the token; anything else may pass by itself
+SAME_TOKEN = (0x8B, 0x8D, 0x8E)  # in DISCONNECT: it shuts down, keep-alive, taken over; others may be about the token
 SESSION_EXPIRY = 3600  # seconds for which the broker keeps what we miss
 MAX_QUEUED = 1000  # messages that wait for a connection
 TIMEOUT = 10  # seconds for any one request
+STEADY = 60  # seconds after which a connection was a good one, and not one more failure
+ASSUMED = 300  # seconds that a token is taken to live if the provider does not say
+SHORTEST = 5  # a token is renewed no sooner than one that lives for so many seconds
+LONGEST = 86400  # and no later than one that lives for so many
+
+
+def handle(topic, payload):
+    """Do what is to be done with a message. Your code goes here; it may raise what it likes, see Connection."""
+    say("received", payload.decode(errors="backslashreplace"))
+
+
+def shown(text):
+    """Escape what could steer a terminal: what comes from outside is printed by this only."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def say(*words, file=sys.stdout):
+    """Print a line, whole, from whichever thread."""
+    file.write(shown(" ".join(map(str, words))) + "\n")
+    file.flush()
+
+
+def warn(*words):
+    say(*words, file=sys.stderr)
 
 
 def setting(name, default=None):
@@ -37,9 +62,7 @@ class Provider:
 
     def __init__(self):
         self.issuer = setting("ISSUER")
-        parts = urlsplit(self.issuer)
-        if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            sys.exit("ISSUER must begin with https://, or the secret could be read on its way")
+        self.want_private("ISSUER", self.issuer)
         file = os.environ.get("CLIENT_SECRET_FILE")
         secret = Path(file).read_text().strip() if file else setting("CLIENT_SECRET")
         # RFC 6749 section 2.3.1 wants both form-encoded first.
@@ -52,28 +75,49 @@ class Provider:
         self.http = urllib3.PoolManager(ca_certs=os.environ.get("CA_FILE") or None, timeout=TIMEOUT, retries=False)
         self.endpoint = None
 
+    @staticmethod
+    def want_private(name, url):
+        parts = urlsplit(url)
+        if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            sys.exit(f"{name} must begin with https://, or the secret could be read on its way")
+
     def token(self):
-        """Return a token and its lifetime in seconds. OSError, HTTPError or ValueError: try again later."""
+        """Return a token and its lifetime in seconds. Any exception but SystemExit: try again later."""
         if not self.endpoint:
             answer = self.http.request("GET", self.issuer.rstrip("/") + "/.well-known/openid-configuration")
             if answer.status != 200:
                 raise ValueError(f"discovery: HTTP {answer.status}")
             found = answer.json()
             if found.get("issuer") != self.issuer:
-                sys.exit(f"ISSUER is {self.issuer}, but the provider calls itself {found.get('issuer')}")
+                sys.exit(f"ISSUER is {self.issuer}, but the provider calls itself {shown(found.get('issuer'))}")
+            self.want_private("token_endpoint", found["token_endpoint"])
             self.endpoint = found["token_endpoint"]
         answer = self.http.request("POST", self.endpoint, fields=self.form, headers=self.login, encode_multipart=False)
         if answer.status in (400, 401):  # RFC 6749 section 5.2: asking again won't help
             error = answer.json()
-            sys.exit(f"the provider gives no token: {error.get('error')} {error.get('error_description', '')}".strip())
+            told = f"{error.get('error')} {error.get('error_description', '')}".strip()
+            sys.exit(f"the provider gives no token: {shown(told)}")
         if answer.status != 200:
             raise ValueError(f"HTTP {answer.status}")
         found = answer.json()
-        return found["access_token"], float(found.get("expires_in", 300))
+        return found["access_token"], lifetime(found.get("expires_in"))
+
+
+def lifetime(expires_in):
+    """Return the seconds for which a token is taken to live. Some providers say 0, or nothing, of one that is good."""
+    try:
+        seconds = float(expires_in)
+    except (TypeError, ValueError):
+        return ASSUMED
+    return min(seconds, LONGEST) if seconds > 0 else ASSUMED
 
 
 class Connection:
-    """One MQTT client; what happens to it comes out of its queue of events."""
+    """One MQTT client; what happens to it comes out of its queue of events.
+
+    paho calls from a thread of its own, which an exception in a callback would end before the message is acknowledged:
+    the broker sends it again, and it ends again. So paho is told to catch them all, and says them by on_log.
+    """
 
     def __init__(self, topic):
         url = urlsplit(setting("MQTT_URL"))
@@ -84,6 +128,8 @@ class Connection:
         self.waiting = collections.deque()  # what has not been sent yet
         self.open = False  # there is a connection, or one is being made
         self.ready = False  # there is one, and the broker has let us in
+        self.since = 0  # when it did: time.monotonic()
+        self.subscribed = False  # the broker has said so
         self.client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2,
             client_id=setting("MQTT_CLIENT_ID", setting("CLIENT_ID")),
@@ -95,18 +141,38 @@ class Connection:
             self.client.ws_set_options(path=url.path or "/mqtt")
         if url.scheme in ("mqtts", "wss"):
             self.client.tls_set(os.environ.get("CA_FILE") or None)
-        self.client.on_connect = self.connected
-        self.client.on_disconnect = lambda client, userdata, flags, reason, properties: self.events.put(("gone", reason))
-        self.client.on_message = lambda client, userdata, message: print("received", message.payload.decode(), flush=True)
+        self.client.suppress_exceptions = True
+        self.client.on_log = self.on_log
+        self.client.on_connect = self.on_connect
+        self.client.on_disconnect = self.on_disconnect
+        self.client.on_subscribe = self.on_subscribe
+        self.client.on_publish = self.on_publish
+        self.client.on_message = lambda client, userdata, message: handle(message.topic, message.payload)
 
-    def connected(self, client, userdata, flags, reason, properties):
+    def on_log(self, client, userdata, level, text):
+        if level == mqtt.MQTT_LOG_ERR:
+            warn(text)
+
+    def on_connect(self, client, userdata, flags, reason, properties):
         if reason.is_failure:
-            self.events.put(("gone", reason))
+            self.events.put(("gone", reason, reason.value == NOT_AUTHORIZED))
             return
-        print("connected", flush=True)
-        if not flags.session_present:  # otherwise the broker still knows
+        self.events.put(("connected", reason, False))
+        if not (flags.session_present and self.subscribed):  # otherwise the broker still knows
             client.subscribe(self.topic, 1)
-        self.events.put(("connected", reason))
+
+    def on_disconnect(self, client, userdata, flags, reason, properties):
+        # paho 2.1 does not show the reason of a DISCONNECT without properties, and so takes any for one about the token.
+        self.events.put(("gone", reason, flags.is_disconnect_packet_from_server and reason.value not in SAME_TOKEN))
+
+    def on_subscribe(self, client, userdata, mid, reasons, properties):
+        self.subscribed = not reasons[0].is_failure
+        if not self.subscribed:
+            warn("not subscribed:", reasons[0])
+
+    def on_publish(self, client, userdata, mid, reason, properties):
+        if reason.is_failure:
+            warn("not published:", reason)
 
     def connect(self, token):
         """Open a connection. The session goes on where the broker has kept it."""
@@ -117,7 +183,7 @@ class Connection:
         try:
             self.client.connect(self.host, self.port, 30, clean_start=False, properties=kept)
         except OSError as err:
-            self.events.put(("gone", err))
+            self.events.put(("gone", err, False))
         else:
             self.client.loop_start()
 
@@ -134,6 +200,9 @@ class Connection:
         while self.ready and self.waiting:
             self.client.publish(self.topic, self.waiting.popleft(), qos=1)
 
+    def steady(self):
+        return self.ready and time.monotonic() - self.since >= STEADY
+
     def leave(self):
         """Say DISCONNECT where there is a connection, and wait until it is closed."""
         self.client.disconnect()
@@ -142,29 +211,44 @@ class Connection:
         self.open = self.ready = False
 
 
-def pause(failures):
-    """Seconds to wait: up to a minute, and at random, lest a fleet come back all at once."""
-    return random.uniform(0.5, 1) * min(60, 2 ** min(failures, 6))
+class Backoff:
+    """How long to wait after a failure to get a token or to stay connected.
+
+    The broker may let us in and then disconnect us for a revoked token: only what lasts ends a row of failures.
+    """
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.failures = 0
+        self.counted = None  # the connection that has ended a row, by its beginning: it does so once
+
+    def pause(self):
+        """Count a failure. Return seconds: up to a minute, and at random, lest a fleet come back all at once."""
+        if self.connection.steady() and self.counted != self.connection.since:
+            self.failures, self.counted = 0, self.connection.since
+        self.failures += 1
+        return random.uniform(0.5, 1) * min(60, 2 ** min(self.failures, 6))
 
 
 def run(provider, connection, interval):
     """Publish for ever. Three things fall due: a new token, a new connection, a message."""
-    token, expires, number, failures = None, 0, 1, 0
+    token, expires, number, backoff = None, 0, 1, Backoff(connection)
     fetch_at = connect_at = publish_at = time.monotonic()
     while True:
         now = time.monotonic()
         if now >= fetch_at:
             try:
-                token, lifetime = provider.token()
-            except (OSError, ValueError, KeyError, urllib3.exceptions.HTTPError) as err:
-                failures += 1
-                fetch_at = now + pause(failures)  # the old token may be good for a while yet
-                print("no token:", err, file=sys.stderr, flush=True)
+                token, life = provider.token()
+            except Exception as err:  # whatever the provider answers, that is no reason to end
+                fetch_at = now + backoff.pause()  # the old token may be good for a while yet
+                warn("no token:", err)
             else:
-                expires = now + lifetime
-                fetch_at = now + lifetime * random.uniform(0.6, 0.8)
+                if connection.ready:  # it has lasted for as long as its token was to
+                    backoff.failures = 0
+                expires = now + life
+                fetch_at = now + max(life, SHORTEST) * random.uniform(0.6, 0.8)
                 connection.leave()
-                connect_at = now
+                connect_at = max(now, connect_at)
         if not connection.open and connect_at <= now < expires:
             connection.connect(token)
         if now >= publish_at:
@@ -175,19 +259,21 @@ def run(provider, connection, interval):
         if not connection.open and now < expires:
             soon = min(soon, connect_at)
         try:
-            event, reason = connection.events.get(timeout=max(0, soon - time.monotonic()))
+            event, reason, renew = connection.events.get(timeout=max(0, soon - time.monotonic()))
         except queue.Empty:
             continue
         if event == "connected":
-            failures = 0
+            say("connected")
+            connection.since = time.monotonic()
             connection.ready = True
             connection.send()
             continue
-        print("disconnected:", reason, file=sys.stderr, flush=True)
+        warn("disconnected:", reason)
+        if connection.ready and not connection.steady():
+            renew = True  # the broker may have let us in and then found the token revoked; its DISCONNECT can be lost
+        connect_at = time.monotonic() + backoff.pause()
         connection.leave()
-        failures += 1
-        connect_at = time.monotonic() + pause(failures)
-        if getattr(reason, "value", None) == NOT_AUTHORIZED:
+        if renew:
             expires, fetch_at = 0, connect_at
 
 

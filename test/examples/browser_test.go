@@ -228,3 +228,28 @@ func TestPageAsksItsUserToLogInAgain(t *testing.T) {
 		eventually(t, "the page is connected again", func() bool { return len(o.tokens()) > before })
 	})
 }
+
+// TestPageTakesNoCodeThatItHasNotAskedFor: neither without a login of its own nor, during one, without its state
+// (RFC 6749 §10.12). The provider is not asked, so that it is not PKCE alone that refuses.
+func TestPageTakesNoCodeThatItHasNotAskedFor(t *testing.T) {
+	once(t, func(t *testing.T, v brokers.Version) {
+		o := openPage(t, v)
+		home := run(t, o, chromedp.Location())
+		for query, login := range map[string]string{
+			"?code=theirs":            "",
+			"?code=theirs&state=a":    "",
+			"?code=theirs&iss=x":      `{"verifier":"v"}`,
+			"?code=theirs&state=b":    `{"verifier":"v","state":"a"}`,
+			"?code=theirs&no-state=1": `{"verifier":"v","state":"a"}`,
+		} {
+			run(t, o, chromedp.Evaluate[any](fmt.Sprintf("sessionStorage.clear(); if (%q) sessionStorage.setItem('login', %[1]q); null", login)))
+			o.do(t, chromedp.Navigate(home+query), chromedp.WaitVisible("#login"))
+			if got := o.text(t, "status"); !strings.Contains(got, "has not asked for a login") && !strings.Contains(got, `"state"`) {
+				t.Errorf("%s after %s: status is %q", query, login, got)
+			}
+		}
+		if n := o.provider.Requests(idp.Token); n > 0 {
+			t.Errorf("the provider was asked for %d tokens", n)
+		}
+	})
+}

@@ -102,6 +102,12 @@ func client(name string) idp.Client {
 
 func newStage(t *testing.T, v brokers.Version, options ...idp.Option) *stage {
 	t.Helper()
+	return newStageWith(t, v, nil, options...)
+}
+
+// newStageWith has other plugins behind this one.
+func newStageWith(t *testing.T, v brokers.Version, others []harness.Plugin, options ...idp.Option) *stage {
+	t.Helper()
 	options = append(options, idp.WithTLS(), idp.WithAlgorithm("ES256"))
 	for _, e := range all {
 		options = append(options, idp.WithClient(client(e.name)))
@@ -127,7 +133,7 @@ func newStage(t *testing.T, v brokers.Version, options ...idp.Option) *stage {
 		Listeners: []harness.Listener{
 			{Extra: "certfile {dir}/server.pem\nkeyfile {dir}/server.key"}, {}, {WebSockets: true},
 		},
-		Plugins: []harness.Plugin{harness.JWT("jwt.json", s.config)},
+		Plugins: append([]harness.Plugin{harness.JWT("jwt.json", s.config)}, others...),
 		Files:   map[string]string{"ca.pem": string(p.CA()), "server.pem": certificate, "server.key": key},
 	})
 	return s

@@ -3,7 +3,7 @@
 // page that is loaded anew sends its user to the provider again, which knows who it is and asks nothing.
 import mqtt from 'mqtt'
 import * as oauth from 'oauth4webapi'
-import { keepConnected, TokenRefused } from '../keep-connected.js'
+import { keepConnected, lifetimeOf, TokenRefused } from '../keep-connected.js'
 
 const settings = await (await fetch('settings.json')).json()
 const issuer = new URL(settings.issuer)
@@ -46,8 +46,10 @@ async function comeBack() {
 	sessionStorage.removeItem('login')
 	const parameters = new URLSearchParams(location.search)
 	history.replaceState(null, '', redirectUri) // a code is good once, and no bookmark
+	// Whoever sends a user here with a code of their own has them work in a foreign account (RFC 6749 section 10.12).
+	if (!state) throw new Error('this page has not asked for a login')
 	const as = await server()
-	const checked = oauth.validateAuthResponse(as, client, parameters, state ?? oauth.expectNoState)
+	const checked = oauth.validateAuthResponse(as, client, parameters, state)
 	const response = await oauth.authorizationCodeGrantRequest(as, client, oauth.None(), checked, redirectUri, verifier, options)
 	return oauth.processAuthorizationCodeResponse(as, client, response)
 }
@@ -79,10 +81,9 @@ function start(first) {
 			const answer = next ?? (await refresh())
 			next = undefined
 			refreshToken = answer.refresh_token ?? refreshToken // many providers give a new one each time
-			const lifetime = answer.expires_in ?? 300
 			$('tokens').textContent = ++count
-			$('expires').textContent = new Date(Date.now() + lifetime * 1000).toLocaleTimeString()
-			return { token: answer.access_token, lifetime }
+			$('expires').textContent = new Date(Date.now() + lifetimeOf(answer.expires_in) * 1000).toLocaleTimeString()
+			return { token: answer.access_token, expiresIn: answer.expires_in }
 		},
 		onMessage(_, payload) {
 			const line = document.createElement('li')

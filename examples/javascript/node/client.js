@@ -4,10 +4,10 @@
 import { readFileSync } from 'node:fs'
 import mqtt from 'mqtt'
 import * as oauth from 'oauth4webapi'
-import { keepConnected, TokenRefused } from '../keep-connected.js'
+import { keepConnected, shown, TokenRefused } from '../keep-connected.js'
 
 function fail(message) {
-	process.stderr.write(`${message}\n`)
+	process.stderr.write(`${shown(message)}\n`)
 	process.exit(1)
 }
 
@@ -38,13 +38,16 @@ async function fetchToken() {
 		const client = { client_id: clientId }
 		const response = await oauth.clientCredentialsGrantRequest(server, client, oauth.ClientSecretBasic(secret), form, options)
 		const answer = await oauth.processClientCredentialsResponse(server, client, response)
-		return { token: answer.access_token, lifetime: answer.expires_in ?? 300 }
+		return { token: answer.access_token, expiresIn: answer.expires_in }
 	} catch (err) {
 		if (err.error && [400, 401].includes(err.status)) { // RFC 6749 section 5.2
 			throw new TokenRefused(`the provider gives no token: ${err.error} ${err.error_description ?? ''}`.trim())
 		}
 		if (err.code === oauth.JSON_ATTRIBUTE_COMPARISON && err.cause?.attribute === 'issuer') {
 			throw new TokenRefused(`ISSUER is ${env.ISSUER}, but the provider calls itself ${err.cause.body.issuer}`)
+		}
+		if (err.code === oauth.HTTP_REQUEST_FORBIDDEN) {
+			throw new TokenRefused('token_endpoint must begin with https://, or the secret could be read on its way')
 		}
 		throw err.cause instanceof Error ? err.cause : err // fetch itself says no more than that it has failed
 	}
@@ -56,8 +59,8 @@ const session = keepConnected({
 	options: { clientId: env.MQTT_CLIENT_ID || clientId, username: clientId, keepalive: 30 },
 	subscribe: topic,
 	fetchToken,
-	onMessage: (_, payload) => console.log('received', payload.toString()),
-	onStatus: (text) => console.log(text),
+	onMessage: (_, payload) => console.log('received', shown(payload)), // your code goes here
+	onStatus: (text) => console.log(shown(text)),
 	onRefused: (err) => fail(err.message),
 })
 
