@@ -1,8 +1,11 @@
 package docker_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,14 +101,41 @@ func (s *stage) roles(t *testing.T, b *harness.Broker) {
 	}
 }
 
+// commands runs those of README.md by try.sh, with a program in the place of docker that runs them here.
 func (s *stage) commands(t *testing.T, b *harness.Broker) {
+	bin := t.TempDir()
+	u, err := url.Parse(b.URL(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := map[string]string{"docker": `[ "$1 $2 $3 $4" = "compose exec -T mosquitto" ] && shift 4 && exec "$@"`}
+	for name, command := range map[string][]string{"mosquitto_pub": b.Version.Pub, "mosquitto_sub": b.Version.Sub, "mosquitto_ctrl": b.Version.Ctrl} {
+		programs[name] = fmt.Sprintf("echo \"$XDG_CONFIG_HOME $*\" >>%s/calls\nexec %s -h %s -p %s \"$@\"", bin, strings.Join(command, " "), u.Hostname(), u.Port())
+	}
+	for name, text := range programs {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder, err := docker.Folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(token string, command ...string) *harness.Process {
+		input := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(input, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		argv := append([]string{"sh", "-c", `exec "$0" run "$@" <` + input, filepath.Join(folder, "try.sh")}, command...)
+		return harness.Spawn(t, []string{"PATH=" + bin + ":" + os.Getenv("PATH")}, argv...)
+	}
 	token := s.token(t, "sensor-1")
 	publish := func(topic string) *harness.Process {
-		p := b.Pub(0, "-V", "5", "-u", "any", "-P", token, "-q", "1", "-t", topic, "-m", "21.5")
+		p := run(token, "mosquitto_pub", "-V", "5", "-q", "1", "-t", topic, "-m", "21.5")
 		p.Wait()
 		return p
 	}
-	watch := b.Sub(0, "-V", "5", "-i", "watch", "-u", "any", "-P", s.token(t, "bob"), "-t", "sensors/#", "-v", "-C", "1")
+	watch := run(s.token(t, "bob"), "mosquitto_sub", "-V", "5", "-i", "watch", "-t", "sensors/#", "-v", "-C", "1")
 	b.WaitLog("Sending SUBACK to watch")
 	if p := publish("sensors/sensor-1/temperature"); p.Wait() != 0 {
 		t.Errorf("its own topic: %s", p.Log())
@@ -115,12 +145,23 @@ func (s *stage) commands(t *testing.T, b *harness.Broker) {
 		t.Errorf("bob sees %s", watch.Log())
 	}
 	publish("sensors/sensor-2/temperature").WaitLog(`^Warning: Publish 1 failed: Not authorized\.$`)
-	list := b.Ctrl(0, "-u", "any", "-P", s.token(t, "alice"), "dynsec", "listClients")
+	list := run(s.token(t, "alice"), "mosquitto_ctrl", "dynsec", "listClients")
 	for _, subject := range []string{sensor, alice, bob} {
 		list.WaitLog("^" + subject + "$")
 	}
 	s.try(t, token+"\n", "revoke", "sensor-1")
 	publish("sensors/sensor-1/temperature").WaitLog("^Connection error: Not authorized")
+	calls, err := os.ReadFile(filepath.Join(bin, "calls"))
+	if err != nil || strings.Contains(string(calls), "eyJ") {
+		t.Errorf("the clients were called with %s: %v", calls, err)
+	}
+	list.Wait()
+	for call := range strings.Lines(string(calls)) {
+		options, _, _ := strings.Cut(call, " ")
+		if _, err := os.Stat(options); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", options, err)
+		}
+	}
 }
 
 func (s *stage) administers(t *testing.T, b *harness.Broker) {

@@ -28,8 +28,8 @@ import (
 var elsewhere = map[string]string{
 	"docs/configuration.md": "plugin/config's reference_test and test/e2e's reference_test load and run every file in it",
 	"README.md: make":       ".ci/run runs the first; test/demo plays the second",
-	"README.md: mosquitto_sub -u any -P \"$TOKEN\" -t 'sensors/#'":     "test/demo logs in with mosquitto_pub and a token",
-	"README.md: listener 1883":                                         "test/demo starts brokers with these two plugins in this order",
+	"README.md: (umask 077; mkdir -p ~/.config; printf '%s\\n' '-u any' \"-P $(cat token.txt)\" > ~/.config/mosquitto_sub)": "docs/quick-start.md does the same with mosquitto_pub, and is run",
+	"README.md: listener 1883": "test/demo starts brokers with these two plugins in this order",
 	"CONTRIBUTING.md: cd test && go test ./e2e -run 'TestName/2.1' -v": "it shows the form of a command",
 	"docs/quick-start.md: apt install ./mosquitto-go-jwt-auth_*.deb":   "make test-packages installs the packages in Debian 12 and 13",
 	"docs/quick-start.md: make all tool":                               ".ci/run makes both; the sandbox has them where these commands put them",
@@ -130,6 +130,19 @@ func blocks(t *testing.T, document string) []block {
 		}
 	})
 	return all
+}
+
+// TestNoTokenInACommandLine: every user of a machine can read them, so no document shows one with a token or a secret in it.
+// A builtin of the shell is none.
+func TestNoTokenInACommandLine(t *testing.T) {
+	shown := regexp.MustCompile(`(?m)^.*\b(?:mosquitto_\w+|curl|go-jwt-auth)\b.*(?:\s-P|\s--pw|\s--password|[Bb]earer)[= ]?["']?[^|\n]*\$.*$`)
+	for _, document := range documents(t) {
+		for _, b := range blocks(t, document) {
+			for _, line := range shown.FindAllString(strings.ReplaceAll(b.text, "\\\n", " "), -1) {
+				t.Errorf("%s: %s", document, line)
+			}
+		}
+	}
 }
 
 func TestBlocks(t *testing.T) {
