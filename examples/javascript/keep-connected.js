@@ -173,7 +173,8 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...ca
 
 	// publish sends now, or as soon as there is a connection again. False: too much waits already.
 	function publish(topic, payload) {
-		if (client?.connected) send({ topic, payload })
+		// MQTT.js is connected a moment before it says so and the queue is sent, which is the earlier part.
+		if (since && client.connected) send({ topic, payload })
 		else if (queue.length >= MAX_QUEUED) return false
 		else queue.push({ topic, payload })
 		return true
