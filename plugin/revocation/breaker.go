@@ -49,11 +49,11 @@ func newBreaker(report func(warning bool, text string)) *breaker {
 
 // isFailure tells whether an error speaks of the endpoint rather than of what it was asked. A stranger's rubbish that it
 // answers with 400 must neither shut the door for everybody nor, as no answer about a token came of it, open it again; nor
-// must what this plugin did not ask, or gave up when it was closed.
+// must what this plugin did not ask, had too little time left for, or gave up when it was closed.
 func isFailure(err error) bool {
 	var status *endpoint.StatusError
 	switch {
-	case err == nil || errors.Is(err, errUnfit) || errors.Is(err, context.Canceled):
+	case err == nil || errors.Is(err, errUnfit) || errors.Is(err, errLate) || errors.Is(err, context.Canceled):
 		return false
 	case errors.As(err, &status):
 		switch status.Status {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 )
 
@@ -87,6 +88,7 @@ func TestBreakerIsMovedByAnswersAlone(t *testing.T) {
 		answer error
 	}{
 		{"a question that was not asked", errUnfit},
+		{"a request that had little time left", fmt.Errorf("%w, %w", context.DeadlineExceeded, errLate)},
 		{"a request that it doesn't take", status(400)},
 		{"a token that it forbids", status(403)},
 		{"a token that it doesn't know", status(404)},
@@ -125,6 +127,54 @@ func TestBreakerIsMovedByAnswersAlone(t *testing.T) {
 				try(nil)
 				if b.refusal() != nil || b.rested() != nil {
 					t.Error("a usable answer did not close it")
+				}
+			})
+		})
+	}
+}
+
+// Where more wait than the endpoint can answer in time, the last of them run out of it all at once, and that says nothing of
+// the endpoint: it must not shut the door for everybody.
+func TestBreakerPassesOverRequestsWhoseTurnCameLate(t *testing.T) {
+	const timeout = 10 * time.Second
+	for _, c := range []struct {
+		rule  string
+		waits time.Duration // of the questions for their turn
+		opens bool
+	}{
+		{"with most of the time left", timeout / 4, true},
+		{"with little time left", timeout * 3 / 4, false},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				checker, err := New(&config.Revocation{
+					Timeout: timeout, MaxConcurrent: failuresInARow, RetryWindow: time.Second, Cache: config.AnswerCache{MaxEntries: 1},
+				}, Options{
+					Now: time.Now, Report: func(bool, string) {},
+					Locate: func(ctx context.Context) (string, error) {
+						if time.Since(began) < c.waits {
+							time.Sleep(c.waits)
+							return "", errUnfit
+						}
+						<-ctx.Done()
+						return "", ctx.Err()
+					},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range 2 * failuresInARow {
+					question, err := checker.Reserve(fmt.Sprint(i), time.Time{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					go question.Ask(t.Context())
+				}
+				time.Sleep(timeout)
+				synctest.Wait()
+				if opened := checker.breaker.refusal() != nil; opened != c.opens {
+					t.Errorf("the circuit is open: %t, want %t", opened, c.opens)
 				}
 			})
 		})

@@ -266,15 +266,19 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 		return said
 	}
 	defer c.turns.Release(1)
+	deadline, _ := ctx.Deadline()
+	late := time.Until(deadline) < c.cfg.Timeout/2
 	said.err = c.breaker.try(func() error {
 		uri, err := c.Locate(ctx)
-		if err != nil {
-			return err
-		}
-		said.from = endpoint.Shown(uri)
-		said.answered, err = c.exchange(ctx, uri, token)
 		if err == nil {
+			said.from = endpoint.Shown(uri)
+			said.answered, err = c.exchange(ctx, uri, token)
+		}
+		switch {
+		case err == nil:
 			c.learn(uri, token, said, expires)
+		case late && errors.Is(err, context.DeadlineExceeded):
+			return fmt.Errorf("%w, %w", err, errLate)
 		}
 		return err
 	})
@@ -304,7 +308,11 @@ func (c *Checker) exchange(ctx context.Context, uri, token string) (answered, er
 }
 
 // errUnfit is a token that can't be put where the request wants it.
-var errUnfit = errors.New("the token holds characters that can't stand in an HTTP header")
+var errUnfit = errors.New("the token holds characters that can't stand where the request has its place (a header or a path)")
+
+// errLate is a request that got no answer in the little time that its turn had left: where many wait, the last ones of each
+// round end so, all at once, however well the endpoint is.
+var errLate = errors.New("most of which it waited for its turn ($.options.revocation.maxConcurrent)")
 
 // Judge turns an answer into a verdict: Accept, Deny with Revoked, or Deny with ProviderUnavailable where nothing was
 // learnt. The claims are what an introspection response says about an active token (RFC 7662 §2.2).
