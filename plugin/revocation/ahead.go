@@ -22,8 +22,9 @@ type ahead struct {
 	now    func() time.Time
 
 	mu sync.Mutex // guards what follows, over several calls
-	// underWay are those being asked about. The queue bounds them, and nothing pushes them out.
-	underWay map[tokenHash]struct{}
+	// underWay are those being asked about, each with whether it is known to be inactive by now. The queue bounds them, and
+	// nothing pushes them out.
+	underWay map[tokenHash]bool
 	// active are the answers that let somebody in, others all else. Whatever strangers send is among the others, and pushes
 	// out no answer that a client with a good token waits for. The oldest make room.
 	active, others *lru.Cache[tokenHash, *outcome]
@@ -39,7 +40,7 @@ type outcome struct {
 }
 
 func newAhead(cfg *config.Revocation, now func() time.Time) (*ahead, error) {
-	a := &ahead{window: cfg.RetryWindow, now: now, underWay: map[tokenHash]struct{}{}}
+	a := &ahead{window: cfg.RetryWindow, now: now, underWay: map[tokenHash]bool{}}
 	var err error
 	if a.active, err = lru.New[tokenHash, *outcome](max(cfg.Cache.MaxEntries, leastAhead)); err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func (a *ahead) begin(token string) (ask, wasted bool) {
 		return false, false
 	}
 	a.remove(key)
-	a.underWay[key] = struct{}{}
+	a.underWay[key] = false
 	return true, o != nil && !o.used
 }
 
@@ -94,9 +95,13 @@ func (a *ahead) put(token string, said Answer, expires time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := tokenHash(sha256.Sum256([]byte(token)))
+	withdrawn := a.underWay[key]
 	delete(a.underWay, key)
 	o := &outcome{Answer: said, validity: validity{until: a.now().Add(a.window)}}
 	if said.err == nil && said.active {
+		if withdrawn {
+			return // another question has overtaken this one
+		}
 		o.ends = endOf(said.answered, expires)
 		a.active.Add(key, o)
 		return
@@ -104,11 +109,18 @@ func (a *ahead) put(token string, said Answer, expires time.Time) {
 	a.others.Add(key, o)
 }
 
-// withdraw takes back that the token is active.
-func (a *ahead) withdraw(token string) {
+// learn is told what each question about a token has brought, whoever asked it, in the order of the answers. It takes back
+// that a token is active, even where that has yet to be put.
+func (a *ahead) learn(token string, active bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.active.Remove(sha256.Sum256([]byte(token)))
+	key := tokenHash(sha256.Sum256([]byte(token)))
+	if _, asking := a.underWay[key]; asking {
+		a.underWay[key] = !active
+	}
+	if !active {
+		a.active.Remove(key)
+	}
 }
 
 // find leaves the order as it is, which is that of arrival.

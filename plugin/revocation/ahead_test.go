@@ -74,3 +74,36 @@ func TestStrangersPushOutNoAnswerThatSomebodyWaitsFor(t *testing.T) {
 		t.Errorf("%d answers to strangers are kept", n)
 	}
 }
+
+// An answer that speaks for a token is only ever the last one, even where another question, that of a recheck, is answered
+// between the answer of this one and its being put.
+func TestAnAnswerThatWasOvertakenIsNotPut(t *testing.T) {
+	now := time.Unix(1_795_446_000, 0)
+	a, err := newAhead(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 1}}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		rule    string
+		answers []bool // active or not, the first that of the question whose answer is put
+		kept    bool
+	}{
+		{"alone", []bool{true}, true},
+		{"found inactive since", []bool{true, false}, false},
+		{"and active again", []bool{true, false, true}, true},
+	} {
+		if ask, _ := a.begin(c.rule); !ask {
+			t.Fatalf("%s: it is not asked about", c.rule)
+		}
+		for _, active := range c.answers {
+			a.learn(c.rule, active)
+		}
+		a.put(c.rule, Answer{answered: answered{active: true}}, time.Time{})
+		if _, kept := a.take(c.rule); kept != c.kept {
+			t.Errorf("%s: kept: %t, want %t", c.rule, kept, c.kept)
+		}
+		if ask, _ := a.begin(c.rule); ask == c.kept {
+			t.Errorf("%s: the next attempt asks: %t", c.rule, ask)
+		}
+	}
+}

@@ -289,9 +289,7 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 func (c *Checker) learn(uri, token string, said Answer, expires time.Time) {
 	c.cache.put(questionOf(uri, token), said.answered, expires)
 	c.memory.note(c.remembered(token), said.answered, said.from, c.Now())
-	if !said.active {
-		c.ahead.withdraw(token)
-	}
+	c.ahead.learn(token, said.active)
 }
 
 func (c *Checker) exchange(ctx context.Context, uri, token string) (answered, error) {
