@@ -15,6 +15,9 @@ import (
 // render makes the request that parts describe, with the token put in wherever its placeholder stands: escaped for that
 // place, so that no token can add a parameter, a header or a member.
 func render(uri string, parts config.Request, encoding config.BodyEncoding, header http.Header, token string) (endpoint.Request, error) {
+	if before, _, _ := strings.Cut(parts.Path, "?"); strings.Contains(before, config.TokenPlaceholder) && climbs(token) {
+		return endpoint.Request{}, errUnfit
+	}
 	r := endpoint.Request{Method: parts.Method, URI: target(uri, parts.Path, token), Header: header}
 	if r.Method == "" {
 		r.Method = http.MethodPost
@@ -37,6 +40,17 @@ func render(uri string, parts config.Request, encoding config.BodyEncoding, head
 		header.Set(h.Name, value)
 	}
 	return r, nil
+}
+
+// climbs tells whether a token holds a dot segment (RFC 3986 §3.3), which no escape keeps servers from resolving: another
+// address would be asked. Many take an escaped slash for one, too, and some a backslash.
+func climbs(token string) bool {
+	for segment := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // target puts a path of the file's in the place of the path and query of uri.
