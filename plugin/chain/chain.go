@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -528,6 +529,10 @@ func (c *Chain) look(login Login) (result Result, done bool) {
 	switch {
 	case result.token == "":
 		return decide(c.nonToken(login, &result.Trace))
+	case c.cfg.Mode == config.ModeIntrospection && strings.ContainsFunc(result.token, invisible):
+		// Some providers fail at what nobody could have issued, and would be left alone for a stranger's sake.
+		return decide(result.Trace.FailWith(verdict.Refuse(verdict.Malformed, "it holds characters that no access token has (RFC 6749 appendix A.12)"),
+			"characters", "printable ASCII", "others"))
 	case c.cfg.Mode == config.ModeIntrospection:
 		return result, false
 	case shape == token.Encrypted:
@@ -537,6 +542,9 @@ func (c *Chain) look(login Login) (result Result, done bool) {
 	result.Trace.Pass("shape", "a signed token", "a signed token")
 	return result, false
 }
+
+// invisible is what is no VSCHAR (RFC 6749 appendix A), of which access tokens consist.
+func invisible(r rune) bool { return r < ' ' || r > '~' }
 
 // fieldOf is what stands where a token may be.
 func fieldOf(source config.TokenSource, username, password *string) *string {
