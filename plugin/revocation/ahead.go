@@ -14,8 +14,9 @@ import (
 // fleet may come at once.
 const leastAhead = 10_000
 
-// ahead holds what was asked between two attempts of a client. An answer serves every attempt within the window, since
-// several clients may have the same token; that there was none tells one attempt, and the next asks again. Safe for
+// ahead holds what was asked between two attempts of a client. An answer that lets it in serves every attempt within the window,
+// since several clients may have the same token; any other, or that there was none, tells one attempt, and the next asks again,
+// unless memory refuses it: the window can be longer than a token is to be refused without being asked about. Safe for
 // concurrent use.
 type ahead struct {
 	window time.Duration
@@ -58,7 +59,7 @@ func (a *ahead) take(token string) (Answer, bool) {
 	if o == nil || !o.holds(a.now()) {
 		return Answer{}, false
 	}
-	if o.err != nil {
+	if o.err != nil || !o.active {
 		a.remove(key)
 	}
 	o.used = true

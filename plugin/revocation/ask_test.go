@@ -310,6 +310,35 @@ func TestAskingAheadOfTheNextAttempt(t *testing.T) {
 	}
 }
 
+// A token that the provider did not know yet, or not while it restarted, is refused for half a minute, however long answers
+// wait for a client.
+func TestTheWindowIsNotForRefusals(t *testing.T) {
+	h := newHall(t, config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Minute})
+	h.answer.Store(`{"active":false}`)
+	close(h.open)
+	if _, err := h.Prepare("token", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	var said revocation.Answer
+	eventually(t, "no outcome", func() bool {
+		answer, known := h.Recall("token")
+		said = answer
+		return known
+	})
+	if _, v := h.Judge(said, new(verdict.Trace)); v.Reason != verdict.Revoked {
+		t.Fatalf("got %s", v)
+	}
+	h.answer.Store(`{"active":true}`)
+	h.passed.Add(int64(30 * time.Second))
+	if _, known := h.Recall("token"); known {
+		t.Error("after 30 s it is still refused")
+	}
+	if _, err := h.Prepare("token", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is not asked about again", func() bool { return h.requests.Load() == 2 })
+}
+
 // An answer that comes between a look for it and the decision to ask must not be lost to the client.
 func TestAnAnswerThatJustCameInIsNotAskedForAgain(t *testing.T) {
 	h := newHall(t, config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Second})
