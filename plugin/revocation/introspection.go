@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
@@ -15,10 +17,14 @@ type introspection struct {
 	cfg config.Introspection
 	// assert makes a client assertion for the endpoint; nil where the client proves itself otherwise.
 	assert func(uri string) (string, error)
+	// byToken says that the token itself is what authorizes the request (RFC 6750 §2.1).
+	byToken bool
 }
 
 func newIntrospection(cfg config.Introspection, o Options) (introspection, error) {
-	i := introspection{cfg: cfg}
+	i := introspection{cfg: cfg, byToken: slices.ContainsFunc(cfg.Request.Headers, func(h config.Header) bool {
+		return strings.EqualFold(h.Name, "Authorization") && strings.Contains(h.Value, config.TokenPlaceholder)
+	})}
 	if cfg.ClientAuthentication == config.ClientPrivateKeyJWT {
 		signer, err := newSigner(cfg)
 		if err != nil {
@@ -82,6 +88,10 @@ func (i introspection) authenticate(uri string, header http.Header, form map[str
 }
 
 func (i introspection) read(answer *endpoint.Answer) (answered, error) {
+	if answer.Status == http.StatusUnauthorized && i.byToken {
+		// Any stranger's token brings this about, and it says nothing of the endpoint.
+		return answered{found: "HTTP 401"}, nil
+	}
 	if err := answer.RequireOK(); err != nil {
 		if answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden {
 			secret := "clientSecret"

@@ -184,6 +184,32 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// Where the token itself authorizes the request, 401 is about the token: strangers' ones must not have the endpoint left alone.
+func TestATokenThatAuthorizesItsOwnQuestion(t *testing.T) {
+	uri := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer good" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		_, _ = io.WriteString(w, `{"active":true}`)
+	})
+	client, err := endpoint.New(config.TLS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	cfg := config.Revocation{Timeout: time.Minute, Introspection: config.Introspection{URI: uri}}
+	cfg.Introspection.Request.Headers = []config.Header{{Name: "authorization", Value: "Bearer " + config.TokenPlaceholder}}
+	c := newChecker(t, &cfg, client, nil)
+	for n := range 10 {
+		if _, v := await(t, c, fmt.Sprint("stranger ", n), time.Time{}, new(verdict.Trace)); v.Reason != verdict.Revoked {
+			t.Errorf("a stranger's: %s", v)
+		}
+	}
+	if _, v := await(t, c, "good", time.Time{}, new(verdict.Trace)); v.Kind != verdict.Accept {
+		t.Errorf("a good one: %s", v)
+	}
+}
+
 // A token that stands in the path is not told, whatever the endpoint makes of it.
 func TestATokenInThePathIsNotTold(t *testing.T) {
 	repeats := func(status int) http.HandlerFunc {
