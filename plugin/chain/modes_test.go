@@ -34,6 +34,8 @@ func TestModeIntrospection(t *testing.T) {
 		{rule: "active and expired", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446000}`, want: "expired"},
 		{rule: "active, exp is text", password: "opaque", answer: `{"active":true,"sub":"alice","exp":"1795446060"}`, want: "malformed token"},
 		{rule: "without exp", password: "opaque", answer: `{"active":true,"sub":"alice"}`, adjust: func(c *config.Common) { c.RequireExpiration = true }, want: "no expiration"},
+		{rule: "null members are none", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446060,"nbf":null,"iat":null}`, want: "accept"},
+		{rule: "exp is null", password: "opaque", answer: `{"active":true,"sub":"alice","exp":null}`, adjust: func(c *config.Common) { c.RequireExpiration = true }, want: "no expiration"},
 		{rule: "without sub", password: "opaque", answer: `{"active":true,"exp":1795446060}`, want: "no identity"},
 		{rule: "another issuer", password: "opaque", answer: `{"active":true,"sub":"alice","iss":"x"}`, adjust: func(c *config.Common) { c.Issuer = "y" }, want: "wrong issuer"},
 		{rule: "no token by its shape", password: "12345", answer: `{"active":false}`, want: "revoked"},
