@@ -212,6 +212,9 @@ func TestASetIsReadAgainBeforeAnybodyHasToWait(t *testing.T) {
 	}
 	h.advance(80*time.Second - 1)
 	source.Refresh()
+	if at := source.RefreshAt(); !at.Equal(due) { // as a fetch that has begun would change it, even one that has yet to arrive
+		t.Errorf("before it is due it is read: next at %s, want %s", at, due)
+	}
 	p.asked(t, 1)
 	refresh := func(want int32) {
 		t.Helper()
