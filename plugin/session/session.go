@@ -28,7 +28,7 @@ type Session struct {
 	// Token names the token in the log. IDIsToken says that the client id is the token itself, which no message may show.
 	Token     string
 	IDIsToken bool
-	// Until is when the client must leave; zero: never. Why is the reason; empty: its token ends.
+	// Until is when the client must leave; zero: never. Why is another reason to leave, as soon as it can be done.
 	Until time.Time
 	Why   string
 	// Kicks is how often it was tried to disconnect it.
@@ -98,9 +98,9 @@ func (b *Book) Due(now time.Time) *Session { return b.expiries.due(now) }
 // NextDeadline is when Due will next have something; zero: never.
 func (b *Book) NextDeadline() time.Time { return b.expiries.next() }
 
-// Expel has a live session leave at a time, for another reason than that its token ends.
+// Expel has Due give out a live session at a time for this reason. It may not stay, and until then nobody vouches for it.
 func (b *Book) Expel(s *Session, at time.Time, why string) {
-	s.Until, s.Why = at, why
+	s.Why = why
 	b.expiries.set(&s.expiry, at)
 }
 
@@ -141,7 +141,9 @@ func (b *Book) Vouch(client Client, with Credentials, now time.Time) bool {
 }
 
 // over tells whether the session has come to its deadline.
-func (s *Session) over(now time.Time) bool { return !s.Until.IsZero() && !now.Before(s.Until) }
+func (s *Session) over(now time.Time) bool {
+	return s.Why != "" || (!s.Until.IsZero() && !now.Before(s.Until))
+}
 
 // digest keeps the credentials comparable without keeping them.
 func (c Credentials) digest() [sha256.Size]byte {

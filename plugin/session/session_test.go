@@ -351,3 +351,23 @@ func admit(b *session.Book, client session.Client, with session.Credentials, tok
 	b.Admit(s, with)
 	return s
 }
+
+// Whoever is to be disconnected for another reason than its end is given out when it is tried, and not vouched for.
+func TestExpel(t *testing.T) {
+	for _, until := range []time.Time{at(60), at(1), never} {
+		b := session.NewBook()
+		s := &session.Session{Client: 1, Until: until}
+		b.Admit(s, as("a"))
+		b.Expel(s, at(10), "revoked")
+		if got := due(b, at(9)); got != nil {
+			t.Errorf("due before: %q", got)
+		}
+		b.OpenSweep()
+		if b.Vouch(1, as("a"), at(0)) {
+			t.Error("vouched for")
+		}
+		if got := due(b, at(10)); !slices.Equal(got, []string{"a"}) || s.Why != "revoked" {
+			t.Errorf("due: %q, because %q", got, s.Why)
+		}
+	}
+}
