@@ -286,7 +286,14 @@ func (r *rules) sweeps(c *conn) {
 func (r *rules) swept(c *conn, kind verdict.Kind) {
 	r.say("    %s: %s", c, kind)
 	_, legitimate := r.mayGo(c)
-	switch {
+	switch a := c.attempt; {
+	case c.state == connected && a.admitted && kind == verdict.Accept && a.under.kicks() && r.over(a):
+		// Nobody is vouched for past his end: it counts as let in anew, by the file that is in force.
+		r.begins(c)
+		c.attempt.admitted, c.attempt.since = true, time.Now()
+		if bar, _ := r.bar(c); bar != "" {
+			r.broken("%s may stay after SIGHUP by %s, but %s", c, a.token, bar)
+		}
 	case kind == verdict.Pending:
 		r.broken("%s is to wait after SIGHUP, which costs it its connection", c)
 	case c.state == away && c.attempt.admitted && kind != verdict.Accept && r.broker.V20 && (c.Subscribes || (!r.broker.NoTicks && !c.WebSocket)):
