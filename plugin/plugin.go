@@ -83,7 +83,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	if o.Table == nil {
 		o.Table = NewTable()
 	}
-	p := &Plugin{broker: broker, now: o.Now, dial: o.Dial, sessions: session.NewBook(), table: o.Table, ticks: tickWatch{now: o.Now}}
+	p := &Plugin{broker: broker, now: o.Now, dial: o.Dial, sessions: session.NewBook(), table: o.Table}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
@@ -398,13 +398,15 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	}
 }
 
-// withoutTicks does the work of Tick inside another callback, for a broker that never ticks (Mosquitto 2.0.11 with
-// per_listener_settings), and says so once.
+// withoutTicks does the work of Tick inside a callback that is about a client, for a broker that never ticks (Mosquitto
+// 2.0.11 with per_listener_settings), and says so once. Of the callbacks there are, the broker makes those of the instance of
+// a client's listener alone.
 func (p *Plugin) withoutTicks() {
 	missing, first := p.ticks.missing()
 	if first {
-		p.log(Warning, "this broker gives plugins no regular call (Mosquitto before 2.0.12 with per_listener_settings true): "+
-			"expired clients are disconnected only when another client connects or leaves, and reloads take effect then; a newer Mosquitto mends that")
+		p.log(Warning, "this broker gives plugins no regular call (Mosquitto before 2.0.12 with per_listener_settings true): expired clients stay, "+
+			"and receive, and reloads wait, until a client comes to or leaves a listener with this plugin line; what happens on others does not "+
+			"help; a newer Mosquitto mends that")
 	}
 	if missing {
 		p.work()

@@ -105,7 +105,9 @@ func (p *Plugin) Reload() {
 			}
 		}
 	})
-	p.withoutTicks()
+	if p.ticks.warned { // a Reload may come before the first Tick
+		p.withoutTicks()
+	}
 }
 
 // background runs do on a goroutine and the function it returns, if any, on the broker's thread. A panic in do is logged,

@@ -187,7 +187,7 @@ func TestASweepEndsWithoutATick(t *testing.T) {
 	for c := range Client(10) {
 		h.login(c+1, string(rune('a'+c)), nil, password)
 	}
-	h.ticks = tickWatch{now: h.now}
+	h.ticks = tickWatch{}
 	h.Reload()
 	for c := range Client(10) {
 		h.advance(sweepGap)
@@ -210,7 +210,7 @@ func TestNobodyIsKickedInASweep(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	h.login(1, "c", nil, h.token("alice", time.Minute))
 	h.login(2, "d", nil, h.token("bob", time.Hour))
-	h.ticks = tickWatch{now: h.now, waiting: h.clock()}
+	h.ticks = tickWatch{}
 	h.advance(time.Minute)
 	h.sessions.OpenSweep()
 	h.prolongSweep()
