@@ -61,7 +61,12 @@ type Plugin struct {
 	reloads int
 	// sweepEnds is when the broker has surely asked for everybody after the last one, where no Tick says so.
 	sweepEnds time.Time
+	// reloaded is when that one came, and lastOfRound the last callback since that may belong to the broker's round (goesOn).
+	reloaded, lastOfRound time.Time
+
 	ticks     tickWatch
+	// working is true inside of work, from which the broker calls back.
+	working bool
 }
 
 // Login is a BASIC_AUTH event.
@@ -133,11 +138,11 @@ func (p *Plugin) Close() {
 // verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 	p.superseded(login)
+	// Before the login is looked at: a kick inside it would find nobody, or whoever it is about to take over from.
+	p.withoutTicks()
 	if p.sweeping() {
 		return p.askedAgain(login)
 	}
-	// Before the login is looked at: a kick inside it would find nobody, or whoever it is about to take over from.
-	p.withoutTicks()
 	// Whoever was connected from this address is not any more.
 	p.sessions.Leave(login.Client)
 	p.table.holders.Leave(login.Client, false, p.now())
@@ -306,10 +311,7 @@ func (p *Plugin) Disconnect(client Client, kept bool) {
 	p.table.attempts.gone(client)
 	p.sessions.Leave(client)
 	p.table.holders.Leave(client, kept, p.now())
-	// In a sweep the broker is going through its clients, and must not lose others on the way.
-	if !p.sweeping() {
-		p.withoutTicks()
-	}
+	p.withoutTicks()
 }
 
 // Tick takes over what goroutines have finished, and kicks clients whose time has come.
@@ -329,6 +331,8 @@ const (
 
 // work does what is due, in turns of one thing of each kind, until it has taken its time.
 func (p *Plugin) work() {
+	p.working = true
+	defer func() { p.working = false }()
 	p.queue.begin()
 	began := p.now()
 	for more := true; more; {
@@ -408,7 +412,7 @@ func (p *Plugin) withoutTicks() {
 			"and receive, and reloads wait, until a client comes to or leaves a listener with this plugin line; what happens on others does not "+
 			"help; a newer Mosquitto mends that")
 	}
-	if missing {
+	if missing && !p.working && !p.goesOn() {
 		p.work()
 	}
 }

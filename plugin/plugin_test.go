@@ -44,6 +44,8 @@ type fakeBroker struct {
 	subscribed, webSockets map[Client]bool
 
 	kickTakes time.Duration
+	// nested counts the kicks that are inside of each other.
+	nested, deepest int
 	advance   func(time.Duration)
 
 	v20    bool
@@ -126,7 +128,10 @@ func (b *fakeBroker) Kick(id string, withWill bool) error {
 		b.advance(b.kickTakes)
 	}
 	b.kicked = append(b.kicked, fmt.Sprintf("%s will=%t", id, withWill))
+	b.nested++
+	b.deepest = max(b.deepest, b.nested)
 	b.plugin.Disconnect(c, false)
+	b.nested--
 	return nil
 }
 
@@ -509,6 +514,15 @@ func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 		if want := id + " will=true"; len(h.broker.kicked) != n+1 || h.broker.kicked[n] != want {
 			t.Errorf("%d: kicked %q, want %q", n, h.broker.kicked, want)
 		}
+	}
+	// Each kick brings a Disconnect, which must not go on to the next one: the broker's stack is not made for thousands.
+	for c := range Client(5) {
+		h.login(20+c, fmt.Sprint("many", c), nil, h.token("alice", time.Minute))
+	}
+	h.advance(time.Minute)
+	h.Disconnect(10, false)
+	if len(h.broker.kicked) != 4+5 || h.broker.deepest != 1 {
+		t.Errorf("kicked %q, %d inside of each other", h.broker.kicked, h.broker.deepest)
 	}
 	if n := strings.Count(strings.Join(h.broker.log, "\n"), warning); n != 1 {
 		t.Errorf("warned %d times", n)

@@ -86,6 +86,9 @@ func (p *Plugin) adopt(c candidate, how string) {
 // Reload reads jwt.json again. A good file takes effect for new connections, a bad one is reported and the old stays.
 // The endpoints are reached in the background. Right after this the broker asks for every client again.
 func (p *Plugin) Reload() {
+	if p.ticks.warned { // a Reload may come before the first Tick
+		p.withoutTicks()
+	}
 	p.openSweep()
 	p.reloads++
 	number := p.reloads
@@ -105,9 +108,6 @@ func (p *Plugin) Reload() {
 			}
 		}
 	})
-	if p.ticks.warned { // a Reload may come before the first Tick
-		p.withoutTicks()
-	}
 }
 
 // background runs do on a goroutine and the function it returns, if any, on the broker's thread. A panic in do is logged,
