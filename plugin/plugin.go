@@ -64,7 +64,8 @@ type Plugin struct {
 	// reloaded is when that one came, and lastOfRound the last callback since that may belong to the broker's round (goesOn).
 	reloaded, lastOfRound time.Time
 
-	ticks     tickWatch
+	ticks tickWatch
+	asked asked
 	// working is true inside of work, from which the broker calls back.
 	working bool
 }
@@ -142,6 +143,9 @@ func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 	p.withoutTicks()
 	if p.sweeping() {
 		return p.askedAgain(login)
+	}
+	if p.broker.TellsOfConnects() {
+		p.asked.about(login.Client)
 	}
 	// Whoever was connected from this address is not any more.
 	p.sessions.Leave(login.Client)
@@ -301,6 +305,11 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(client Client, clientID string) {
+	if p.asked.missed(client) {
+		p.log(Warning, "client %s is in, and this plugin was not asked: the broker takes its name from its certificate or key (use_identity_as_username, "+
+			"use_subject_as_username), or a plugin before this one has let it in. No token and no expiry counts for such clients; "+
+			"this is said once", verdict.Quote(clientID))
+	}
 	if !p.table.holders.Has(client, clientID) {
 		p.table.holders.Enter(client, clientID, session.Owner{})
 	}
@@ -309,6 +318,7 @@ func (p *Plugin) Connect(client Client, clientID string) {
 // Disconnect records that a client's connection has ended. kept: the broker keeps its session.
 func (p *Plugin) Disconnect(client Client, kept bool) {
 	p.table.attempts.gone(client)
+	p.asked.gone(client)
 	p.sessions.Leave(client)
 	p.table.holders.Leave(client, kept, p.now())
 	p.withoutTicks()

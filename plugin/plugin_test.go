@@ -46,7 +46,7 @@ type fakeBroker struct {
 	kickTakes time.Duration
 	// nested counts the kicks that are inside of each other.
 	nested, deepest int
-	advance   func(time.Duration)
+	advance         func(time.Duration)
 
 	v20    bool
 	refuse error  // of SetUsername and SetClientID
