@@ -291,6 +291,10 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 	case verdict.Pending:
 		p.log(Debug, "%s waits for its verdict (token %s)", who, result.Token)
 	case verdict.Defer:
+		if result.Detail != "" {
+			p.log(Notice, "%s left to the next plugin or password file: it sent %s, and has to send the token alone", who, result.Detail)
+			return
+		}
 		p.log(Debug, "%s left to the next plugin or password file: its password is no token", who)
 	case verdict.Retry:
 		p.log(Notice, "%s put off, its next attempt will be answered: %s (token %s)", who, result.Verdict, result.Token)

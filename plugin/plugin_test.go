@@ -285,6 +285,14 @@ func TestLogin(t *testing.T) {
 			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 1m0s ago \(token sha256:`,
 		},
 		{"a password of another kind is left to others", rewrite, func(*house) *string { return text("12345") }, verdict.Defer, `debug .* left to the next plugin`},
+		{
+			"a token with something around it is left to others, and that is said", rewrite, func(h *house) *string { return text("Bearer " + *h.token("alice", time.Minute) + "\n") },
+			verdict.Defer, `notice go_jwt_auth: client "c" \[192.0.2.7\] left to the next plugin or password file: it sent a token with a line end before or behind it, and "Bearer" before it, and has to send the token alone$`,
+		},
+		{
+			"and so it is where it is refused", `"onNonToken":"deny"`, func(h *house) *string { return text("Bearer " + *h.token("alice", time.Minute)) },
+			verdict.Deny, `notice .* refused: not a token: a token with "Bearer" before it, and \$.options.common.onNonToken is "deny"$`,
+		},
 		{"no password is left to others", rewrite, func(*house) *string { return nil }, verdict.Defer, `debug .* left to the next plugin`},
 		{"onNonToken deny refuses them", `"onNonToken":"deny"`, func(*house) *string { return nil }, verdict.Deny, `notice .* refused: not a token`},
 		{"an unsafe subject is refused", rewrite, func(h *house) *string { return h.token("a/#", time.Minute) }, verdict.Deny, `notice .* refused: unsafe identity`},
