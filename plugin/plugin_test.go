@@ -282,7 +282,7 @@ func TestLogin(t *testing.T) {
 		},
 		{
 			"an expired token is refused with the reason", rewrite, func(h *house) *string { return h.token("alice", -time.Minute) }, verdict.Deny,
-			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 1m0s ago \(token sha256:`,
+			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 60 s ago \(token sha256:`,
 		},
 		{"a password of another kind is left to others", rewrite, func(*house) *string { return text("12345") }, verdict.Defer, `debug .* left to the next plugin`},
 		{

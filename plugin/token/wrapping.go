@@ -136,6 +136,9 @@ func fromBase64(text string) (layer, rest string) {
 }
 
 func toBase64URL(text string) string {
+	if dots := strings.Count(text, "."); dots != 2 && dots != 4 {
+		return text
+	}
 	parts := strings.Split(strings.NewReplacer("+", "-", "/", "_").Replace(text), ".")
 	for i := range parts {
 		parts[i] = strings.TrimRight(parts[i], "=")
