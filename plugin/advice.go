@@ -9,11 +9,14 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// Describe is the configuration in one line: mode, algorithms, issuer.
+// Describe is the configuration in one line: mode, algorithms where there are any, issuer.
 func Describe(cfg *config.Config) string {
 	issuer := "any issuer"
 	if cfg.Common.Issuer != "" {
 		issuer = "issuer " + verdict.Word(cfg.Common.Issuer)
+	}
+	if len(cfg.Algorithms) == 0 { // opaque tokens
+		return fmt.Sprintf("mode %s, %s", cfg.Mode, issuer)
 	}
 	return fmt.Sprintf("mode %s, algorithm %s, %s", cfg.Mode, strings.Join(cfg.Algorithms, ", "), issuer)
 }

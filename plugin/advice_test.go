@@ -1,9 +1,14 @@
 package plugin
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go-jwt-auth/plugin/config"
@@ -93,6 +98,50 @@ func TestTheExamplesSayWhoseTokensTheyAreFor(t *testing.T) {
 			if strings.Contains(line, "gets in") || strings.Contains(line, "get in") {
 				t.Errorf("%s: %s", file, line)
 			}
+		}
+	}
+}
+
+// What probe would find of the credentials is said at start and at each reload, once, and nobody waits for it.
+func TestWrongCredentialsAreSaidAtStartAndReload(t *testing.T) {
+	for _, lazy := range []bool{true, false} {
+		for _, kind := range []string{"introspection", "plain"} {
+			t.Run(fmt.Sprintf("lazyConnect %t, %s", lazy, kind), func(t *testing.T) {
+				var asked atomic.Int32
+				answers := make(chan struct{})
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPost {
+						asked.Add(1)
+						select {
+						case <-answers: // long after the start
+						case <-r.Context().Done():
+						}
+					}
+					w.WriteHeader(http.StatusUnauthorized)
+				}))
+				t.Cleanup(server.Close)
+				t.Cleanup(server.CloseClientConnections)
+				file := strings.Replace(local(`"matchUsernameToSubject":true`), `"options":{`,
+					fmt.Sprintf(`"options":{"lazyConnect":%t,"revocation":{"timeoutMs":60000,%q:{"uri":%q}},`, lazy, kind, server.URL), 1)
+				h := open(t, file)
+				const said = "warning go_jwt_auth: $.options.revocation.introspection: the endpoint gives no usable answer about a made-up token"
+				if h.logged(said) {
+					t.Fatal("the start has waited for it")
+				}
+				close(answers)
+				for n := range 2 {
+					if kind == "plain" {
+						h.broker.awaitLog(map[int]string{0: "reached", 1: "reloaded"}[n])
+					} else {
+						h.broker.awaitLog(regexp.QuoteMeta(said) + ".*401")
+					}
+					if want := map[string]int32{"introspection": int32(n + 1)}[kind]; asked.Load() != want {
+						t.Errorf("asked %d times, want %d", asked.Load(), want)
+					}
+					h.broker.log = nil
+					h.Reload()
+				}
+			})
 		}
 	}
 }

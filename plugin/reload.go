@@ -69,18 +69,34 @@ func (p *Plugin) adopt(c candidate, how string) {
 		c.findings = append(c.findings, chain.Finding{Warning: true, Text: text})
 	}
 	p.logFindings(c.findings)
-	if cfg.LazyConnect {
-		built := p.chain
-		p.background(func() func() {
-			found, err := built.Probe(p.ctx)
-			return func() {
-				p.logFindings(found)
-				if err != nil && p.chain == built {
-					p.logEach(Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
-				}
+	p.tryOut(p.chain)
+}
+
+// tryOut does in the background what start has not done yet, and says what it has found: it reaches the endpoints where
+// lazyConnect is true, and asks the introspection endpoint about a made-up token.
+func (p *Plugin) tryOut(built *chain.Chain) {
+	p.background(func() func() {
+		var found []chain.Finding
+		var err error
+		if built.Config().LazyConnect {
+			found, err = built.Probe(p.ctx)
+		}
+		if err == nil {
+			found = append(found, built.TryCredentials(p.ctx)...)
+		}
+		if len(found) == 0 && err == nil {
+			return nil
+		}
+		return func() {
+			if p.chain != built {
+				return // what takes its place is tried out, too
 			}
-		})
-	}
+			p.logFindings(found)
+			if err != nil {
+				p.logEach(Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
+			}
+		}
+	})
 }
 
 // Reload reads jwt.json again. A good file takes effect for new connections, a bad one is reported and the old stays.
