@@ -29,8 +29,10 @@ func TestTryCredentials(t *testing.T) {
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, nil, unusable + "answered 302 Found to PROVIDER"},
 		{"a login page", answer(200, "<html>"), nil, unusable + "the answer is no introspection response (RFC 7662 §2.2): it is not JSON"},
 		{"down", answer(503, ""), nil, unusable + "answered 503"},
-		{"down, and everybody is let in then", answer(503, ""), func(c *config.Config) { c.Revocation.OnUnavailable = config.UnavailableAllow },
-			path + "the endpoint gives no usable answer about a made-up token, and so logins will not be asked about, and revoked tokens let in: "},
+		{
+			"down, and everybody is let in then", answer(503, ""), func(c *config.Config) { c.Revocation.OnUnavailable = config.UnavailableAllow },
+			path + "the endpoint gives no usable answer about a made-up token, and so logins will not be asked about, and revoked tokens let in: ",
+		},
 		{"all is active", answer(200, `{"active":true}`), nil, path + "the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged"},
 		{"a token that it can't read", answer(400, ""), nil, "the introspection endpoint was asked about a made-up token, which says nothing of the credentials: POST PROVIDER/introspect: answered 400 Bad Request"},
 		{"opaque tokens", answer(401, ""), func(c *config.Config) { c.Mode = config.ModeIntrospection }, unusable + "answered 401"},

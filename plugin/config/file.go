@@ -111,7 +111,7 @@ func openFile(name string) (*os.File, fs.FileInfo, error) {
 
 // Explain says why this user can't open the file, by the error of os, and what would help.
 func Explain(name string, err error) error {
-	text := ""
+	var text string
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		text = absent(name)

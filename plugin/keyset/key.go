@@ -130,14 +130,12 @@ func mistaken(raw []byte) error {
 	if bytes.HasPrefix(bytes.TrimSpace(raw), pemBegin) {
 		return errors.New(`it is a key or certificate in PEM, which mode "local" takes`)
 	}
-	entries, err := jsonvalue.Elements(raw)
-	if err != nil || len(entries) == 0 {
-		return nil
+	if entries, err := jsonvalue.Elements(raw); err == nil && len(entries) > 0 {
+		if first, err := jsonvalue.Members(entries[0]); err == nil && len(first["kty"]) > 0 {
+			return errors.New(`it is a bare array of keys, where a set is an object that holds it: {"keys": […]}`)
+		}
 	}
-	if members, err := jsonvalue.Members(entries[0]); err != nil || len(members["kty"]) == 0 {
-		return nil
-	}
-	return errors.New(`it is a bare array of keys, where a set is an object that holds it: {"keys": […]}`)
+	return nil
 }
 
 // mistakenObject is mistaken for an object without keys.

@@ -48,7 +48,7 @@ func cutOff(text string) bool {
 		return false
 	}
 	header, _, _ := strings.Cut(text, ".")
-	raw, _ := base64URL.DecodeString(header[:min(len(header), maxHeader)/4*4]) //nolint:errcheck // what was read before the fault counts
+	raw, _ := base64URL.DecodeString(header[:min(len(header), maxHeader)/4*4]) // what was read before a fault counts
 	return beginsObject(raw)
 }
 
@@ -83,10 +83,11 @@ func fromJSON(text string) (layer, rest string) {
 }
 
 func fromSpace(text string) (layer, rest string) {
-	switch rest = strings.TrimSpace(text); {
-	case rest == text:
+	rest = strings.TrimSpace(text)
+	switch around := strings.Replace(text, rest, "", 1); {
+	case around == "":
 		return "", text
-	case strings.ContainsAny(text[:strings.Index(text, rest)]+text[strings.Index(text, rest)+len(rest):], "\r\n"):
+	case strings.ContainsAny(around, "\r\n"):
 		return "a line end before or behind it", rest
 	default:
 		return "white space before or behind it", rest
