@@ -2,17 +2,21 @@ package plugin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/verdict"
 )
 
-// Describe is the configuration in one line: mode, algorithms, issuer.
+// Describe is the configuration in one line: mode, algorithms where there are any, issuer.
 func Describe(cfg *config.Config) string {
 	issuer := "any issuer"
 	if cfg.Common.Issuer != "" {
 		issuer = "issuer " + verdict.Word(cfg.Common.Issuer)
+	}
+	if len(cfg.Algorithms) == 0 { // opaque tokens
+		return fmt.Sprintf("mode %s, %s", cfg.Mode, issuer)
 	}
 	return fmt.Sprintf("mode %s, algorithm %s, %s", cfg.Mode, strings.Join(cfg.Algorithms, ", "), issuer)
 }
@@ -32,6 +36,13 @@ func Advise(cfg *config.Config, can Abilities) []string {
 		}
 	}
 	common := cfg.Common
+	warn(cfg.Mode != config.ModeLocal && len(common.Audience) == 0 && len(common.RequiredScopes) == 0 && !requiresOwn(common.RequiredClaims),
+		"$.options.common.audience is missing: every token that the provider issues gets in, those for other applications and ID tokens included. "+
+			"Have it put a name for this broker into aud, and say that here; where its access tokens have no aud (Cognito), "+
+			"requiredClaims {\"client_id\": …} or requiredScopes tells them apart")
+	warn(cfg.Mode == config.ModeJWKS && common.Issuer == "" && !requires(common.RequiredClaims, "iss"),
+		"$.options.common.issuer is missing: the tokens of every issuer whose tokens these keys sign get in, as with keys that tenants share. "+
+			"Say the iss of your tokens there, to the letter")
 	warn(!common.MatchUsername && !common.MatchClientID,
 		"$.options.common.matchUsernameToSubject is false: whoever has a valid token may connect with any username, and has that user's rights")
 	warn(!common.ValidateExpiration,
@@ -51,4 +62,14 @@ func Advise(cfg *config.Config, can Abilities) []string {
 			"$.options.modes.jwks.cache.enabled is false: every login reads the key set from the identity provider")
 	}
 	return all
+}
+
+// requiresOwn tells whether a claim is required that may be the broker's own. Which one is, nobody but the provider can tell;
+// iss is none.
+func requiresOwn(claims []config.RequiredClaim) bool {
+	return len(claims) > 1 || len(claims) == 1 && !requires(claims, "iss")
+}
+
+func requires(claims []config.RequiredClaim, path string) bool {
+	return slices.ContainsFunc(claims, func(c config.RequiredClaim) bool { return c.Path == path })
 }

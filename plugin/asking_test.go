@@ -1,11 +1,13 @@
 package plugin
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,6 +34,10 @@ func newDesk(t *testing.T, tokens ...*string) *desk {
 			return // the probe at start
 		}
 		token := r.PostFormValue("token")
+		if isMadeUp(token) {
+			_, _ = io.WriteString(w, inactive) // at start and at each reload
+			return
+		}
 		d.asked <- token
 		body := active
 		if waiting, known := d.answers[token]; known {
@@ -47,6 +53,13 @@ func newDesk(t *testing.T, tokens ...*string) *desk {
 	t.Cleanup(server.Close)
 	d.url = server.URL
 	return d
+}
+
+// isMadeUp tells whether the plugin has made a token up to try the endpoint out.
+func isMadeUp(token string) bool {
+	parts := strings.Split(token, ".")
+	claims, _ := base64.RawURLEncoding.DecodeString(parts[len(parts)/2])
+	return strings.HasPrefix(token, "go-jwt-auth-probe-") || strings.HasPrefix(string(claims), `{"jti":"go-jwt-auth-probe-`)
 }
 
 // says answers one request about the token, now or to come.

@@ -18,6 +18,30 @@ func (h *house) leave(c Client, id string, kept bool) {
 	h.Disconnect(c, kept)
 }
 
+// A client that is in without a BASIC_AUTH came past this plugin: that is said once.
+func TestAClientThatNobodyAskedAboutIsNamed(t *testing.T) {
+	const said = `warning go_jwt_auth: client "b" is in, and this plugin was not asked`
+	h := open(t, local(``))
+	h.login(1, "a", nil, h.token("alice", time.Hour))
+	h.leave(1, "a", false)
+	h.login(2, "a", text("u"), text("a password"))
+	h.broker.connect("a", 2)
+	h.login(3, "c", nil, h.token("alice", -time.Hour))
+	h.Disconnect(3, false)
+	if len(h.asked.clients) != 0 || h.logged("was not asked") {
+		t.Errorf("%d are remembered; log %q", len(h.asked.clients), h.broker.log)
+	}
+	h.broker.connect("b", 3)
+	h.broker.connect("d", 4)
+	if !h.logged(said) || h.logged(`client "d" is in`) {
+		t.Errorf("log %q", h.broker.log)
+	}
+	h.login(5, "e", nil, h.token("alice", time.Hour))
+	if len(h.asked.clients) != 0 {
+		t.Error("it goes on remembering")
+	}
+}
+
 // use_username_as_clientid makes the claimed username the client id: a login must not come by somebody else's session so.
 func TestAClaimedClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {

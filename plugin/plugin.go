@@ -61,7 +61,13 @@ type Plugin struct {
 	reloads int
 	// sweepEnds is when the broker has surely asked for everybody after the last one, where no Tick says so.
 	sweepEnds time.Time
-	ticks     tickWatch
+	// reloaded is when that one came, and lastOfRound the last callback since that may belong to the broker's round (goesOn).
+	reloaded, lastOfRound time.Time
+
+	ticks tickWatch
+	asked asked
+	// working is true inside of work, from which the broker calls back.
+	working bool
 }
 
 // Login is a BASIC_AUTH event.
@@ -83,7 +89,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	if o.Table == nil {
 		o.Table = NewTable()
 	}
-	p := &Plugin{broker: broker, now: o.Now, dial: o.Dial, sessions: session.NewBook(), table: o.Table, ticks: tickWatch{now: o.Now}}
+	p := &Plugin{broker: broker, now: o.Now, dial: o.Dial, sessions: session.NewBook(), table: o.Table}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
@@ -133,11 +139,14 @@ func (p *Plugin) Close() {
 // verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 	p.superseded(login)
+	// Before the login is looked at: a kick inside it would find nobody, or whoever it is about to take over from.
+	p.withoutTicks()
 	if p.sweeping() {
 		return p.askedAgain(login)
 	}
-	// Before the login is looked at: a kick inside it would find nobody, or whoever it is about to take over from.
-	p.withoutTicks()
+	if p.broker.TellsOfConnects() {
+		p.asked.about(login.Client)
+	}
 	// Whoever was connected from this address is not any more.
 	p.sessions.Leave(login.Client)
 	p.table.holders.Leave(login.Client, false, p.now())
@@ -282,6 +291,10 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 	case verdict.Pending:
 		p.log(Debug, "%s waits for its verdict (token %s)", who, result.Token)
 	case verdict.Defer:
+		if result.Detail != "" {
+			p.log(Notice, "%s left to the next plugin or password file: it sent %s, and has to send the token alone", who, result.Detail)
+			return
+		}
 		p.log(Debug, "%s left to the next plugin or password file: its password is no token", who)
 	case verdict.Retry:
 		p.log(Notice, "%s put off, its next attempt will be answered: %s (token %s)", who, result.Verdict, result.Token)
@@ -296,6 +309,11 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(client Client, clientID string) {
+	if p.asked.missed(client) {
+		p.log(Warning, "client %s is in, and this plugin was not asked: the broker takes its name from its certificate or key (use_identity_as_username, "+
+			"use_subject_as_username), or a plugin before this one has let it in. No token and no expiry counts for such clients; "+
+			"this is said once", verdict.Quote(clientID))
+	}
 	if !p.table.holders.Has(client, clientID) {
 		p.table.holders.Enter(client, clientID, session.Owner{})
 	}
@@ -304,12 +322,10 @@ func (p *Plugin) Connect(client Client, clientID string) {
 // Disconnect records that a client's connection has ended. kept: the broker keeps its session.
 func (p *Plugin) Disconnect(client Client, kept bool) {
 	p.table.attempts.gone(client)
+	p.asked.gone(client)
 	p.sessions.Leave(client)
 	p.table.holders.Leave(client, kept, p.now())
-	// In a sweep the broker is going through its clients, and must not lose others on the way.
-	if !p.sweeping() {
-		p.withoutTicks()
-	}
+	p.withoutTicks()
 }
 
 // Tick takes over what goroutines have finished, and kicks clients whose time has come.
@@ -329,6 +345,8 @@ const (
 
 // work does what is due, in turns of one thing of each kind, until it has taken its time.
 func (p *Plugin) work() {
+	p.working = true
+	defer func() { p.working = false }()
 	p.queue.begin()
 	began := p.now()
 	for more := true; more; {
@@ -398,15 +416,17 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	}
 }
 
-// withoutTicks does the work of Tick inside another callback, for a broker that never ticks (Mosquitto 2.0.11 with
-// per_listener_settings), and says so once.
+// withoutTicks does the work of Tick inside a callback that is about a client, for a broker that never ticks (Mosquitto
+// 2.0.11 with per_listener_settings), and says so once. Of the callbacks there are, the broker makes those of the instance of
+// a client's listener alone.
 func (p *Plugin) withoutTicks() {
 	missing, first := p.ticks.missing()
 	if first {
-		p.log(Warning, "this broker gives plugins no regular call (Mosquitto before 2.0.12 with per_listener_settings true): "+
-			"expired clients are disconnected only when another client connects or leaves, and reloads take effect then; a newer Mosquitto mends that")
+		p.log(Warning, "this broker gives plugins no regular call (Mosquitto before 2.0.12 with per_listener_settings true): expired clients stay, "+
+			"and receive, and reloads wait, until a client comes to or leaves a listener with this plugin line; what happens on others does not "+
+			"help; a newer Mosquitto mends that")
 	}
-	if missing {
+	if missing && !p.working && !p.goesOn() {
 		p.work()
 	}
 }

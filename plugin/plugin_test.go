@@ -44,7 +44,9 @@ type fakeBroker struct {
 	subscribed, webSockets map[Client]bool
 
 	kickTakes time.Duration
-	advance   func(time.Duration)
+	// nested counts the kicks that are inside of each other.
+	nested, deepest int
+	advance         func(time.Duration)
 
 	v20    bool
 	refuse error  // of SetUsername and SetClientID
@@ -126,7 +128,10 @@ func (b *fakeBroker) Kick(id string, withWill bool) error {
 		b.advance(b.kickTakes)
 	}
 	b.kicked = append(b.kicked, fmt.Sprintf("%s will=%t", id, withWill))
+	b.nested++
+	b.deepest = max(b.deepest, b.nested)
 	b.plugin.Disconnect(c, false)
+	b.nested--
 	return nil
 }
 
@@ -277,9 +282,17 @@ func TestLogin(t *testing.T) {
 		},
 		{
 			"an expired token is refused with the reason", rewrite, func(h *house) *string { return h.token("alice", -time.Minute) }, verdict.Deny,
-			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 1m0s ago \(token sha256:`,
+			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 60 s ago \(token sha256:`,
 		},
 		{"a password of another kind is left to others", rewrite, func(*house) *string { return text("12345") }, verdict.Defer, `debug .* left to the next plugin`},
+		{
+			"a token with something around it is left to others, and that is said", rewrite, func(h *house) *string { return text("Bearer " + *h.token("alice", time.Minute) + "\n") },
+			verdict.Defer, `notice go_jwt_auth: client "c" \[192.0.2.7\] left to the next plugin or password file: it sent a token with a line end before or behind it, and "Bearer" before it, and has to send the token alone$`,
+		},
+		{
+			"and so it is where it is refused", `"onNonToken":"deny"`, func(h *house) *string { return text("Bearer " + *h.token("alice", time.Minute)) },
+			verdict.Deny, `notice .* refused: not a token: a token with "Bearer" before it, and \$.options.common.onNonToken is "deny"$`,
+		},
 		{"no password is left to others", rewrite, func(*house) *string { return nil }, verdict.Defer, `debug .* left to the next plugin`},
 		{"onNonToken deny refuses them", `"onNonToken":"deny"`, func(*house) *string { return nil }, verdict.Deny, `notice .* refused: not a token`},
 		{"an unsafe subject is refused", rewrite, func(h *house) *string { return h.token("a/#", time.Minute) }, verdict.Deny, `notice .* refused: unsafe identity`},
@@ -484,18 +497,43 @@ func TestAnUnknownSettingIsNamed(t *testing.T) {
 
 func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 	h := open(t, local(``))
-	h.ticks = tickWatch{now: h.now}
-	h.login(1, "c", nil, h.token("alice", time.Minute))
-	h.advance(500 * time.Millisecond)
-	h.login(2, "d", nil, h.token("bob", time.Hour))
-	if slices.ContainsFunc(h.broker.log, func(line string) bool { return strings.Contains(line, "no regular call") }) {
+	const warning = "this broker gives plugins no regular call"
+	h.ticks = tickWatch{}
+	h.Reload() // may come before the first Tick
+	h.sessions.CloseSweep()
+	if h.logged(warning) {
 		t.Error("warned before it could know")
 	}
+	h.login(1, "c1", nil, h.token("alice", time.Minute))
+	if !h.logged("warning go_jwt_auth: " + warning) {
+		t.Error("not warned at the first login")
+	}
+	// Whatever is about a client serves.
+	for n, event := range []func(id string){
+		func(id string) { h.login(10, id, nil, h.token("bob", time.Hour)) },
+		func(id string) { h.login(10, id, nil, text("no token")) },
+		func(id string) { h.login(10, id, nil, h.token("bob", -time.Hour)) },
+		func(string) { h.Disconnect(10, false) },
+	} {
+		id := fmt.Sprint("c", n+1)
+		h.login(Client(n+1), id, nil, h.token("alice", time.Minute))
+		h.advance(time.Minute)
+		event("another")
+		if want := id + " will=true"; len(h.broker.kicked) != n+1 || h.broker.kicked[n] != want {
+			t.Errorf("%d: kicked %q, want %q", n, h.broker.kicked, want)
+		}
+	}
+	// Each kick brings a Disconnect, which must not go on to the next one: the broker's stack is not made for thousands.
+	for c := range Client(5) {
+		h.login(20+c, fmt.Sprint("many", c), nil, h.token("alice", time.Minute))
+	}
 	h.advance(time.Minute)
-	h.login(3, "e", nil, h.token("carol", time.Hour))
-	h.broker.awaitLog(`warning .*this broker gives plugins no regular call`)
-	if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) {
-		t.Errorf("kicked %q, want %q", h.broker.kicked, want)
+	h.Disconnect(10, false)
+	if len(h.broker.kicked) != 4+5 || h.broker.deepest != 1 {
+		t.Errorf("kicked %q, %d inside of each other", h.broker.kicked, h.broker.deepest)
+	}
+	if n := strings.Count(strings.Join(h.broker.log, "\n"), warning); n != 1 {
+		t.Errorf("warned %d times", n)
 	}
 }
 
@@ -503,7 +541,7 @@ func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 // id the connection that is taken over; and be lost.
 func TestWithoutTicksALoginIsNotKickedInsideItself(t *testing.T) {
 	h := open(t, local(`"matchUsernameToSubject":true`), func(b *fakeBroker) { b.v20 = true })
-	h.ticks = tickWatch{now: h.now}
+	h.ticks = tickWatch{}
 	h.login(1, "c", text("alice"), h.token("alice", time.Hour))
 	h.advance(2 * time.Second)
 	h.broker.naming = func() { h.advance(time.Minute) } // its token ends in between

@@ -109,32 +109,19 @@ func (q *queue) do() bool {
 	return true
 }
 
-// tickWatch notices a broker that never ticks. The first Tick is asked for at start, so that it comes within the first
-// loop of a broker that does.
+// tickWatch notices a broker that never ticks. The first Tick is asked for at start, and a broker that ticks does so before
+// the first of its clients has sent anything: to accept a connection and to read from it takes it two rounds of its loop, each
+// with a Tick.
 type tickWatch struct {
-	now    func() time.Time
 	ticked bool
 	warned bool
-	// waiting is the first callback that came before any Tick.
-	waiting time.Time
 }
-
-// tickless is how long callbacks may come without any Tick before the broker counts as one that never ticks. A broker
-// that does ticks about every 100 ms.
-const tickless = time.Second
 
 func (w *tickWatch) seen() { w.ticked = true }
 
-// missing tells whether this broker seems to give no Tick; first is true once.
+// missing tells, of a callback that is about a client, whether this broker gives no Tick; first is true once.
 func (w *tickWatch) missing() (missing, first bool) {
 	if w.ticked {
-		return false, false
-	}
-	now := w.now()
-	if w.waiting.IsZero() {
-		w.waiting = now
-	}
-	if now.Sub(w.waiting) < tickless {
 		return false, false
 	}
 	first = !w.warned

@@ -69,23 +69,42 @@ func (p *Plugin) adopt(c candidate, how string) {
 		c.findings = append(c.findings, chain.Finding{Warning: true, Text: text})
 	}
 	p.logFindings(c.findings)
-	if cfg.LazyConnect {
-		built := p.chain
-		p.background(func() func() {
-			found, err := built.Probe(p.ctx)
-			return func() {
-				p.logFindings(found)
-				if err != nil && p.chain == built {
-					p.logEach(Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
-				}
+	p.tryOut(p.chain)
+}
+
+// tryOut does in the background what start has not done yet, and says what it has found: it reaches the endpoints where
+// lazyConnect is true, and asks the introspection endpoint about a made-up token.
+func (p *Plugin) tryOut(built *chain.Chain) {
+	p.background(func() func() {
+		var found []chain.Finding
+		var err error
+		if built.Config().LazyConnect {
+			found, err = built.Probe(p.ctx)
+		}
+		if err == nil {
+			found = append(found, built.TryCredentials(p.ctx)...)
+		}
+		if len(found) == 0 && err == nil {
+			return nil
+		}
+		return func() {
+			if p.chain != built {
+				return // what takes its place is tried out, too
 			}
-		})
-	}
+			p.logFindings(found)
+			if err != nil {
+				p.logEach(Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
+			}
+		}
+	})
 }
 
 // Reload reads jwt.json again. A good file takes effect for new connections, a bad one is reported and the old stays.
 // The endpoints are reached in the background. Right after this the broker asks for every client again.
 func (p *Plugin) Reload() {
+	if p.ticks.warned { // a Reload may come before the first Tick
+		p.withoutTicks()
+	}
 	p.openSweep()
 	p.reloads++
 	number := p.reloads
@@ -105,7 +124,6 @@ func (p *Plugin) Reload() {
 			}
 		}
 	})
-	p.withoutTicks()
 }
 
 // background runs do on a goroutine and the function it returns, if any, on the broker's thread. A panic in do is logged,

@@ -10,11 +10,17 @@ import (
 // no Tick ends the sweep, a pause of this length does.
 const sweepGap = 250 * time.Millisecond
 
+// longestSweep is more than the whole round takes, in which nobody else is served. Without it, strangers who come one after
+// the other could prolong it for ever.
+const longestSweep = time.Minute
+
 // openSweep begins the round in which the broker asks for everybody again, those with a kept session who are away
 // included. It makes it in one go, and the next Tick, which comes to Go as well (Wake), is behind it.
 func (p *Plugin) openSweep() {
 	p.sessions.OpenSweep()
 	p.prolongSweep()
+	p.reloaded = p.now()
+	p.lastOfRound = p.reloaded
 	p.broker.Wake()
 }
 
@@ -26,6 +32,18 @@ func (p *Plugin) sweeping() bool {
 		p.sessions.CloseSweep()
 	}
 	return p.sessions.Sweeping()
+}
+
+// goesOn tells, of a callback that is about a client, whether it may belong to that round where no Tick tells: because it
+// comes close upon the one before, from Reload on. Then nobody must be kicked: the broker is going through its clients, and
+// must not lose others on the way. Unlike sweeping, which opens a way past all checks, it counts clients of all kinds.
+func (p *Plugin) goesOn() bool {
+	now := p.now()
+	if now.Sub(p.lastOfRound) >= sweepGap || now.Sub(p.reloaded) >= longestSweep {
+		return false
+	}
+	p.lastOfRound = now
+	return true
 }
 
 // askedAgain answers in a sweep. Whoever is connected by a session of this plugin stays, without anybody being asked, and a

@@ -187,7 +187,7 @@ func TestASweepEndsWithoutATick(t *testing.T) {
 	for c := range Client(10) {
 		h.login(c+1, string(rune('a'+c)), nil, password)
 	}
-	h.ticks = tickWatch{now: h.now}
+	h.ticks = tickWatch{}
 	h.Reload()
 	for c := range Client(10) {
 		h.advance(sweepGap)
@@ -210,10 +210,9 @@ func TestNobodyIsKickedInASweep(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	h.login(1, "c", nil, h.token("alice", time.Minute))
 	h.login(2, "d", nil, h.token("bob", time.Hour))
-	h.ticks = tickWatch{now: h.now, waiting: h.clock()}
+	h.ticks = tickWatch{}
 	h.advance(time.Minute)
-	h.sessions.OpenSweep()
-	h.prolongSweep()
+	h.openSweep()
 	h.Disconnect(2, false)
 	if len(h.broker.kicked) != 0 {
 		t.Errorf("kicked %q", h.broker.kicked)
@@ -222,5 +221,43 @@ func TestNobodyIsKickedInASweep(t *testing.T) {
 	h.Disconnect(3, false)
 	if len(h.broker.kicked) != 1 {
 		t.Errorf("kicked %q after it", h.broker.kicked)
+	}
+}
+
+// Clients that others let in are part of the round, however long it takes to ask about them, and keep nobody from being
+// kicked for ever.
+func TestNobodyIsKickedWhileTheBrokerGoesThroughPasswords(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	h.ticks = tickWatch{warned: true}
+	h.advance(59 * time.Second)
+	h.Reload()
+	next := Client(10)
+	ask := func() {
+		h.advance(sweepGap - 1)
+		next++
+		if got := h.asks(next, "p", text("u"), text("a password")); got != verdict.Defer {
+			t.Errorf("got %s", got)
+		}
+		h.Disconnect(next, false)
+	}
+	for range 10 {
+		ask()
+	}
+	if len(h.broker.kicked) != 0 {
+		t.Fatalf("kicked %q", h.broker.kicked)
+	}
+	h.advance(sweepGap)
+	h.asks(9, "p", text("u"), text("a password"))
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q after it", h.broker.kicked)
+	}
+	h.login(2, "d", nil, h.token("bob", time.Second))
+	h.Reload()
+	for began := h.clock(); h.clock().Sub(began) <= longestSweep; {
+		ask()
+	}
+	if len(h.broker.kicked) != 2 {
+		t.Errorf("kicked %q while strangers come", h.broker.kicked)
 	}
 }

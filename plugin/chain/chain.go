@@ -576,16 +576,26 @@ func (c *Chain) shape(field string) (token.Shape, token.Header) {
 	return token.Look(field)
 }
 
+// nonToken is the verdict on a login without a token. Where there is one in a field with something around it, the Detail says
+// what: its client is about to be refused, and nobody else would tell why.
 func (c *Chain) nonToken(login Login, trace *verdict.Trace) verdict.Verdict {
-	found := "a password of another kind"
+	found, wrapped := "a password of another kind", ""
 	if login.Password == nil {
 		found = "no password"
+	}
+	for _, source := range c.cfg.Common.TokenSource {
+		if field := fieldOf(source, login.Username, login.Password); field != nil && wrapped == "" {
+			wrapped = token.Wrapping(*field)
+		}
+	}
+	if wrapped != "" {
+		found = wrapped
 	}
 	if c.cfg.Common.OnNonToken == config.NonTokenDeny {
 		return trace.FailWith(verdict.Refuse(verdict.NotAToken, "%s, and $.options.common.onNonToken is %q", found, config.NonTokenDeny),
 			"shape", "a signed token", found)
 	}
-	return trace.FailWith(verdict.Verdict{Kind: verdict.Defer}, "shape", "a signed token", found)
+	return trace.FailWith(verdict.Verdict{Kind: verdict.Defer, Detail: wrapped}, "shape", "a signed token", found)
 }
 
 func (c *Chain) locateJWKS(ctx context.Context) (string, error) {

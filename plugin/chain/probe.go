@@ -2,12 +2,15 @@ package chain
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/discovery"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/keyset"
@@ -130,6 +133,52 @@ func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
 		findings = append(findings, Finding{Text: fmt.Sprintf("%d %s from %s (%s)", r.Keys.Len(), keys, c.keys, keyset.DescribeIDs(r.Keys))})
 	}
 	return findings, errors.Join(r.Faults...)
+}
+
+// madeUpID begins the jti of a made-up token, or the token itself where it is opaque: whoever reads the provider's log can tell
+// what asked about it.
+const madeUpID = "go-jwt-auth-probe-"
+
+// madeUp is a token that nobody has issued, of the kind that the introspection endpoint is used to.
+func (c *Chain) madeUp() string {
+	id := madeUpID + rand.Text()
+	if c.cfg.Mode == config.ModeIntrospection {
+		return id
+	}
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"`+c.cfg.Algorithms[0]+`","typ":"JWT"}`)) + "." + part([]byte(`{"jti":"`+id+`"}`)) + "." + part([]byte(rand.Text()))
+}
+
+// TryCredentials asks the introspection endpoint once about a made-up token, and returns what is to be said of its answer: what
+// every login would find. Nothing remembers the token, and no failure counts. A plain endpoint is not asked, as nobody knows
+// what it does with a token.
+func (c *Chain) TryCredentials(ctx context.Context) []Finding {
+	if c.checker == nil || c.cfg.Revocation.Plain != nil {
+		return nil
+	}
+	active, err := c.checker.Try(ctx, c.madeUp())
+	var status *endpoint.StatusError
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case active:
+		return []Finding{{Warning: true, Text: "$.options.revocation.introspection: the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged"}}
+	case err == nil:
+		return []Finding{{Text: "the introspection endpoint answers as it should: a made-up token is not active"}}
+	case errors.As(err, &status) && status.Status == http.StatusBadRequest:
+		// Some answer so to whatever is no token of theirs.
+		return []Finding{{Text: fmt.Sprintf("the introspection endpoint was asked about a made-up token, which says nothing of the credentials: %s", err)}}
+	}
+	so := "logins will be refused"
+	if c.cfg.Revocation.OnUnavailable == config.UnavailableAllow {
+		so = "logins will not be asked about, and revoked tokens let in"
+	}
+	text := fmt.Sprintf("$.options.revocation.introspection: the endpoint gives no usable answer about a made-up token, and so %s: %s", so, err)
+	if status != nil && status.Status == http.StatusNotFound {
+		uri, _ := c.checker.URI(ctx)
+		text += ". " + c.wayOut(uri)
+	}
+	return []Finding{{Warning: true, Text: text}}
 }
 
 // probed is an endpoint with the place where it stands in jwt.json.

@@ -147,7 +147,7 @@ func TestProbe(t *testing.T) {
 		},
 		{
 			rule: "keys in a file that is missing", introspect: active, change: func(c *config.Config) { c.JWKS = config.JWKS{FilePath: filepath.Join(t.TempDir(), "missing")} },
-			findings: []string{reachedIntr}, faults: "$.options.modes.jwks.filePath: there is no usable key set: stat FILE: no such file or directory",
+			findings: []string{reachedIntr}, faults: "$.options.modes.jwks.filePath: there is no usable key set: FILE does not exist: the nearest folder is ",
 		},
 		{
 			rule: "a key in jwt.json", introspect: active, change: func(c *config.Config) {
@@ -185,8 +185,12 @@ func TestProbe(t *testing.T) {
 			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", c.findings) {
 				t.Errorf("found\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(c.findings, "\n\t"))
 			}
-			if faults := errorText(err); short(faults) != c.faults {
-				t.Errorf("faults\n%s\nwant\n%s", short(faults), c.faults)
+			faults, wanted := short(errorText(err)), c.faults
+			if before, _, found := strings.Cut(faults, "nearest folder is "); found { // what follows depends on the machine
+				faults = before + "nearest folder is "
+			}
+			if faults != wanted {
+				t.Errorf("faults\n%s\nwant\n%s", faults, wanted)
 			}
 			if all := fmt.Sprint(got, err, said.all()); strings.Contains(all, "marked") {
 				t.Errorf("a secret is told: %s", all)

@@ -113,6 +113,9 @@ func (d *document) checkIdentity(c *Config) {
 			d.warnf(n, "has no effect unless %s is true", rule.partner)
 		}
 	}
+	if n := d.nodes["$.options.common.reservedNames"]; n != nil && !c.Common.MatchUsername && !c.Common.MatchClientID {
+		d.warnf(n, "has no effect unless matchUsernameToSubject or matchClientIdToSubject is true: clients keep any name that they claim")
+	}
 	if !slices.Contains(c.Common.TokenSource, TokenInUsername) {
 		return
 	}

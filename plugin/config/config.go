@@ -171,6 +171,9 @@ type Common struct {
 	UsernameClaim, ClientIDClaim string
 	// AllowSlash admits identities that hold '/'.
 	AllowSlash bool
+	// ReservedNames are names that no token maps to, compared exactly: those of accounts with other rights, such as an
+	// administrator's.
+	ReservedNames []string
 	// KickExpired disconnects a client when its token expires. Default true; false where ValidateExpiration is.
 	KickExpired bool
 	// KickWithWill publishes the will when doing so. Default true.

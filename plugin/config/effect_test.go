@@ -165,6 +165,8 @@ func effects(dir string) []effect {
 		{"options.common.usernameClaim", `"a.b"`, []string{"options.common.matchUsernameToSubject", `true`}, func(c *Config) any { return c.Common.UsernameClaim }, "a.b"},
 		{"options.common.clientIdClaim", `"azp"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c *Config) any { return c.Common.ClientIDClaim }, "azp"},
 		{"options.common.allowSlashInIdentity", `true`, nil, func(c *Config) any { return c.Common.AllowSlash }, true},
+		{"options.common.reservedNames", `["admin", "root"]`, []string{"options.common.matchUsernameToSubject", `true`}, func(c *Config) any { return c.Common.ReservedNames }, []string{"admin", "root"}},
+		{"options.common.reservedNames", `"admin"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c *Config) any { return c.Common.ReservedNames }, []string{"admin"}},
 		{"options.common.kickExpiredClients", `false`, nil, func(c *Config) any { return c.Common.KickExpired }, false},
 		{"options.common.kickExpiredClients", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
 		{"options.common.kickExpiredClientsWithWill", `false`, nil, func(c *Config) any { return c.Common.KickWithWill }, false},

@@ -98,7 +98,7 @@ func endpointProblem(raw string) string {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "must be " + example + ": " + parseCause(raw, err)
+		return "must be " + example + ", " + parseCause(raw, err)
 	}
 	switch {
 	case u.Scheme == "":
@@ -120,14 +120,20 @@ func endpointProblem(raw string) string {
 	return ""
 }
 
-// parseCause is why the address can't be taken apart. The library repeats the part at fault, which could belong to a
-// password.
+// parseCause is why the address can't be taken apart. What is at fault could belong to a password.
 func parseCause(raw string, err error) string {
-	var parse *url.Error
-	if !errors.As(err, &parse) || strings.ContainsAny(raw, "@?") {
-		return "found characters where an address has none"
+	var escape url.EscapeError
+	var host url.InvalidHostError
+	switch {
+	case strings.ContainsAny(raw, "@?"):
+	case errors.As(err, &escape):
+		return `found "%" without two hexadecimal digits (a percent sign is %25)`
+	case errors.As(err, &host):
+		return "found " + verdict.Quote(string(host)) + " in the host name"
+	case strings.Contains(err.Error(), "invalid port"):
+		return "found a port that is not a number"
 	}
-	return parse.Err.Error()
+	return "found characters where an address has none"
 }
 
 // schemeFound leaves out what could be a user name.

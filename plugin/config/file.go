@@ -84,7 +84,7 @@ func readFile(name string) ([]byte, fs.FileInfo, error) {
 	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
 	switch {
 	case err != nil:
-		return nil, nil, fmt.Errorf("cannot read %w", err)
+		return nil, nil, fmt.Errorf("%s can't be read: %w", name, cause(err))
 	case len(data) > maxFileBytes:
 		return nil, nil, fmt.Errorf("%s is larger than %d bytes (1 MiB), expected a far smaller file", name, maxFileBytes)
 	}
@@ -96,7 +96,7 @@ func openFile(name string) (*os.File, fs.FileInfo, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		return nil, nil, explain(name, err)
+		return nil, nil, Explain(name, err)
 	case info.IsDir():
 		return nil, nil, fmt.Errorf("%s is a directory, expected a file (container engines make one where the source of a bind mount is missing)", name)
 	case !info.Mode().IsRegular():
@@ -104,25 +104,47 @@ func openFile(name string) (*os.File, fs.FileInfo, error) {
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, nil, explain(name, err)
+		return nil, nil, Explain(name, err)
 	}
 	return file, info, nil
 }
 
-// explain says why the file can't be opened by this user, and what would help.
-func explain(name string, err error) error {
+// Explain says why this user can't open the file, by the error of os, and what would help.
+func Explain(name string, err error) error {
+	var text string
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return absent(name)
+		text = absent(name)
 	case errors.Is(err, fs.ErrPermission):
-		return barred(name)
+		text = barred(name)
+	default:
+		text = fmt.Sprintf("%s can't be opened: %s", name, cause(err))
 	}
-	return fmt.Errorf("cannot open %w", err)
+	return &explained{text, err}
 }
 
-func absent(name string) error {
+// explained is an error of os in other words.
+type explained struct {
+	text  string
+	cause error
+}
+
+func (e *explained) Error() string { return e.text }
+
+func (e *explained) Unwrap() error { return e.cause }
+
+// cause is an error of os without its operation and path.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func absent(name string) string {
 	if target, err := os.Readlink(name); err == nil {
-		return fmt.Errorf("%s is a link to %q, which does not exist; %s", name, target, process())
+		return fmt.Sprintf("%s is a link to %q, which does not exist; %s", name, target, process())
 	}
 	folder := filepath.Dir(name)
 	for {
@@ -131,19 +153,19 @@ func absent(name string) error {
 			if folder != filepath.Dir(name) {
 				lacks = "it holds no such folder"
 			}
-			return fmt.Errorf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and, if it is meant for the broker: %s",
+			return fmt.Sprintf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and, if it is meant for the broker: %s",
 				name, folder, ownership(info), lacks, process(), letIn(name))
 		}
 		folder = filepath.Dir(folder)
 	}
 }
 
-func barred(name string) error {
+func barred(name string) string {
 	if folder := barrier(name, 0); folder != "" {
-		return fmt.Errorf("%s is out of reach: %s, and the folder %s (%s) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
+		return fmt.Sprintf("%s is out of reach: %s, and the folder %s (%s) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
 			name, process(), folder, describe(folder))
 	}
-	return fmt.Errorf("%s can't be read: %s, and the file is %s; if it is meant for the broker: %s",
+	return fmt.Sprintf("%s can't be read: %s, and the file is %s; if it is meant for the broker: %s",
 		name, process(), describe(name), letIn(name))
 }
 

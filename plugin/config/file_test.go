@@ -106,8 +106,8 @@ func TestFileThatCannotBeRead(t *testing.T) {
 		{"a folder", "open", "FILE is a directory, expected a file (container engines make one where the source of a bind mount is missing)"},
 		{"a pipe", "pipe.json", "FILE is a pipe, socket or device, expected a file"},
 		{"too large", "large.json", "FILE is larger than 1048576 bytes (1 MiB), expected a far smaller file"},
-		{"a link to itself", "loop.json", "cannot open stat FILE: too many levels of symbolic links"},
-		{"a file for a folder", "file/jwt.json", "cannot open stat FILE: not a directory"},
+		{"a link to itself", "loop.json", "FILE can't be opened: too many levels of symbolic links"},
+		{"a file for a folder", "file/jwt.json", "FILE can't be opened: not a directory"},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -123,6 +123,87 @@ func TestFileThatCannotBeRead(t *testing.T) {
 				t.Errorf("named in a file: got %+v\nwant %s", problems, want)
 			}
 		})
+	}
+}
+
+// What the advice says is done, as root would, and the broker's user can read the file then, and others can't. Of root's
+// file that is by its group: a file that belongs to the broker's user could be changed by whoever takes that over.
+func TestThePermissionAdviceWorks(t *testing.T) {
+	if os.Geteuid() != 0 { // who can give no file away
+		file := filepath.Join(t.TempDir(), "own")
+		if got := letIn(file); got != "chgrp "+nameOfGroup(os.Getegid())+" "+file+" && chmod 0640 "+file {
+			t.Error(got)
+		}
+		return
+	}
+	const broker, stranger = 65534, 65533
+	dir := t.TempDir()
+	for d := dir; d != "/tmp" && d != "/"; d = filepath.Dir(d) {
+		chmod(t, d, 0o755)
+	}
+	reads := func(file string, uid int) bool {
+		cmd := exec.Command("cat", file)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+		return cmd.Run() == nil
+	}
+	// advice is what the broker's user is told about the file.
+	advice := func(t *testing.T, file string) string {
+		t.Helper()
+		program, err := os.Open("/proc/self/exe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer program.Close() //nolint:errcheck // it was only read
+		cmd := exec.Command("/proc/self/fd/3", "-test.run=^TestPrintAdvice$", "-test.count=1")
+		cmd.ExtraFiles, cmd.Dir, cmd.Env = []*os.File{program}, os.TempDir(), []string{"ADVISE_ON=" + file}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: broker, Gid: broker}}
+		out, err := cmd.Output()
+		text, _, found := strings.Cut(string(out), "\n")
+		if err != nil || !found {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return text
+	}
+	for _, c := range []struct {
+		rule, name string
+		mode       os.FileMode
+		uid, gid   int
+	}{
+		{"root's, open to all", "open", 0o644, 0, 0},
+		{"root's alone", "closed", 0o600, 0, 0},
+		{"its own", "own", 0o644, broker, broker},
+		{"of its group", "group", 0o604, 0, broker},
+		{"a name that a shell takes apart", "it's; a name", 0o644, 0, 0},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			file := write(t, dir, c.name, "hunter2")
+			chmod(t, file, c.mode)
+			if err := os.Chown(file, c.uid, c.gid); err != nil {
+				t.Fatal(err)
+			}
+			command := advice(t, file)
+			if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", command, err, out)
+			}
+			info, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if stat := info.Sys().(*syscall.Stat_t); int(stat.Uid) != c.uid || !reads(file, broker) || reads(file, stranger) {
+				t.Errorf("after %s it is %s", command, ownership(info))
+			}
+		})
+	}
+	// Root itself is told of the broker's group where there is one, and never to give a file to root.
+	if told := letIn(filepath.Join(dir, "missing")); strings.Contains(told, "chown") || strings.Contains(told, "root") {
+		t.Errorf("root is told: %s", told)
+	}
+}
+
+// TestPrintAdvice is what TestThePermissionAdviceWorks starts as another user.
+func TestPrintAdvice(*testing.T) {
+	if file := os.Getenv("ADVISE_ON"); file != "" {
+		fmt.Println(letIn(file))
 	}
 }
 
@@ -189,7 +270,7 @@ func TestNamesInCommands(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
-	problems := texts(Problems{{Text: barred("/a;reboot").Error()}, {Text: absent("/a;reboot").Error()}}, "DIR")
+	problems := texts(Problems{{Text: barred("/a;reboot")}, {Text: absent("/a;reboot")}}, "DIR")
 	for _, text := range problems {
 		if !strings.Contains(text, "chgrp GROUP '/a;reboot' && chmod 0640 '/a;reboot'") {
 			t.Errorf("got %s", text)

@@ -57,6 +57,7 @@ func keys(c *Config) []key {
 		{"$.options.common.usernameClaim", text(&common.UsernameClaim)},
 		{"$.options.common.clientIdClaim", text(&common.ClientIDClaim)},
 		{"$.options.common.allowSlashInIdentity", boolean(&common.AllowSlash)},
+		{"$.options.common.reservedNames", list(&common.ReservedNames, word)},
 		{"$.options.common.kickExpiredClients", boolean(&common.KickExpired)},
 		{"$.options.common.kickExpiredClientsWithWill", boolean(&common.KickWithWill)},
 		{"$.options.common.onNonToken", oneOf(&common.OnNonToken, NonTokenDefer, NonTokenDeny)},

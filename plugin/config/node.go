@@ -179,15 +179,20 @@ func (d *document) syntaxError(err error) {
 		offset := max(int(syntax.Offset)-1, 0)
 		d.errorAt(offset, "", "is not valid JSON: %s", d.hint(offset, err))
 	default:
-		d.errorAt(0, "", "is not valid JSON: %v", err)
+		d.errorAt(0, "", "is not valid JSON")
 	}
 }
 
-// hint says what the usual slips are; the decoder's own words serve for the others.
+// yaml is how a file in YAML begins, other than one that is JSON as well.
+var yaml = regexp.MustCompile(`^(?:\s*#[^\n]*\n)*\s*(?:---|- |[A-Za-z_$][\w$-]*:(?:\s|$))`)
+
+// hint says what the usual slips are, and of any other what stands where something else should: none of the decoder's words.
 func (d *document) hint(offset int, err error) string {
 	found, _ := utf8.DecodeRune(d.source[offset:])
 	before := bytes.TrimRight(d.source[:offset], whitespace)
 	switch {
+	case yaml.Match(d.source):
+		return "it looks like YAML, expected a JSON object ({…})"
 	case strings.ContainsRune("}]", found) && bytes.HasSuffix(before, []byte(",")):
 		return fmt.Sprintf("found a comma before %q, expected none after the last entry", found)
 	case strings.ContainsRune("/#", found):
@@ -197,7 +202,19 @@ func (d *document) hint(offset int, err error) string {
 	case strings.HasSuffix(err.Error(), "after object key:value pair"), strings.HasSuffix(err.Error(), "after array element"):
 		return fmt.Sprintf("found %q, expected a comma between two entries", found)
 	}
-	return err.Error()
+	for _, slip := range []struct{ parser, expected string }{
+		{"looking for beginning of value", "expected a text in double quotes, a number, an object, an array, true, false or null"},
+		{"looking for beginning of object key string", "expected a key in double quotes"},
+		{"after object key", "expected a colon after the key"},
+		{"in string literal", `expected it escaped, as \n is for a line end`},
+		{"in string escape code", `expected ", \, /, b, f, n, r, t or u after a backslash`},
+		{`in \u hexadecimal character escape`, `expected four hexadecimal digits after \u`},
+	} {
+		if strings.HasSuffix(err.Error(), slip.parser) {
+			return fmt.Sprintf("found %q, %s", found, slip.expected)
+		}
+	}
+	return fmt.Sprintf("found %q, which can't stand there", found)
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)

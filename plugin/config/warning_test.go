@@ -53,6 +53,7 @@ func oddFiles() []oddFile {
 		{"algorithm twice", with("algorithm", `["RS256", "RS256"]`), []string{`$.algorithm[1]: is there twice, found "RS256" again`}},
 		{"usernameClaim without match", with("options.common.usernameClaim", `"email"`), []string{"$.options.common.usernameClaim: has no effect unless matchUsernameToSubject is true"}},
 		{"clientIdClaim without match", with("options.common.clientIdClaim", `"email"`), []string{"$.options.common.clientIdClaim: has no effect unless matchClientIdToSubject is true"}},
+		{"reservedNames without match", with("options.common.reservedNames", `["admin"]`), []string{"$.options.common.reservedNames: has no effect unless matchUsernameToSubject or matchClientIdToSubject is true: clients keep any name that they claim"}},
 		{"retryWindowMs with the default check", revoking("options.revocation.retryWindowMs", `10000`), []string{`$.options.revocation.retryWindowMs: has no effect unless check is "onRetry"`}},
 		{"retryWindowMs with another check", asking("options.revocation.check", `"afterConnect"`, "options.revocation.retryWindowMs", `30000`), []string{`$.options.revocation.retryWindowMs: has no effect unless check is "onRetry"`}},
 		{"retryWindowMs with its check", retrying(`30000`), nil},

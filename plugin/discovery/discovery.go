@@ -179,8 +179,8 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 	// OpenID Connect Discovery §4.3: the document of another issuer must not be used.
 	issuer, err := members.text("issuer")
 	if err == nil && issuer != p.issuer {
-		err = fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)",
-			verdict.Quote(issuer), verdict.Quote(p.issuer))
+		err = fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)%s",
+			verdict.Quote(issuer), verdict.Quote(p.issuer), p.wayOut(issuer))
 	}
 	if err != nil {
 		return Document{}, err
@@ -195,6 +195,18 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 	doc.DeviceAuthorizationURI, _ = p.address(members, "device_authorization_endpoint")
 	doc.TokenAuthMethods = members.texts("token_endpoint_auth_methods_supported")
 	return doc, nil
+}
+
+// wayOut is for a provider that is reached by another address than the one in its tokens, as inside of a Docker network: the
+// document of the one is at the other, with the same path.
+func (p *Provider) wayOut(issuer string) string {
+	of, err := url.Parse(issuer)
+	at, err2 := url.Parse(p.issuer)
+	if err != nil || err2 != nil || of.Host == "" || of.Host == at.Host || strings.TrimSuffix(of.Path, "/") != strings.TrimSuffix(at.Path, "/") {
+		return ""
+	}
+	return "; where the provider is reached at another address than its issuer has, take mode \"jwks\" with that address in " +
+		"$.options.modes.jwks.uri and the issuer in $.options.common.issuer"
 }
 
 // members are those of a document, unread.

@@ -69,6 +69,11 @@ func TestDocuments(t *testing.T) {
 		{rule: "an issuer with a path", body: strings.Replace(good, `"ISSUER"`, `"ISSUER/realms/test"`, 1), suffix: "/realms/test"},
 		{rule: "an issuer that ends in a slash", body: strings.Replace(good, `"ISSUER"`, `"ISSUER/"`, 1), suffix: "/"},
 		{rule: "another issuer", body: strings.Replace(good, `"ISSUER"`, `"https://evil.example"`, 1), want: `it is the document of issuer "https://evil.example", expected exactly "ISSUER"`},
+		{
+			rule: "the issuer's name to the outside, at another address", body: strings.Replace(good, `"ISSUER"`, `"https://id.example.com/"`, 1),
+			want: `it is the document of issuer "https://id.example.com/", expected exactly "ISSUER" ($.options.modes.oidc.issuer); where the provider is reached at another ` +
+				`address than its issuer has, take mode "jwks" with that address in $.options.modes.jwks.uri and the issuer in $.options.common.issuer`,
+		},
 		{rule: "an issuer that differs by a slash", body: good, suffix: "/", want: `it is the document of issuer "ISSUER", expected exactly "ISSUER/"`},
 		{rule: "a member by another case", body: strings.Replace(good, "issuer", "Issuer", 1), want: `it is the document of issuer ""`},
 		{rule: "no keys", body: `{"issuer":"ISSUER"}`, want: "it names no jwks_uri"},

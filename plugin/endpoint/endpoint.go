@@ -73,17 +73,30 @@ func (a *Answer) RequireOK() error {
 		return nil
 	}
 	status := &StatusError{Status: a.Status}
-	if to, err := url.Parse(a.Header.Get("Location")); err == nil && to.Host != "" {
-		status.Location = a.target(to)
+	if location := a.Header.Get("Location"); location != "" {
+		status.Location = a.target(location)
 	}
 	return a.Unusable(status)
 }
 
-// target is where a redirect leads, as a log may show it. The path may repeat the token that was sent, whole or in part, so
-// that of a request with one only the host is shown, unless the path is that of the configured address.
-func (a *Answer) target(to *url.URL) string {
+// target is where a redirect leads (RFC 9110 §10.2.2), as a log may show it; empty: nowhere that can be told. The path may
+// repeat the token that was sent, whole or in part, so that of a request with one only the host is shown, unless the path is
+// that of the configured address.
+func (a *Answer) target(location string) string {
+	to, err := url.Parse(location)
+	if err != nil {
+		return ""
+	}
+	name, _, _ := strings.Cut(a.name, "?")
+	asked, err := url.Parse(name)
+	if err == nil {
+		to = asked.ResolveReference(to)
+	}
+	if to.Host == "" {
+		return ""
+	}
 	shown := &url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}
-	if asked, err := url.Parse(a.name); a.private && (err != nil || asked.Path != to.Path) && strings.Trim(to.Path, "/") != "" {
+	if a.private && (err != nil || asked.Path != to.Path) && strings.Trim(to.Path, "/") != "" {
 		shown.Path = ""
 	}
 	return shown.String()
@@ -286,6 +299,9 @@ func explain(err error, timeout time.Duration) error {
 		return &reworded{fmt.Sprintf("the certificate is of another host: it is for %s, not for %s", namesOf(host.Certificate), verdict.Quote(host.Host)), err}
 	case errors.As(err, new(textproto.ProtocolError)):
 		return errors.New("the header of the answer can't be read as HTTP")
+	}
+	if strings.HasPrefix(err.Error(), "failed to parse Location header") {
+		return errors.New("it answers with a redirect to something that is no address")
 	}
 	// net/http quotes what it can't read, and an endpoint may repeat the secrets that it was sent.
 	if before, _, quotes := strings.Cut(err.Error(), `"`); quotes {

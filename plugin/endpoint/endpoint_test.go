@@ -130,7 +130,8 @@ func TestRedirect(t *testing.T) {
 	}{
 		{"to another host, named without its query", target + "/keys?token=marker#fragment", " to " + target + "/keys (redirects are not followed"},
 		{"named without its user", "https://marker:marker@idp.test/keys", " to https://idp.test/keys (redirects"},
-		{"on the same host", "/keys?token=marker", " (redirects are not followed"},
+		{"on the same host", "/keys?token=marker", " to SELF/keys (redirects are not followed"},
+		{"relative to the path", "other/keys", " to SELF/other/keys (redirects are not followed"},
 		{"control characters don't reach the log", "https://idp.test/a%0Amarked", " to https://idp.test/a%0Amarked (redirects"},
 		{"to nowhere", "", " (redirects are not followed"},
 	}
@@ -144,7 +145,7 @@ func TestRedirect(t *testing.T) {
 					}
 					w.WriteHeader(code)
 				})
-				want := fmt.Sprintf("answered %d %s%s", code, http.StatusText(code), c.want)
+				want := fmt.Sprintf("answered %d %s%s", code, http.StatusText(code), strings.ReplaceAll(c.want, "SELF", uri))
 				_, err := client.Get(t.Context(), uri, patience)
 				refused(t, err, "GET "+uri, want)
 				_, err = post(t, client, uri, url.Values{"token": {"marker"}}, "id", "marker")
@@ -152,6 +153,12 @@ func TestRedirect(t *testing.T) {
 			})
 		}
 	}
+	lost := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://[marker")
+		w.WriteHeader(http.StatusFound)
+	})
+	_, err := client.Get(t.Context(), lost, patience)
+	refused(t, err, "GET "+lost, "it answers with a redirect to something that is no address")
 	if n := followed.Load(); n > 0 {
 		t.Errorf("%d redirects were followed", n)
 	}
@@ -171,7 +178,9 @@ func TestNothingThatHoldsTheTokenIsShown(t *testing.T) {
 		{"a part of it", "https://idp.test/mark/er", "answered 302 Found to https://idp.test" + redirected},
 		{"in its query", "https://idp.test/check?token=marker", "answered 302 Found to https://idp.test/check" + redirected},
 		{"in its user", "https://marker@idp.test", "answered 302 Found to https://idp.test" + redirected},
-		{"on the same host", "/check/marker", "answered 302 Found" + redirected},
+		{"on the same host", "/check/marker", "answered 302 Found to " + host + redirected},
+		{"on the same host, in its query", "/check?token=marker", "answered 302 Found to " + host + "/check" + redirected},
+		{"relative to the path", "marker", "answered 302 Found to " + host + redirected},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			asked <- c.location

@@ -4,7 +4,9 @@
 package identity
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -90,7 +92,7 @@ func (m Mapper) read(claims token.Claims, path string, trace *verdict.Trace) (st
 	if !found || !isString {
 		shown := "none"
 		if found {
-			shown = fmt.Sprintf("a value of another type (%T)", value)
+			shown = kindOf(value)
 		}
 		refused := trace.Fail(verdict.NoIdentity, verdict.Word(path), "a string", shown)
 		return "", &refused
@@ -103,7 +105,23 @@ func (m Mapper) read(claims token.Claims, path string, trace *verdict.Trace) (st
 	return name, nil
 }
 
-// fault says what makes a name unusable: with a wildcard in it, %u and %c in an access list would match other clients'
+// kindOf says of a claim that is no string what it is.
+func kindOf(value any) string {
+	switch v := value.(type) {
+	case json.Number:
+		return fmt.Sprintf("the number %.64s (a provider has to write a name as text, in quotes; or map another claim)", v)
+	case bool:
+		return fmt.Sprint(v)
+	case nil:
+		return "null"
+	case []any:
+		return "an array"
+	default:
+		return "an object"
+	}
+}
+
+// fault says what makes a name unusable. A reserved one would give its bearer the rights of another account. With a wildcard in it, %u and %c in an access list would match other clients'
 // topics (CVE-2017-7650); with a '$' in front, at the beginning of a pattern, the broker's own (MQTT 5 §4.7.2); with a '/',
 // other levels. White space, invisible letters and U+FEFF are a name's own (§1.5.4): the broker keeps them apart.
 func (m Mapper) fault(name string) string {
@@ -112,6 +130,8 @@ func (m Mapper) fault(name string) string {
 		return "is empty"
 	case len(name) > maxBytes:
 		return fmt.Sprintf("has more than %d bytes", maxBytes)
+	case slices.Contains(m.common.ReservedNames, name):
+		return "is kept for others ($.options.common.reservedNames)"
 	// What JSON can't decode it replaces, so that two subjects would become one.
 	case !utf8.ValidString(name) || strings.ContainsRune(name, utf8.RuneError):
 		return "is no valid UTF-8"

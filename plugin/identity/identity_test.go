@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -117,6 +118,7 @@ func TestMap(t *testing.T) {
 func TestSubjects(t *testing.T) {
 	const own = "begins with '$', as the broker's own topics do"
 	const wildcard, control, slash, utf8 = "holds a topic wildcard", "holds a control character", "holds '/' ($.options.common.allowSlashInIdentity admits it)", "is no valid UTF-8"
+	const reserved = "is kept for others ($.options.common.reservedNames)"
 	cases := []struct {
 		rule string
 		sub  any // nil: none
@@ -164,9 +166,14 @@ func TestSubjects(t *testing.T) {
 		{rule: "a surrogate's bytes", sub: "a\xed\xa0\x80", want: utf8},
 		{rule: "what JSON decoders put in place of invalid UTF-8", sub: "a\ufffd", want: utf8},
 		{rule: "none", sub: nil, want: "no identity: sub must be a string, found none"},
-		{rule: "a number", sub: 7.0, want: "no identity: sub must be a string, found a value of another type (float64)"},
-		{rule: "an array", sub: []any{"alice"}, want: "no identity: sub must be a string, found a value of another type ([]interface {})"},
-		{rule: "true", sub: true, want: "no identity: sub must be a string, found a value of another type (bool)"},
+		{rule: "a number", sub: json.Number("42"), want: "no identity: sub must be a string, found the number 42 (a provider has to write a name as text, in quotes; or map another claim)"},
+		{rule: "an array", sub: []any{"alice"}, want: "no identity: sub must be a string, found an array"},
+		{rule: "an object", sub: map[string]any{}, want: "no identity: sub must be a string, found an object"},
+		{rule: "true", sub: true, want: "no identity: sub must be a string, found true"},
+		{rule: "a reserved name", sub: "admin", want: reserved},
+		{rule: "another of them", sub: "root user", want: reserved},
+		{rule: "in other letters, which the broker keeps apart", sub: "Admin", want: "accept"},
+		{rule: "a part of one", sub: "admin2", want: "accept"},
 	}
 	for _, c := range cases {
 		for _, slashed := range []bool{false, true} {
@@ -182,6 +189,7 @@ func TestSubjects(t *testing.T) {
 				t.Run(rule, func(t *testing.T) {
 					common := defaults()
 					common.AllowSlash = slashed
+					common.ReservedNames = []string{"admin", "root user"}
 					common.MatchUsername, common.MatchClientID = tied == "username", tied == "client id"
 					claims, own := map[string]any{}, "other"
 					if c.sub != nil {

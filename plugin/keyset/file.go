@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 )
 
@@ -85,6 +86,8 @@ func (f *file) refresh() {
 	var set Set
 	if err == nil {
 		set, err = f.read(info.Size())
+	} else {
+		err = config.Explain(f.path, err)
 	}
 	if !unchanged || err == nil {
 		for _, reason := range set.Skipped {
@@ -109,7 +112,7 @@ func (f *file) read(size int64) (Set, error) {
 	}
 	raw, err := os.ReadFile(f.path)
 	if err != nil {
-		return Set{}, err
+		return Set{}, config.Explain(f.path, err)
 	}
 	if len(raw) == 0 {
 		return Set{}, errors.New("it is empty")

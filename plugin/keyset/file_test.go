@@ -75,7 +75,7 @@ func TestFileBrokenKeepsTheOldKeysAndSaysSoOnce(t *testing.T) {
 		{"half-written", func(f *jwksFile) { f.becomes(set[:len(set)/2]) }, "this is no JWK set"},
 		{"emptied", func(f *jwksFile) { f.becomes(nil) }, "it is empty"},
 		{"garbage", func(f *jwksFile) { f.becomes([]byte("garbage")) }, "this is no JWK set"},
-		{"removed", func(f *jwksFile) { remove(f) }, "no such file"},
+		{"removed", func(f *jwksFile) { remove(f) }, "does not exist: the nearest folder is "},
 		{"too large", func(f *jwksFile) { f.becomes(make([]byte, 1<<20+1)) }, "it is larger than 1048576 bytes"},
 		{"a folder in its place", func(f *jwksFile) {
 			remove(f)

@@ -1,6 +1,8 @@
 package keyset
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -108,7 +110,7 @@ func parseSet(raw []byte, accept acceptance) (Set, error) {
 func entriesOf(raw []byte) ([][]byte, error) {
 	members, err := jsonvalue.Members(raw)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(mistaken(raw), err)
 	}
 	for name, values := range members {
 		if len(values) > 1 {
@@ -120,7 +122,39 @@ func entriesOf(raw []byte) ([][]byte, error) {
 			return entries, nil
 		}
 	}
-	return nil, errors.New(`it has no "keys" array`)
+	return nil, cmp.Or(mistakenObject(members), errors.New(`it has no "keys" array`))
+}
+
+// mistaken says of a text that is no JSON object what people take for a set; nil: it is nothing that is known here.
+func mistaken(raw []byte) error {
+	if bytes.HasPrefix(bytes.TrimSpace(raw), pemBegin) {
+		return errors.New(`it is a key or certificate in PEM, which mode "local" takes`)
+	}
+	if entries, err := jsonvalue.Elements(raw); err == nil && len(entries) > 0 {
+		if first, err := jsonvalue.Members(entries[0]); err == nil && len(first["kty"]) > 0 {
+			return errors.New(`it is a bare array of keys, where a set is an object that holds it: {"keys": […]}`)
+		}
+	}
+	return nil
+}
+
+// mistakenObject is mistaken for an object without keys.
+func mistakenObject(members map[string][][]byte) error {
+	switch {
+	case len(members["kty"]) > 0:
+		return errors.New(`it is a single key, where a set is {"keys": [{…}]}`)
+	case len(members["jwks_uri"]) > 0:
+		return errors.New("it is a discovery document: its jwks_uri is the address of the set")
+	case len(members) == 0:
+		return nil
+	}
+	for _, values := range members {
+		if text, _ := jsonvalue.Text(values[0]); !strings.HasPrefix(text, string(pemBegin)) {
+			return nil
+		}
+	}
+	return errors.New("it maps each kid to a certificate in PEM, as Google publishes them for its own libraries: the same keys as a JWK set are at " +
+		"https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com (Firebase) and https://www.googleapis.com/oauth2/v3/certs (Google)")
 }
 
 func nameEntry(i int, k key) string {
@@ -310,7 +344,7 @@ func fit(material any) (algorithms []string, kind string, err error) {
 		}
 		return []string{"HS256", "HS384", "HS512"}, "a symmetric key", nil
 	default:
-		return nil, "", fmt.Errorf("keys of its type (%T) don't verify signatures", material)
+		return nil, "", errors.New("keys of its type don't verify signatures")
 	}
 }
 

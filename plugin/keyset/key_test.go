@@ -215,12 +215,20 @@ func TestDocuments(t *testing.T) {
 		{"half of it", string(testkeys.Set(broken)[:40]), "this is no JWK set: it is not JSON"},
 		{"more after it", `{"keys":[]}{}`, "this is no JWK set: something follows the JSON object"},
 		{"an array", "[]", "this is no JWK set: it is JSON, but not an object"},
+		{"a bare array of keys", `[{"kty":"RSA","n":"AQ","e":"AQAB"}]`, `this is no JWK set: it is a bare array of keys, where a set is an object that holds it: {"keys": […]}`},
+		{"an array of something else", `["kty"]`, "this is no JWK set: it is JSON, but not an object"},
+		{"a single key", `{"kty":"RSA","n":"AQ","e":"AQAB"}`, `this is no JWK set: it is a single key, where a set is {"keys": [{…}]}`},
+		{"a discovery document", `{"issuer":"https://idp.test","jwks_uri":"https://idp.test/keys"}`, `this is no JWK set: it is a discovery document: its jwks_uri is the address of the set`},
+		{"Firebase's certificates", `{"a1":"-----BEGIN CERTIFICATE-----\nAQ==\n-----END CERTIFICATE-----\n","b2":"-----BEGIN CERTIFICATE-----\n"}`, "this is no JWK set: " + firebase},
+		{"certificates beside something else", `{"a1":"-----BEGIN CERTIFICATE-----\n","b2":7}`, `this is no JWK set: it has no "keys" array`},
+		{"nothing", `{}`, `this is no JWK set: it has no "keys" array`},
+		{"a PEM", "-----BEGIN PUBLIC KEY-----\nAQ==\n-----END PUBLIC KEY-----\n", `this is no JWK set: it is a key or certificate in PEM, which mode "local" takes`},
 		{"null", "null", "this is no JWK set: it is JSON, but not an object"},
 		{"keys by another case", string(bytes.Replace(good, []byte(`"keys"`), []byte(`"Keys"`), 1)), `it has no "keys" array`},
 		{"keys twice", string(bytes.Replace(good, []byte(`{`), []byte(`{"keys":[],`), 1)), `this is no JWK set: it has a name twice in one object: "keys"`},
 		{"another name twice", string(bytes.Replace(good, []byte(`{`), []byte(`{"a":1,"a":1,`), 1)), `it has a name twice in one object: "a"`},
 		{"another object", `{"error":"not found"}`, `it has no "keys" array`},
-		{"a single JWK", `{"kty":"OKP"}`, `it has no "keys" array`},
+		{"a single JWK", `{"kty":"OKP"}`, `it is a single key`},
 		{"keys is null", `{"keys":null}`, `it has no "keys" array`},
 		{"keys is an object", `{"keys":{}}`, `it has no "keys" array`},
 		{"no keys", `{"keys":[]}`, "none of its 0 keys can be used with EdDSA"},
@@ -323,6 +331,9 @@ func TestDescribeIDs(t *testing.T) {
 		})
 	}
 }
+
+const firebase = "it maps each kid to a certificate in PEM, as Google publishes them for its own libraries: the same keys as a JWK set are at " +
+	"https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com (Firebase) and https://www.googleapis.com/oauth2/v3/certs (Google)"
 
 // seed is the d of an Ed25519 JWK (RFC 8037 §2).
 func seed(k testkeys.Key) []byte { return k.Private.(ed25519.PrivateKey).Seed() }

@@ -61,6 +61,24 @@ func Doubt(source Source) {
 	}
 }
 
+// Kidless tells whether no key of the last good set has a kid, so that a token's chooses none.
+func Kidless(source Source) bool {
+	var set Set
+	switch s := source.(type) {
+	case *remote:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		set = s.set
+	case *file:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		set = s.set
+	case *local:
+		set = s.set
+	}
+	return set.Len() > 0 && len(set.IDs()) == 0
+}
+
 // Remembered is a Source that finds only what the last good set of another holds, and never waits or asks.
 func Remembered(from Source) Source { return remembered{from} }
 

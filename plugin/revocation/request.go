@@ -3,7 +3,7 @@ package revocation
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -81,7 +81,7 @@ func body(payload any, encoding config.BodyEncoding, token string) (string, erro
 	}
 	members, ok := payload.(map[string]any)
 	if !ok {
-		return "", fmt.Errorf("a form can't be made of %T", payload)
+		return "", errors.New("a form can be made of an object or a text alone")
 	}
 	form := url.Values{}
 	for name, value := range members {

@@ -250,6 +250,20 @@ func (c *Checker) Prepare(token string, expires time.Time) (string, error) {
 	return "it is being asked", nil
 }
 
+// Try asks about a token that nobody holds, to learn how the endpoint answers these credentials: past queue, breaker and
+// memory, none of which knows of it afterwards. The error says that nothing was learnt, and why. It waits until ctx ends, and
+// for the configured timeout at most.
+func (c *Checker) Try(ctx context.Context, token string) (active bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	uri, err := c.Locate(ctx)
+	if err != nil {
+		return false, err
+	}
+	said, err := c.exchange(ctx, uri, token)
+	return said.active, err
+}
+
 // ask makes the request when its turn has come, and keeps the answer where it may be kept. It runs on a goroutine of its
 // own, where a panic would take the broker down.
 func (c *Checker) ask(token string, expires time.Time) (said Answer) {

@@ -142,7 +142,7 @@ func TestAttacks(t *testing.T) {
 	}
 	const wrongAlg = `wrong algorithm: alg must be RS256, found `
 	const bad = `bad signature: no key with kid "k" verifies it by RS256`
-	const badNoKid = `bad signature: no key with kid none verifies it by RS256`
+	const badNoKid = `bad signature: no key verifies it by RS256 (the token names no kid)`
 	const unreadable, unreadablePayload = "malformed token: its header can't be read: ", "malformed token: its payload can't be read: "
 	long := func(bytes int) string {
 		const rest = `{"alg":"RS256","kid":"k","x":""}`
@@ -286,7 +286,8 @@ func TestSignaturesOfES256(t *testing.T) {
 	const bad = `bad signature: no key with kid "k" verifies it by ES256`
 	cases := []struct{ rule, signature, want string }{
 		{"64 bytes", string(raw), "accept"},
-		{"DER", string(inDER), bad},
+		{"DER, as secure elements make it", string(inDER), bad + "; its signature is in DER, as secure elements and OpenSSL make it: a token has r and s side by side (RFC 7518 §3.4)"},
+		{"DER with something behind it", string(inDER) + "x", bad},
 		{"r and s of 33 bytes", pad(r, s, 33), bad},
 		{"r and s of 48 bytes, as for ES384", pad(r, s, 48), bad},
 		{"r and s of 22,000 bytes", pad(r, s, 22000), bad},
@@ -340,7 +341,7 @@ func TestKeysByKid(t *testing.T) {
 		{"the other's under the one's kid", two.SignWith(object{"kid": "1"}, nil), `bad signature: no key with kid "1" verifies it by ES256`},
 		{"the kid of a key for another algorithm", one.SignWith(object{"kid": "4"}, nil), `unknown key: kid "4" at jwks.json: no key of the set fits`},
 		{"a retired one", retired.Sign(nil), `unknown key: kid "3" at jwks.json: no key of the set fits`},
-		{"a retired one without kid", retired.SignWith(object{"kid": nil}, nil), "bad signature: no key with kid none verifies it by ES256"},
+		{"a retired one without kid", retired.SignWith(object{"kid": nil}, nil), "bad signature: no key verifies it by ES256 (the token names no kid)"},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {

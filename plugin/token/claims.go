@@ -115,7 +115,16 @@ func describeAll(values []any) string {
 	return strings.Join(texts, ", ")
 }
 
-// describe says what a claim holds, for the log.
+// leftOut tells whether the provider says that it has left a claim out for its size: Entra ID names it in _claim_names
+// (OpenID Connect Core §5.6.2), or says hasgroups in its place.
+func (c Claims) leftOut(path string) bool {
+	names, _ := c.all["_claim_names"].(map[string]any)
+	_, named := names[path]
+	has, _ := c.all["hasgroups"].(bool)
+	return named || path == "groups" && has
+}
+
+// describe says what a claim holds, for the log: a list of texts as one writes it, and any other structure as JSON.
 func describe(claim any, found bool) string {
 	if !found {
 		return "none"
@@ -125,11 +134,36 @@ func describe(claim any, found bool) string {
 		return verdict.Quote(value)
 	case json.Number, bool:
 		return fmt.Sprintf("%.64v", value)
-	default:
-		text, err := json.Marshal(value)
-		if err != nil {
-			return fmt.Sprintf("a value of type %T", value)
+	case []any:
+		var texts []string
+		for _, element := range value {
+			if text, ok := element.(string); ok {
+				texts = append(texts, text)
+			}
 		}
-		return verdict.Quote(string(text))
+		if len(texts) == len(value) {
+			return "[" + list(texts) + "]"
+		}
 	}
+	text, err := json.Marshal(claim)
+	if err != nil {
+		return "a value that can't be shown"
+	}
+	return verdict.Quote(string(text))
+}
+
+// maxListed is how many texts of a list are shown.
+const maxListed = 8
+
+// list quotes each of the texts, the first few where there are many.
+func list(texts []string) string {
+	quoted := make([]string, 0, maxListed)
+	for _, text := range texts[:min(len(texts), maxListed)] {
+		quoted = append(quoted, verdict.Quote(text))
+	}
+	shown := strings.Join(quoted, ", ")
+	if more := len(texts) - maxListed; more > 0 {
+		shown += fmt.Sprintf(" and %d more", more)
+	}
+	return shown
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"go-jwt-auth/plugin/config"
@@ -35,7 +37,7 @@ func TestABadSignatureAmongManyKeys(t *testing.T) {
 		password := stranger.Sign(object{"sub": "alice"})
 		_, header := token.Look(password)
 		_, got := token.New(cfg, keysOf(t, cfg, entries...), clock).Verify(t.Context(), password, header, new(verdict.Trace))
-		if got.String() != "bad signature: no key with kid none verifies it by ES256"+want {
+		if got.String() != "bad signature: no key verifies it by ES256"+want+" (the token names no kid)" {
 			t.Errorf("%d keys: got %s", count, got)
 		}
 	}
@@ -67,6 +69,61 @@ func TestKeysThatDoNotCome(t *testing.T) {
 			}
 			if last := trace[len(trace)-1]; last.OK || last.Name != "kid" {
 				t.Errorf("the trace ends with %+v", last)
+			}
+		})
+	}
+}
+
+// A token of another realm names a key that is not there, which says little: its iss says more.
+func TestAnUnknownKeyOfAnotherIssuer(t *testing.T) {
+	const unknown = `unknown key: kid "x" at jwks.json: no key of the set fits`
+	key := testkeys.New("ES256", "k")
+	for _, c := range []struct {
+		rule, issuer string
+		claims       object
+		want         string
+	}{
+		{"another realm", "https://idp.test/realms/main", object{"iss": "https://idp.test/realms/dev"}, unknown + `; the token's iss is "https://idp.test/realms/dev", expected "https://idp.test/realms/main"`},
+		{"the same", "https://idp.test", object{"iss": "https://idp.test"}, unknown},
+		{"none in the token", "https://idp.test", object{}, unknown + `; the token's iss is none, expected "https://idp.test"`},
+		{"no text", "https://idp.test", object{"iss": 7}, unknown + `; the token's iss is 7, expected "https://idp.test"`},
+		{"none in the file", "", object{"iss": "https://idp.test"}, unknown + `; the token's iss is "https://idp.test"`},
+		{"none at all", "", object{}, unknown},
+		{"one that forges a line", "", object{"iss": "a\nb"}, unknown + `; the token's iss is "a\nb"`},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			b := newBench(t, key, config.Common{Issuer: c.issuer})
+			if got, _ := b.judge(t, testkeys.New("ES256", "x").Sign(c.claims)); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// Where no key has a kid, the token's chooses none of them.
+func TestABadSignatureWhereNoKeyHasAName(t *testing.T) {
+	ours, stranger := testkeys.New("ES256", ""), testkeys.New("ES256", "x")
+	path := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(path, testkeys.Set(ours), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		rule, from string
+		cfg        config.Config
+	}{
+		{"a set", path, config.Config{Mode: config.ModeJWKS, JWKS: config.JWKS{FilePath: path}}},
+		{"a key of the file's", "jwt.json", config.Config{Mode: config.ModeLocal, Local: config.NewSecret(ours.PEM())}},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			c.cfg.Algorithms = []string{"ES256"}
+			source, err := keyset.New(&c.cfg, keyset.Options{Now: clock, Report: func(bool, string) {}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := &bench{token.New(&c.cfg, source, clock), stranger}
+			want := `bad signature: no key verifies it by ES256 (the keys of ` + c.from + ` have no kid, so that the token's, "x", chooses none)`
+			if got, _ := b.judge(t, stranger.Sign(object{})); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
 			}
 		})
 	}

@@ -6,9 +6,11 @@ package token
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -52,15 +54,14 @@ func (v *Verifier) Verify(ctx context.Context, password string, header Header, t
 	if err != nil {
 		return Claims{}, trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", err), "encoding", "base64url and JSON", err.Error())
 	}
-	keys, refused := v.findKeys(ctx, header, trace)
+	keys, refused := v.findKeys(ctx, header, token.claims, trace)
 	if refused != nil {
 		return Claims{}, *refused
 	}
 	method := v.methods[header.Algorithm]
 	if !slices.ContainsFunc(keys, func(key any) bool { return method.Verify(token.signed, token.signature, key) == nil }) {
 		keyset.Doubt(v.keys)
-		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "no key with kid %s verifies it by %s%s",
-			nameKid(header.KeyID), header.Algorithm, untried(len(keys))), "signature", "valid", "invalid")
+		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "%s", v.unverified(header, token.signature, len(keys))), "signature", "valid", "invalid")
 	}
 	trace.Pass("signature", "valid", "valid")
 	if judged := v.CheckClaims(token.claims, trace); judged.Kind != verdict.Accept {
@@ -95,6 +96,31 @@ func parse(password string) (parsed, error) {
 	}
 	signed := password[:min(len(header)+len(".")+len(payload), len(password))]
 	return parsed{signed, signature, Claims{all: claims}}, nil
+}
+
+// unverified says that none of so many keys verifies a signature.
+func (v *Verifier) unverified(h Header, signature []byte, tried int) string {
+	var text string
+	switch {
+	case h.KeyID == "":
+		text = fmt.Sprintf("no key verifies it by %s%s (the token names no kid)", h.Algorithm, untried(tried))
+	case keyset.Kidless(v.keys):
+		text = fmt.Sprintf("no key verifies it by %s%s (the keys of %s have no kid, so that the token's, %s, chooses none)",
+			h.Algorithm, untried(tried), v.keys, nameKid(h.KeyID))
+	default:
+		text = fmt.Sprintf("no key with kid %s verifies it by %s%s", nameKid(h.KeyID), h.Algorithm, untried(tried))
+	}
+	if strings.HasPrefix(h.Algorithm, "ES") && isDER(signature) {
+		text += "; its signature is in DER, as secure elements and OpenSSL make it: a token has r and s side by side (RFC 7518 §3.4)"
+	}
+	return text
+}
+
+// isDER tells whether a signature by ECDSA is in ASN.1 (RFC 3279 §2.2.3).
+func isDER(signature []byte) bool {
+	var parts struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(signature, &parts)
+	return err == nil && len(rest) == 0
 }
 
 // untried says that there may be more keys than were tried.
@@ -132,7 +158,7 @@ func (v *Verifier) checkHeader(h Header, trace *verdict.Trace) *verdict.Verdict 
 	return nil
 }
 
-func (v *Verifier) findKeys(ctx context.Context, h Header, trace *verdict.Trace) ([]any, *verdict.Verdict) {
+func (v *Verifier) findKeys(ctx context.Context, h Header, c Claims, trace *verdict.Trace) ([]any, *verdict.Verdict) {
 	found, err := v.keys.Find(ctx, h.KeyID, h.Algorithm)
 	expected, kid := "a key of "+v.keys.String(), nameKid(h.KeyID)
 	switch {
@@ -141,7 +167,7 @@ func (v *Verifier) findKeys(ctx context.Context, h Header, trace *verdict.Trace)
 		return found, nil
 	case errors.Is(err, keyset.ErrUnknownKey):
 		return nil, refusal(trace.FailWith(
-			verdict.Refuse(verdict.UnknownKey, "kid %s at %s: %s", kid, v.keys, err), "kid", expected, kid,
+			verdict.Refuse(verdict.UnknownKey, "kid %s at %s: %s%s", kid, v.keys, err, v.otherIssuer(c)), "kid", expected, kid,
 		))
 	case errors.Is(err, keyset.ErrPending):
 		pending := trace.FailWith(verdict.Refuse(verdict.KeysUnavailable, "%s: %s", v.keys, err), "kid", expected, kid)
@@ -151,6 +177,20 @@ func (v *Verifier) findKeys(ctx context.Context, h Header, trace *verdict.Trace)
 		return nil, refusal(trace.FailWith(
 			verdict.Refuse(verdict.KeysUnavailable, "%s", err), "kid", expected, "no set",
 		))
+	}
+}
+
+// otherIssuer says by whom a token claims to be whose key is not known, unless that is who is expected.
+func (v *Verifier) otherIssuer(c Claims) string {
+	switch {
+	case v.common.Issuer == "" && c.Text("iss") == "":
+		return ""
+	case v.common.Issuer == "":
+		return "; the token's iss is " + c.show("iss")
+	case c.Text("iss") == v.common.Issuer:
+		return ""
+	default:
+		return fmt.Sprintf("; the token's iss is %s, expected %s", c.show("iss"), verdict.Quote(v.common.Issuer))
 	}
 }
 
@@ -174,7 +214,7 @@ func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict 
 		trace.Pass("iss", expected, found)
 	}
 	if len(v.common.Audience) > 0 {
-		expected, found := "one of "+verdict.Quote(strings.Join(v.common.Audience, ", ")), c.show("aud")
+		expected, found := "one of "+list(v.common.Audience), c.show("aud")
 		if !slices.ContainsFunc(v.common.Audience, c.HasAudience) {
 			return refusal(trace.Fail(verdict.WrongAudience, "aud", expected, found))
 		}
@@ -183,6 +223,11 @@ func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict 
 	for _, required := range v.common.RequiredClaims {
 		claim, present := c.Lookup(required.Path)
 		expected, found := "one of "+describeAll(required.Values), describe(claim, present)
+		if !present && c.leftOut(required.Path) {
+			return refusal(trace.FailWith(verdict.Refuse(verdict.MissingClaim, "%s must be %s, and the provider has left it out, as there is too much of it "+
+				"(Entra ID's groups overage): have it issue only the groups that are assigned to the application, or use app roles", required.Path, expected),
+				required.Path, expected, "left out (overage)"))
+		}
 		if !present || !holds(claim, required.Values) {
 			return refusal(trace.Fail(verdict.MissingClaim, required.Path, expected, found))
 		}
@@ -212,7 +257,7 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 			trace.Pass(name, "any time ($.options.common.checkIssuedAt is false)", moment(at))
 		case present && now.Before(at.Add(-v.common.Leeway)):
 			return refusal(trace.FailWith(verdict.Refuse(verdict.NotYetValid,
-				"%s is %s, %s ahead of the broker's clock ($.options.common.leewayMs grants a skew)", name, moment(at), ago(at.Sub(now))),
+				"%s is %s, %s ahead of the broker's clock ($.options.common.leewayMs grants a skew)", name, moment(at), verdict.Span(at.Sub(now))),
 				name, "not after now", moment(at)))
 		case present:
 			trace.Pass(name, "not after now", moment(at))
@@ -229,7 +274,7 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 	case !v.common.ValidateExpiration:
 		trace.Pass("exp", "not checked ($.options.common.validateExpiration)", moment(exp))
 	case !now.Before(exp.Add(v.common.Leeway)):
-		return refusal(trace.FailWith(verdict.Refuse(verdict.Expired, "exp is %s, %s ago", moment(exp), ago(now.Sub(exp))),
+		return refusal(trace.FailWith(verdict.Refuse(verdict.Expired, "exp is %s, %s ago", moment(exp), verdict.Span(now.Sub(exp))),
 			"exp", "after now", moment(exp)))
 	default:
 		trace.Pass("exp", "after now", moment(exp))
@@ -238,13 +283,6 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 }
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func ago(d time.Duration) string {
-	if d < time.Second {
-		return d.Round(time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
-}
 
 func nameKid(kid string) string {
 	if kid == "" {

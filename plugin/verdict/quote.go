@@ -181,6 +181,9 @@ func redact(s string) string {
 	}
 }
 
+// HoldsToken tells whether there is in s what Line and the others would leave out.
+func HoldsToken(s string) bool { return redact(s) != s }
+
 // findToken is where after from the next token begins and ends; -1: there is none.
 func findToken(s string, from int) (start, end int) {
 	for start := from; start < len(s); {

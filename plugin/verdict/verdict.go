@@ -101,7 +101,8 @@ type Verdict struct {
 	Kind Kind
 	// Reason is set where Kind is Deny or Retry.
 	Reason Reason
-	// Detail says what was expected and what was found, for the log; with Accept, what could not be checked. It holds no secret and no part of a token but
+	// Detail says what was expected and what was found, for the log; with Accept, what could not be checked; with Defer, what a token that is not one is
+	// surrounded by. It holds no secret and no part of a token but
 	// its claims' values.
 	Detail string
 }

@@ -2,9 +2,11 @@ package idp
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,6 +48,7 @@ type front struct {
 // gate is the state of one endpoint.
 type gate struct {
 	requests, heads int
+	probes          int // about made-up tokens; not among requests
 	last            *http.Request
 	delay           time.Duration
 	hold            chan struct{} // closed when the hold ends; nil: no hold
@@ -91,9 +94,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var now gate
 	f.with(endpoint, func(g *gate) {
-		if r.Method == http.MethodHead {
+		switch {
+		case r.Method == http.MethodHead:
 			g.heads++
-		} else {
+		case madeUp(r.PostForm.Get("token")):
+			g.probes++
+		default:
 			g.requests++
 			g.last = r.Clone(context.WithoutCancel(r.Context()))
 		}
@@ -121,6 +127,14 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.next.ServeHTTP(w, r)
 }
 
+// madeUp tells whether the plugin has made a token up to try the endpoint out, as it does at start and at each reload.
+func madeUp(token string) bool {
+	const mark = "go-jwt-auth-probe-"
+	parts := strings.Split(token, ".")
+	claims, err := base64.RawURLEncoding.DecodeString(parts[len(parts)/2])
+	return strings.HasPrefix(token, mark) || err == nil && strings.HasPrefix(string(claims), `{"jti":"`+mark)
+}
+
 func (a *Answer) write(w http.ResponseWriter) {
 	maps.Copy(w.Header(), a.Header)
 	if a.Status != 0 {
@@ -134,6 +148,12 @@ func (a *Answer) write(w http.ResponseWriter) {
 // hold or delay.
 func (p *Provider) Requests(endpoint Endpoint) (n int) {
 	p.front.with(endpoint, func(g *gate) { n = g.requests })
+	return n
+}
+
+// Probes is how many requests about made-up tokens have reached the endpoint. They are not among Requests.
+func (p *Provider) Probes(endpoint Endpoint) (n int) {
+	p.front.with(endpoint, func(g *gate) { n = g.probes })
 	return n
 }
 

@@ -1,0 +1,95 @@
+package chain_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// What every login would find is found by a token that nobody holds.
+func TestTryCredentials(t *testing.T) {
+	const path = "! $.options.revocation.introspection: "
+	const unusable = path + "the endpoint gives no usable answer about a made-up token, and so logins will be refused: POST PROVIDER/introspect: "
+	const wayOut = ". The provider lists its addresses at <issuer>/.well-known/openid-configuration"
+	for _, c := range []struct {
+		rule   string
+		says   http.HandlerFunc
+		change func(*config.Config)
+		want   string
+	}{
+		{"as it should", answer(200, `{"active":false}`), nil, "the introspection endpoint answers as it should: a made-up token is not active"},
+		{"wrong credentials", answer(401, ""), nil, unusable + "answered 401 Unauthorized: it does not accept $.options.revocation.introspection.clientId and clientSecret, sent by clientAuthentication \"basic\""},
+		{"may not ask", answer(403, ""), nil, unusable + "answered 403 Forbidden: it does not accept"},
+		{"not there", http.NotFound, nil, unusable + "answered 404 Not Found" + wayOut},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, nil, unusable + "answered 302 Found to PROVIDER"},
+		{"a login page", answer(200, "<html>"), nil, unusable + "the answer is no introspection response (RFC 7662 §2.2): it is not JSON"},
+		{"down", answer(503, ""), nil, unusable + "answered 503"},
+		{
+			"down, and everybody is let in then", answer(503, ""), func(c *config.Config) { c.Revocation.OnUnavailable = config.UnavailableAllow },
+			path + "the endpoint gives no usable answer about a made-up token, and so logins will not be asked about, and revoked tokens let in: ",
+		},
+		{"all is active", answer(200, `{"active":true}`), nil, path + "the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged"},
+		{"a token that it can't read", answer(400, ""), nil, "the introspection endpoint was asked about a made-up token, which says nothing of the credentials: POST PROVIDER/introspect: answered 400 Bad Request"},
+		{"opaque tokens", answer(401, ""), func(c *config.Config) { c.Mode = config.ModeIntrospection }, unusable + "answered 401"},
+		{"a plain endpoint is not asked", answer(200, ""), func(c *config.Config) {
+			c.Revocation.Plain = &config.Plain{URI: c.Revocation.Introspection.URI, BodyEncoding: config.BodyForm, Response: config.Response{SuccessCodes: []int{200}}}
+		}, ""},
+		{"no endpoint", nil, func(c *config.Config) { c.Revocation = nil }, ""},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			p := newProvider(t)
+			p.does(nil, c.says)
+			cfg := atProvider(p, "ES256")
+			cfg.Revocation.Introspection.ClientID, cfg.Revocation.Introspection.ClientAuthentication = "broker", config.ClientBasic
+			cfg.Revocation.Introspection.ClientSecret = config.NewSecret("marked")
+			if c.change != nil {
+				c.change(cfg)
+			}
+			judge, said := newChain(t, cfg)
+			var got []string
+			for _, f := range judge.TryCredentials(t.Context()) {
+				text := strings.ReplaceAll(f.Text, p.url, "PROVIDER")
+				if f.Warning {
+					text = "! " + text
+				}
+				got = append(got, text)
+			}
+			if all := strings.Join(got, "\n"); !strings.HasPrefix(all, c.want) || len(got) > 1 || (c.want == "") != (all == "") {
+				t.Errorf("got  %s\nwant %s…", all, c.want)
+			}
+			if all := strings.Join(got, "") + said.all(); strings.Contains(all, "marked") || strings.Contains(all, "(a token)") {
+				t.Errorf("a secret or the token is told: %s", all)
+			}
+			if asked := p.requests(); asked != map[bool]string{true: "POST /introspect"}[c.want != ""] {
+				t.Errorf("requests %s", asked)
+			}
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			if found := judge.TryCredentials(ended); len(found) > 0 {
+				t.Errorf("said when it was given up: %v", found)
+			}
+		})
+	}
+}
+
+// However often it fails, logins are judged as if nothing had been asked.
+func TestTryCredentialsLeavesNothingBehind(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(200, string(testkeys.Set(key))), answer(500, ""))
+	judge, said := newChain(t, atProvider(p, "ES256"))
+	for range 20 {
+		judge.TryCredentials(t.Context())
+	}
+	p.does(nil, answer(200, `{"active":true}`))
+	if result := judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Accept {
+		t.Errorf("got %s", result)
+	}
+	if said.all() != "" {
+		t.Errorf("reported %s", said.all())
+	}
+}
