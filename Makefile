@@ -19,7 +19,7 @@ MQTTJS := test/harness/mqttjs
 PAHO_PYTHON := build/paho-python
 INSTALL := .ci/apt-install
 
-.PHONY: all tool musl test unit model e2e test-keycloak test-musl packages test-packages demo bench bench-blocking lint format brokers clean headers set-up
+.PHONY: all tool musl test unit model e2e test-keycloak test-musl packages sbom test-packages demo bench bench-blocking lint format brokers clean headers set-up
 
 all: $(PLUGIN)
 
@@ -45,6 +45,10 @@ ARCHS ?= amd64 arm64 armhf
 
 packages:
 	VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/build.sh $(ARCHS)
+
+# What is linked into them, for a release.
+sbom: packages
+	VERSION=$(VERSION) packaging/sbom.sh
 
 # As root: lintian, logins on ARM under qemu, an install in Debian 12 and 13,
 # and whether another build gives the same bytes.

@@ -71,8 +71,10 @@ tree() {
 	gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 	packaging/licenses.sh "$root/build/glibc/$arch/go_jwt_auth.so" "$root/build/tool/$arch/go-jwt-auth" | gzip -9n >"$doc/third-party-licenses.gz"
 	# As far as they are in the commit, without what building the examples leaves behind.
-	git ls-files -z README.md docs examples | xargs -0 cp --parents -t "$doc"
-	rm "$doc/docs/jwt.schema.json"
+	xargs git ls-files -z <packaging/documents | xargs -0 cp --parents -t "$doc"
+	if [ "$libc" = glibc ]; then
+		install -D packaging/go-jwt-auth.conf "$to/usr/lib/systemd/system/mosquitto.service.d/go-jwt-auth.conf"
+	fi
 	cp debian/mosquitto-go-jwt-auth.lintian-overrides "$to/usr/share/lintian/overrides/$name"
 	find "$to" -type d -exec chmod 755 {} +
 	find "$to" -type f -exec chmod 644 {} +

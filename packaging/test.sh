@@ -39,11 +39,15 @@ contents() {
 		tar -tzf "$packages/${name}"_*_"$apk".apk 2>/dev/null | sed 's/^/\//' >"$work/apk.list"
 		for file in /usr/lib/go_jwt_auth.so /usr/bin/go-jwt-auth /usr/share/man/man1/go-jwt-auth.1.gz \
 			/usr/share/bash-completion/completions/go-jwt-auth "/usr/share/$name/jwt.schema.json" \
-			"/usr/share/doc/$name"/{copyright,changelog.gz,third-party-licenses.gz,README.md,docs/tool.md,examples/tutorial/jwt.json}; do
+			"/usr/share/doc/$name"/{copyright,changelog.gz,third-party-licenses.gz,README.md,docs/how-it-works.svg,docs/tool.md,docker/README.md,examples/tutorial/jwt.json}; do
 			for list in deb rpm apk; do
 				grep -qx "$file" "$work/$list.list" || fail "the .$list for $arch has no $file"
 			done
 		done
+		for list in deb rpm; do
+			grep -qx /usr/lib/systemd/system/mosquitto.service.d/go-jwt-auth.conf "$work/$list.list" || fail "the .$list for $arch has no drop-in for systemd"
+		done
+		! grep -q systemd "$work/apk.list" || fail "the .apk for $arch has something for systemd"
 		grep -qx /usr/lib/go_jwt_auth_preload.so "$work/apk.list" || fail "the .apk for $arch has not the musl build"
 		! grep -q preload "$work/deb.list" "$work/rpm.list" || fail "a package for glibc has the musl build"
 		rpm -qpR "$packages/$name"-*."$rpm".rpm | grep -qx 'mosquitto >= 2.0.11' || fail "the .rpm asks for no mosquitto"
@@ -173,6 +177,10 @@ install-alone() {
 	logins 1883 "$tree/var/log/mosquitto/mosquitto.log"
 	stop
 	DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get -qq -y purge "$name" >"$work/$suite.apt" 2>&1 || { cat "$work/$suite.apt" >&2 && fail "purge in $suite"; }
+	# Still configured, the broker does not start without it, which would be open.
+	broker "$tree"
+	! wait "$pid" || fail "in $suite the broker ended well without the plugin that it is told to load"
+	grep -q 'Unable to load .*/usr/lib/go_jwt_auth.so' "$tree/var/log/mosquitto/mosquitto.log" || fail "in $suite the log does not say which plugin is missing"
 	cp "$work/mosquitto.conf" "$tree/etc/mosquitto/mosquitto.conf"
 	rm "$tree/var/lib/mosquitto/jwt.json" # the administrator's own
 	rm -f "$tree/var/lib/mosquitto/mosquitto.db"

@@ -19,10 +19,12 @@ for dockerfile in "$@"; do
 	*) echo "images.sh: there is no docker/$dockerfile" >&2 && exit 2 ;;
 	esac
 	"$here/bases.sh" "${bases[@]}"
+	# The bases of this machine have the names of the real ones, and other digests.
+	mapfile -t names < <(sed -n 's/^ARG \(.*\)@sha256:.*/--build-arg=\1/p' "$root/docker/$dockerfile")
 	began=$SECONDS
 	echo "docker: building docker/$dockerfile …"
 	log=$root/build/docker/$dockerfile.log
-	store bud --isolation chroot --format docker --pull-never -f "$root/docker/$dockerfile" -t "$image" "$root" >"$log" 2>&1 || {
+	store bud --isolation chroot --format docker --pull-never "${names[@]}" -f "$root/docker/$dockerfile" -t "$image" "$root" >"$log" 2>&1 || {
 		tail -n 30 "$log" >&2
 		exit 1
 	}

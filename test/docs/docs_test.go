@@ -26,14 +26,15 @@ import (
 // elsewhere are the blocks that are not run here, by document and first line, and what holds them instead. A document
 // without a line stands for all its blocks.
 var elsewhere = map[string]string{
-	"docs/configuration.md": "plugin/config's reference_test and test/e2e's reference_test load and run every file in it",
-	"README.md: make":       ".ci/run runs the first; test/demo plays the second",
-	"README.md: (umask 077; mkdir -p ~/.config; printf '%s\\n' '-u any' \"-P $(cat token.txt)\" > ~/.config/mosquitto_sub)": "docs/quick-start.md does the same with mosquitto_pub, and is run",
+	"docs/configuration.md":    "plugin/config's reference_test and test/e2e's reference_test load and run every file in it",
+	"README.md: make":          ".ci/run runs the first; test/demo plays the second",
 	"README.md: listener 1883": "test/demo starts brokers with these two plugins in this order",
 	"CONTRIBUTING.md: cd test && go test ./e2e -run 'TestName/2.1' -v": "it shows the form of a command",
 	"docs/quick-start.md: apt install ./mosquitto-go-jwt-auth_*.deb":   "make test-packages installs the packages in Debian 12 and 13",
 	"docs/quick-start.md: make all tool":                               ".ci/run makes both; the sandbox has them where these commands put them",
 	"docs/musl.md: make musl":                                          "make test-musl makes it and runs the end-to-end cases with it",
+	"docs/operation.md: apt remove mosquitto-go-jwt-auth":              "make test-packages removes it, while it is configured too",
+	"docs/operation.md: [Service]":                                     "TestProxy has the plugin's code go by these variables",
 	"docker/README.md":                                                 "make test-docker follows it with a real Keycloak, the broker's own files and its images",
 	"examples/README.md":                                               "test/examples runs every program and the page; the tool's tests start dev-idp with these flags",
 }
@@ -155,6 +156,10 @@ func TestBlocks(t *testing.T) {
 				case b.claimed(used):
 				case b.language == "json":
 					load(t, b)
+				case b.language == "ini":
+					sameAsDropIn(t, b)
+				case b.language == "js":
+					runsAsFunction(t, b)
 				case b.language == "sh", b.language == "text" && len(script) > 0:
 					script = append(script, b)
 				case b.language == "text": // a line of the log, or of a file: TestTroubleshooting has the former

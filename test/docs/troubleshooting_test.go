@@ -116,6 +116,11 @@ func spoken(call *ast.CallExpr) []string {
 		return []string{literal(call.Args[1])}
 	case name == "warn" && len(call.Args) == 2: // in Advise
 		return []string{literal(call.Args[1])}
+	case name == "warnf": // about a key of jwt.json
+		// What has no effect says itself beside what, or without what.
+		if text := literal(call.Args[1]); !strings.HasPrefix(text, "has no effect") {
+			return []string{text}
+		}
 	}
 	return nil
 }
