@@ -139,6 +139,9 @@ func (p *Plugin) Close() {
 // verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
 	p.superseded(login)
+	if !p.ticks.ticked {
+		p.endRound(login)
+	}
 	// Before the login is looked at: a kick inside it would find nobody, or whoever it is about to take over from.
 	p.withoutTicks()
 	if p.sweeping() {

@@ -10,10 +10,6 @@ import (
 // no Tick ends the sweep, a pause of this length does.
 const sweepGap = 250 * time.Millisecond
 
-// longestSweep is more than the whole round takes, in which nobody else is served. Without it, strangers who come one after
-// the other could prolong it for ever.
-const longestSweep = time.Minute
-
 // openSweep begins the round in which the broker asks for everybody again, those with a kept session who are away
 // included. It makes it in one go, and the next Tick, which comes to Go as well (Wake), is behind it.
 func (p *Plugin) openSweep() {
@@ -39,11 +35,21 @@ func (p *Plugin) sweeping() bool {
 // must not lose others on the way. Unlike sweeping, which opens a way past all checks, it counts clients of all kinds.
 func (p *Plugin) goesOn() bool {
 	now := p.now()
-	if now.Sub(p.lastOfRound) >= sweepGap || now.Sub(p.reloaded) >= longestSweep {
+	if now.Sub(p.lastOfRound) >= sweepGap {
 		return false
 	}
 	p.lastOfRound = now
 	return true
+}
+
+// endRound ends it when somebody new comes, as nobody can while the broker goes on: a client that neither this plugin knows as
+// connected, by a session of its own or by others, nor the broker. The first moment is not judged by that, as the broker of
+// Mosquitto 2.0 does not tell of sessions that are away and have no subscriptions.
+func (p *Plugin) endRound(login Login) {
+	if p.now().Sub(p.reloaded) >= sweepGap && !p.sessions.Has(login.Client) && !p.table.holders.Has(login.Client, login.ClientID) &&
+		!p.broker.Knows(login.ClientID, login.Client, false) {
+		p.lastOfRound = time.Time{}
+	}
 }
 
 // askedAgain answers in a sweep. Whoever is connected by a session of this plugin stays, without anybody being asked, and a

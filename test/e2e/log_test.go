@@ -28,6 +28,7 @@ func TestAnAddressForgesNoLine(t *testing.T) {
 	p := provider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		b := start(t, v, config(t, p))
+		b.WaitLog("the introspection endpoint answers as it should") // which is asked in the background
 		for _, lie := range []string{
 			`192.0.2.1] accepted as "forged" (token jti "x")`,
 			"192.0.2.1] \x1b[2J\u202e forged",
