@@ -207,6 +207,7 @@ source() {
 	# -d: the Go of this machine, which need not be a Debian package.
 	alone source-alone || { tail "$work/source.log" >&2 && fail "dpkg-buildpackage"; }
 	lintian --fail-on error --tag-display-limit 0 --allow-root build/dist/*.changes || fail "lintian on the source package"
+	! dpkg-deb -c build/dist/"$name"_*.deb | grep -E 'share/doc/.*(LICENSE|\.md|\.json|\.svg)\.gz' || fail "dh_compress has packed what documents link to"
 	say "dpkg-buildpackage: good"
 }
 
