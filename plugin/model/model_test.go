@@ -116,7 +116,7 @@ func (d *driver) run(t *rapid.T) {
 		})
 	}
 	start := drawSettings(t)
-	w.rules = &rules{clock: w.clock, inForce: start, next: start, answers: map[question][]*answer{}, keys: map[int][]keySet{}, down: map[int]bool{}}
+	w.rules = &rules{clock: w.clock, inForce: start, next: start, written: start, answers: map[question][]*answer{}, keys: map[int][]keySet{}, down: map[int]bool{}}
 	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, live: map[plugin.Client]*conn{}}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
@@ -378,8 +378,8 @@ func (d *driver) setClock(t *rapid.T) {
 func (d *driver) reload(t *rapid.T) {
 	switch rapid.SampledFrom([]string{"the same", "another", "broken", "missing"}).Draw(t, "file") {
 	case "another":
-		d.next = drawSettings(t)
-		d.write(d.next.file())
+		d.written = drawSettings(t)
+		d.write(d.written.file())
 	case "broken":
 		d.write(`{"mode":"local"`)
 	case "missing":
@@ -387,10 +387,10 @@ func (d *driver) reload(t *rapid.T) {
 			panic(err)
 		}
 	case "the same":
-		d.next = d.inForce
-		d.write(d.next.file())
+		d.written = d.inForce
+		d.write(d.written.file())
 	}
-	d.say("%s SIGHUP, the file is now %+v, unless it can't be read", d.clock.now().Format(time.TimeOnly), d.next)
+	d.say("%s SIGHUP, the file is now %+v, unless it can't be read", d.clock.now().Format(time.TimeOnly), d.written)
 	d.hungUp = true
 	d.hangup()
 }

@@ -258,6 +258,7 @@ func (b *mosquitto) hangup() {
 	b.called()
 	b.swept, b.hupAt = true, time.Now()
 	b.plugin.Reload()
+	b.rules.next = b.rules.written // before, without Ticks, it may have taken over the file of the SIGHUP before this one
 	b.settle()
 	questions := b.rules.questions
 	for _, c := range slices.Clone(b.sessions) {

@@ -19,9 +19,10 @@ import (
 type rules struct {
 	broker *mosquitto
 	clock  *clock
-	// inForce is the configuration that the plugin has said it goes by, next the one that it was last told to read.
-	inForce, next settings
-	hungUp        bool // there was a SIGHUP
+	// inForce is the configuration that the plugin has said it goes by, next the one that it was last told to read, written the
+	// one that stands in the file.
+	inForce, next, written settings
+	hungUp                 bool // there was a SIGHUP
 
 	// moment numbers what happens.
 	moment int
