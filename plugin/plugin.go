@@ -322,7 +322,7 @@ func (p *Plugin) Connect(client Client, clientID string) {
 	}
 }
 
-// Disconnect records that a client's connection has ended. kept: the broker keeps its session.
+// Disconnect records that a client's connection has ended. kept: the broker keeps its session, or may do so (2.0).
 func (p *Plugin) Disconnect(client Client, kept bool) {
 	p.table.attempts.gone(client)
 	p.asked.gone(client)

@@ -192,3 +192,27 @@ func (h *house) awaitVerdict(t *testing.T, token *string, want verdict.Kind) {
 		t.Fatalf("got %s, want %s", got, want)
 	}
 }
+
+// Without Ticks a kick's own Disconnect must not begin the next kick: each would be a level deeper in the broker's stack, and
+// none of them would know of the time that the others have taken.
+func TestWithoutTicksKicksTakeTurnsToo(t *testing.T) {
+	const clients = 1000
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	for i := range clients {
+		h.login(Client(i+1), fmt.Sprint("c", i), nil, h.token("alice", time.Minute))
+	}
+	h.ticks = tickWatch{}
+	h.broker.kickTakes = 100 * time.Microsecond
+	h.advance(time.Minute)
+	for left := clients; left > 0; {
+		before, began := left, h.clock()
+		h.Disconnect(clients+1, false)
+		left = h.sessions.Len()
+		if took := h.clock().Sub(began); took > turn+h.broker.kickTakes {
+			t.Fatalf("%d clients were kicked in one callback, which took %s", before-left, took)
+		}
+		if before == left {
+			t.Fatalf("a callback did nothing, %d are left", left)
+		}
+	}
+}
