@@ -84,7 +84,7 @@ func (h *Holders) Has(client Client, id string) bool {
 	return entry != nil && entry.id == id
 }
 
-// Leave records the end of a connection. kept: the broker keeps its session, if it had one.
+// Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may do so.
 func (h *Holders) Leave(client Client, kept bool, now time.Time) {
 	if entry := h.remove(client); entry != nil && kept && !entry.trying && h.byID[entry.id] == nil {
 		h.away.Add(entry.id, absentee{owner: entry.owner, since: now})
