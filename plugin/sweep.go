@@ -61,26 +61,36 @@ func (p *Plugin) askedAgain(login Login) verdict.Verdict {
 		p.log(Debug, "%s stays: the broker asked again after a reload", p.who(login))
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
-	result := p.chain.FromMemory(login.forChain(p.broker))
+	asking := login.forChain(p.broker)
 	connected := p.sessions.Has(login.Client)
 	known := !connected && p.broker.Knows(login.ClientID, login.Client, p.ticks.ticked)
+	entered := p.table.holders.Has(login.Client, login.ClientID)
 	switch {
-	case result.Kind == verdict.Defer:
-		if !known && !p.table.holders.Has(login.Client, login.ClientID) {
+	case p.chain.Defers(asking):
+		if !known && !entered {
 			p.leaveToOthers(login) // it is somebody new
 		}
-		return result.Verdict
-	case known && !p.table.holders.Has(login.Client, login.ClientID):
+		return verdict.Verdict{Kind: verdict.Defer}
+	case known && !entered:
 		// To accept this lets nobody in, since to come back takes a new CONNECT. To refuse it would end a connection that there
 		// is none of: Mosquitto 2.0 then enters the session into its list of those that expire once more, and is left with
-		// a pointer to freed memory when the client comes back.
+		// a pointer to freed memory when the client comes back. Its token is not looked at: there can be so many that their
+		// signatures would hold the broker for seconds.
 		p.prolongSweep()
 		return verdict.Verdict{Kind: verdict.Accept}
-	case result.Kind == verdict.Accept && !connected:
+	}
+	result := p.chain.FromMemory(asking)
+	switch {
+	case result.Kind != verdict.Accept:
+	case !connected:
 		// It may be somebody new, who comes again outside of the sweep.
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "it came during a reload")
 		result.Kind = verdict.Retry
-	case result.Kind == verdict.Accept:
+	case result.Identity.ClientID != nil:
+		// The broker is going through its table of client ids.
+		result.Verdict = verdict.Refuse(verdict.ServerBusy, "its client id is to be another, and can't be changed during a reload")
+		result.Kind = verdict.Retry
+	default:
 		result.Verdict = p.admit(login, result)
 	}
 	p.logVerdict(login, result)
