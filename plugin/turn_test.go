@@ -216,3 +216,25 @@ func TestWithoutTicksKicksTakeTurnsToo(t *testing.T) {
 		}
 	}
 }
+
+// On Mosquitto 2.0 the end of a WebSocket that was taken over from comes late. A kick by its client id would meet who has that now.
+func TestNobodyIsKickedForWhoHadTheClientIDBefore(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	if got := h.BasicAuth(Login{Client: 2, ClientID: "c", Password: h.token("bob", time.Hour)}).Kind; got != verdict.Accept {
+		t.Fatalf("got %s", got)
+	}
+	h.broker.connected["c"] = 2 // and nothing is said of 1
+	h.pass(time.Minute)
+	if len(h.broker.kicked) != 0 {
+		t.Errorf("kicked %q", h.broker.kicked)
+	}
+	// Whoever only tries to log in by it changes nothing.
+	h.BasicAuth(Login{Client: 3, ClientID: "c", Username: text("u"), Password: text("a password")})
+	h.Disconnect(2, false)
+	h.broker.connected["c"] = 1
+	h.pass(time.Minute)
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q, when it had the id again", h.broker.kicked)
+	}
+}

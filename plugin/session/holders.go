@@ -28,7 +28,7 @@ func OwnerOf(issuer, subject string) Owner {
 // It belongs to the broker's thread.
 type Holders struct {
 	byClient map[Client]*holder
-	// byID leads to all who are connected, or are trying to be, by an id: while one takes over, there are two.
+	// byID leads to all who are connected, or are trying to be, by an id, the last first: while one takes over, there are two.
 	byID map[string]*holder
 	away *lru.Cache[string, absentee]
 }
@@ -82,6 +82,17 @@ func (h *Holders) add(entry *holder) {
 func (h *Holders) Has(client Client, id string) bool {
 	entry := h.byClient[client]
 	return entry != nil && entry.id == id
+}
+
+// TakenOver tells whether somebody was let in by a connection's client id after it. On Mosquitto 2.0 the end of a WebSocket is
+// told only when it has been closed, seconds after a takeover if its client does not read.
+func (h *Holders) TakenOver(client Client, id string) bool {
+	for entry := h.byID[id]; entry != nil && entry.client != client; entry = entry.next {
+		if !entry.trying {
+			return true
+		}
+	}
+	return false
 }
 
 // Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may do so.

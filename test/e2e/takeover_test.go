@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -224,4 +225,39 @@ func copyFile(t *testing.T, from *harness.Broker, name string) func(dir string) 
 			t.Error(err)
 		}
 	}
+}
+
+// A WebSocket whose client does not read lives on for seconds after a takeover on Mosquitto 2.0. When its token ends then,
+// nobody is disconnected in its place.
+func TestNobodyIsKickedForWhoHadTheClientIDBefore(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, config(t, p, object{"options.revocation": nil, "options.modes.jwks.cache.ttlMs": 600_000}))
+		sender := harness.Connect(t, b.URL(0), harness.Paho5, harness.Login{ClientID: "o", Username: new("operator"), Password: new("operator's password")}).Accepted()
+		token := p.Token("sensor-1", 6*time.Second)
+		before, err := harness.Dial(b.URL(1), harness.V311)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer before.Close()
+		if got, err := before.Connect(login("c", token)); err != nil || !got.Accepted() {
+			t.Fatalf("CONNECT was %v (%v)", got, err)
+		}
+		topic := "sensors/1/x"
+		subscribe := append([]byte{0x82, byte(5 + len(topic)), 0, 1, 0, byte(len(topic))}, topic...)
+		if err := before.Send(append(subscribe, 0)); err != nil {
+			t.Fatal(err)
+		}
+		b.WaitLog(`Sending SUBACK to c`)
+		for range 150 { // more than the kernel takes
+			sender.Publish(topic, strings.Repeat("x", 100_000), 0)
+		}
+		time.Sleep(time.Until(expiryOf(t, token).Add(-time.Second)))
+		now := harness.Connect(t, b.URL(0), harness.Paho5, login("c", p.Token("sensor-1", time.Hour))).Accepted()
+		time.Sleep(time.Until(expiryOf(t, token)))
+		if !v.AtLeast(2, 1) {
+			b.WaitLog(`Client c closed its connection`)
+		}
+		unharmed(t, now)
+	})
 }
