@@ -144,6 +144,21 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 			t.Errorf("kicked %q, asked %d times", h.broker.kicked, len(old.asked))
 		}
 	})
+	t.Run("nor does it matter that its verdict came after the reload", func(t *testing.T) {
+		token := mint("alice", time.Hour)
+		old := newDesk(t, token)
+		h := open(t, old.file(`"kickExpiredClients":false`, every10s))
+		h.login(1, "c", nil, token)
+		h.write(t, local(`"kickExpiredClients":false`))
+		h.Reload()
+		h.broker.awaitLog(`reloaded`)
+		old.says(token, active)
+		h.completes(t, "c true")
+		h.pass(10 * time.Second)
+		if len(h.broker.kicked) != 1 {
+			t.Errorf("kicked %q", h.broker.kicked)
+		}
+	})
 	t.Run("and one whose endpoint stays is asked about as before", func(t *testing.T) {
 		d := newDesk(t)
 		h := open(t, d.file(``, every10s))
