@@ -297,3 +297,18 @@ func TestNobodyIsKickedWhileTheBrokerGoesThroughPasswords(t *testing.T) {
 		t.Errorf("kicked %q after a pause", h.broker.kicked)
 	}
 }
+
+// Connections that send nothing are no end of the round where no Tick tells: they must not put it off for good, either.
+func TestStrangersDoNotProlongTheRoundForGood(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	h.login(1, "c", nil, h.token("alice", time.Second))
+	h.ticks = tickWatch{}
+	h.Reload()
+	for passed := time.Duration(0); passed <= longestRound; passed += sweepGap / 2 {
+		h.advance(sweepGap / 2)
+		h.Disconnect(90, false)
+	}
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q", h.broker.kicked)
+	}
+}
