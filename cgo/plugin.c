@@ -201,6 +201,14 @@ static int on_connect(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
+/* 2.0 tells how the connection began, which since MQTT 5 says nothing of its end: a client that began a new session may have
+ * asked to have it kept. Where it has subscriptions, so that messages may wait for it, that is to be supposed. */
+static bool may_be_kept(const struct mosquitto *client)
+{
+	return !mosquitto_client_clean_session(client) ||
+			(mosquitto_client_protocol_version(client) == 5 && mosquitto_client_sub_count(client) > 0);
+}
+
 /* Also for CLIENT_OFFLINE, whose data begins alike. */
 static int on_disconnect(int event, void *event_data, void *userdata)
 {
@@ -209,11 +217,7 @@ static int on_disconnect(int event, void *event_data, void *userdata)
 	bool kept;
 
 	signals_use_altstack();
-	if(gja_broker_is_2_1()){
-		kept = event == GJA_EVT_CLIENT_OFFLINE;
-	}else{
-		kept = !mosquitto_client_clean_session(leaving->client);
-	}
+	kept = gja_broker_is_2_1() ? event == GJA_EVT_CLIENT_OFFLINE : may_be_kept(leaving->client);
 	gja_go_disconnect(instance->handle, (uintptr_t)leaving->client, kept);
 	return MOSQ_ERR_SUCCESS;
 }

@@ -49,6 +49,7 @@
 #pragma weak mosquitto_client_clean_session
 #pragma weak mosquitto_client_id
 #pragma weak mosquitto_client_protocol
+#pragma weak mosquitto_client_protocol_version
 #pragma weak mosquitto_client_sub_count
 #pragma weak mosquitto_client_username
 #pragma weak mosquitto_kick_client_by_clientid

@@ -322,7 +322,7 @@ func (p *Plugin) Connect(client Client, clientID string) {
 	}
 }
 
-// Disconnect records that a client's connection has ended. kept: the broker keeps its session.
+// Disconnect records that a client's connection has ended. kept: the broker keeps its session, or may do so (2.0).
 func (p *Plugin) Disconnect(client Client, kept bool) {
 	p.table.attempts.gone(client)
 	p.asked.gone(client)
@@ -399,8 +399,9 @@ const (
 // there: it is about to leave (WebSockets on 2.0), or it was just taking over its id from another connection, which the kick
 // has met in its place.
 func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
-	// Kicks go by client id: by now it may be somebody else's.
-	if !p.broker.Holds(s.ClientID, s.Client) {
+	if !p.broker.Holds(s.ClientID, s.Client) || p.table.holders.TakenOver(s.Client, s.ClientID) {
+		// Kicks go by client id, and that is somebody else's now. Of this one nothing but its end is to come.
+		p.sessions.Expel(s, p.now().Add(kickAgain), why)
 		return
 	}
 	who := named(s)

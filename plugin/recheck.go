@@ -29,18 +29,23 @@ func (p *Plugin) confirm(c *chain.Chain, s *session.Session, result chain.Result
 	})
 }
 
-// recheckInterval is that of the configuration in force; zero: connected clients are not asked about.
-func (p *Plugin) recheckInterval() time.Duration {
-	if r := p.chain.Config().Revocation; r != nil {
+// recheckInterval is that of a configuration; zero: connected clients are not asked about.
+func recheckInterval(c *chain.Chain) time.Duration {
+	if r := c.Config().Revocation; r != nil {
 		return r.RecheckInterval
 	}
 	return 0
 }
 
 // scheduleRecheck has a client asked about once an interval from a random moment on, so that clients that came together
-// are not asked about together. Its token is kept for this alone, and shown to the endpoint alone that has admitted it.
+// are not asked about together. Its token is kept for this alone, and shown to the endpoint alone that has admitted it: where
+// that has gone from the file while the verdict was waited for, its turn is the end of it (notAskedAbout).
 func (p *Plugin) scheduleRecheck(c *chain.Chain, s *session.Session, bearer string) {
-	if interval := p.recheckInterval(); interval > 0 && c.Endpoint() == p.chain.Endpoint() {
+	interval := recheckInterval(p.chain)
+	if c.Endpoint() != p.chain.Endpoint() {
+		interval = recheckInterval(c)
+	}
+	if interval > 0 {
 		s.Bearer, s.Endpoint = bearer, c.Endpoint()
 		p.sessions.Recheck(s, p.now().Add(rand.N(interval)+1)) //nolint:gosec // nobody gains by guessing it
 	}
@@ -78,7 +83,7 @@ func (p *Plugin) recheck() bool {
 	}
 	now := p.now()
 	s := p.sessions.DueRecheck(now)
-	switch interval := p.recheckInterval(); {
+	switch interval := recheckInterval(p.chain); {
 	case s == nil:
 		return false
 	case s.Endpoint != p.chain.Endpoint():

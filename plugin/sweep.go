@@ -10,6 +10,10 @@ import (
 // no Tick ends the sweep, a pause of this length does.
 const sweepGap = 250 * time.Millisecond
 
+// longestRound is more than that takes with all clients that a broker can have. What still comes close upon each other then is
+// made by others: of connections that send nothing Mosquitto 2.0 tells the end, too.
+const longestRound = time.Minute
+
 // openSweep begins the round in which the broker asks for everybody again, those with a kept session who are away
 // included. It makes it in one go, and the next Tick, which comes to Go as well (Wake), is behind it.
 func (p *Plugin) openSweep() {
@@ -35,7 +39,7 @@ func (p *Plugin) sweeping() bool {
 // must not lose others on the way. Unlike sweeping, which opens a way past all checks, it counts clients of all kinds.
 func (p *Plugin) goesOn() bool {
 	now := p.now()
-	if now.Sub(p.lastOfRound) >= sweepGap {
+	if now.Sub(p.lastOfRound) >= sweepGap || now.Sub(p.reloaded) >= longestRound {
 		return false
 	}
 	p.lastOfRound = now
@@ -61,26 +65,36 @@ func (p *Plugin) askedAgain(login Login) verdict.Verdict {
 		p.log(Debug, "%s stays: the broker asked again after a reload", p.who(login))
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
-	result := p.chain.FromMemory(login.forChain(p.broker))
+	asking := login.forChain(p.broker)
 	connected := p.sessions.Has(login.Client)
 	known := !connected && p.broker.Knows(login.ClientID, login.Client, p.ticks.ticked)
+	entered := p.table.holders.Has(login.Client, login.ClientID)
 	switch {
-	case result.Kind == verdict.Defer:
-		if !known && !p.table.holders.Has(login.Client, login.ClientID) {
+	case p.chain.Defers(asking):
+		if !known && !entered {
 			p.leaveToOthers(login) // it is somebody new
 		}
-		return result.Verdict
-	case known && !p.table.holders.Has(login.Client, login.ClientID):
+		return verdict.Verdict{Kind: verdict.Defer}
+	case known && !entered:
 		// To accept this lets nobody in, since to come back takes a new CONNECT. To refuse it would end a connection that there
 		// is none of: Mosquitto 2.0 then enters the session into its list of those that expire once more, and is left with
-		// a pointer to freed memory when the client comes back.
+		// a pointer to freed memory when the client comes back. Its token is not looked at: there can be so many that their
+		// signatures would hold the broker for seconds.
 		p.prolongSweep()
 		return verdict.Verdict{Kind: verdict.Accept}
-	case result.Kind == verdict.Accept && !connected:
+	}
+	result := p.chain.FromMemory(asking)
+	switch {
+	case result.Kind != verdict.Accept:
+	case !connected:
 		// It may be somebody new, who comes again outside of the sweep.
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "it came during a reload")
 		result.Kind = verdict.Retry
-	case result.Kind == verdict.Accept:
+	case result.Identity.ClientID != nil:
+		// The broker is going through its table of client ids.
+		result.Verdict = verdict.Refuse(verdict.ServerBusy, "its client id is to be another, and can't be changed during a reload")
+		result.Kind = verdict.Retry
+	default:
 		result.Verdict = p.admit(login, result)
 	}
 	p.logVerdict(login, result)

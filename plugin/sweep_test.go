@@ -114,6 +114,21 @@ func TestASweepLeavesAloneWhoIsAway(t *testing.T) {
 	})
 }
 
+// Nor are their tokens verified: a hundred thousand signatures would hold the broker for seconds.
+func TestASweepVerifiesNoTokenOfWhoIsAway(t *testing.T) {
+	versions(t, func(t *testing.T, v func(*fakeBroker)) {
+		h := open(t, local(``), v)
+		h.broker.away["c"] = ""
+		login := Login{Client: 7, ClientID: "c", Password: h.token("alice", time.Minute), Address: "192.0.2.7"}
+		h.Reload()
+		verifying := testing.AllocsPerRun(100, func() { h.chain.FromMemory(login.forChain(h.broker)) })
+		answering := testing.AllocsPerRun(100, func() { h.BasicAuth(login) })
+		if answering > verifying/2 {
+			t.Errorf("an answer takes %.0f allocations, to verify a token %.0f", answering, verifying)
+		}
+	})
+}
+
 // Somebody who is connected by another plugin's leave is not away, even where its password looks like a token now.
 func TestASweepJudgesWhoIsConnectedByOthers(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {
@@ -143,6 +158,21 @@ func TestASweepJudgesAConnectedClientFromMemory(t *testing.T) {
 	if len(h.broker.kicked) != 1 {
 		t.Errorf("kicked %q", h.broker.kicked)
 	}
+}
+
+// Nor is a client id changed while the broker is going through its table of them.
+func TestASweepRenamesNobody(t *testing.T) {
+	h := open(t, local(``))
+	password := h.token("alice", time.Minute)
+	h.login(1, "c", text("x"), password)
+	h.write(t, local(`"matchClientIdToSubject":true`))
+	h.Reload()
+	h.broker.awaitLog(`reloaded .*jwt.json`)
+	h.Reload()
+	if got := h.asks(1, "c", text("renamed"), password); got != verdict.Retry || len(h.broker.ids) != 0 {
+		t.Errorf("got %s, renamed %v", got, h.broker.ids)
+	}
+	h.broker.awaitLog(`put off, its next attempt will be answered: server busy: its client id is to be another`)
 }
 
 // Hundreds of thousands of sessions may be asked about in one go.
@@ -265,5 +295,20 @@ func TestNobodyIsKickedWhileTheBrokerGoesThroughPasswords(t *testing.T) {
 	h.Disconnect(10, false)
 	if len(h.broker.kicked) != 2 {
 		t.Errorf("kicked %q after a pause", h.broker.kicked)
+	}
+}
+
+// Connections that send nothing are no end of the round where no Tick tells: they must not put it off for good, either.
+func TestStrangersDoNotProlongTheRoundForGood(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	h.login(1, "c", nil, h.token("alice", time.Second))
+	h.ticks = tickWatch{}
+	h.Reload()
+	for passed := time.Duration(0); passed <= longestRound; passed += sweepGap / 2 {
+		h.advance(sweepGap / 2)
+		h.Disconnect(90, false)
+	}
+	if len(h.broker.kicked) != 1 {
+		t.Errorf("kicked %q", h.broker.kicked)
 	}
 }

@@ -206,6 +206,12 @@ func (c *Chain) begin(ctx context.Context, login Login) Result {
 	return result
 }
 
+// Defers tells whether Begin would leave the login to others. That takes no look at a signature.
+func (c *Chain) Defers(login Login) bool {
+	result, done := c.look(login)
+	return done && result.Kind == verdict.Defer
+}
+
 // FromMemory judges a login by what is known here and now, and neither waits nor asks: what can't be decided so is put off.
 // The verdict is Accept, Deny, Defer or Retry, and nothing is left to be finished.
 func (c *Chain) FromMemory(login Login) Result {

@@ -146,6 +146,7 @@ func (d *driver) run(t *rapid.T) {
 		"connect good":  d.connectGood,
 		"connect again": d.connectAgain,
 		"drop":          d.dropOne,
+		"close":         d.closeOne,
 		"follow":        d.follow,
 		"loop":          d.round,
 		"loop too":      d.round,
@@ -327,6 +328,15 @@ func (d *driver) dropOne(t *rapid.T) {
 	c := open[rapid.IntRange(0, len(open)-1).Draw(t, "client")]
 	d.say("%s drops", c)
 	d.drop(c)
+}
+
+// closeOne lets a connection over WebSockets come to its end that was taken over from.
+func (d *driver) closeOne(t *rapid.T) {
+	if len(d.closing) == 0 {
+		t.Skip()
+	}
+	d.say("%s is closed", d.closing[0])
+	d.closed()
 }
 
 // round is one of the broker's loop.

@@ -27,6 +27,8 @@ type mosquitto struct {
 	live   map[plugin.Client]*conn
 	// sessions are the broker's contexts with a client id, one for each id, of clients that are connected or away.
 	sessions []*conn
+	// closing are connections over WebSockets that were taken over from, whose end is still to be told (2.0).
+	closing []*conn
 	// pending are the clients whose verdict is still to come; the broker looks for them by id, the last first.
 	pending []*conn
 
@@ -178,15 +180,21 @@ func (b *mosquitto) admit(c *conn) {
 		old := b.sessions[i]
 		b.rules.takesOver(c, old)
 		fires := old.state == connected || !b.Quiet
-		if old.state = gone; !b.V20 {
+		late := b.V20 && old.WebSocket && old.state == connected
+		if old.state = gone; !b.V20 || late {
 			b.sessions[i] = c
 		}
-		if fires {
+		switch {
+		case late:
+			b.closing = append(b.closing, old)
+		case fires:
 			b.disconnected(old, false)
 		}
 		// On 2.0 the broker knows the old one by that id until its end has been told.
 		b.sessions[b.place(c.id)] = c
-		b.free(old)
+		if !late {
+			b.free(old)
+		}
 	}
 	if !b.V20 {
 		b.plugin.Connect(c.address, c.id)
@@ -230,6 +238,14 @@ func (b *mosquitto) drop(c *conn) {
 		return
 	}
 	b.leave(c)
+}
+
+// closed tells the end of a connection that was taken over from.
+func (b *mosquitto) closed() {
+	c := b.closing[0]
+	b.closing = b.closing[1:]
+	b.disconnected(c, false)
+	b.free(c)
 }
 
 // touch is a TCP connection without a CONNECT: on 2.0 its end is an event.

@@ -28,9 +28,10 @@ func OwnerOf(issuer, subject string) Owner {
 // It belongs to the broker's thread.
 type Holders struct {
 	byClient map[Client]*holder
-	// byID leads to all who are connected, or are trying to be, by an id: while one takes over, there are two.
+	// byID leads to all who are connected, or are trying to be, by an id, the last first: while one takes over, there are two.
 	byID map[string]*holder
-	away *lru.Cache[string, absentee]
+	// away knows client ids by their SHA-256: there are many, each of up to 65,535 bytes.
+	away *lru.Cache[[sha256.Size]byte, absentee]
 }
 
 type holder struct {
@@ -56,7 +57,7 @@ const (
 
 // NewHolders returns an empty table.
 func NewHolders() *Holders {
-	away, err := lru.New[string, absentee](maxAway)
+	away, err := lru.New[[sha256.Size]byte, absentee](maxAway)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
@@ -66,7 +67,7 @@ func NewHolders() *Holders {
 // Enter records who is connected by a client id. What was known of the same connection is replaced.
 func (h *Holders) Enter(client Client, id string, owner Owner) {
 	h.add(&holder{client: client, id: id, owner: owner})
-	h.away.Remove(id)
+	h.away.Remove(sha256.Sum256([]byte(id)))
 }
 
 // Try records a connection whose login is left to others, who may let it in without a word (Mosquitto 2.0).
@@ -84,10 +85,21 @@ func (h *Holders) Has(client Client, id string) bool {
 	return entry != nil && entry.id == id
 }
 
-// Leave records the end of a connection. kept: the broker keeps its session, if it had one.
+// TakenOver tells whether somebody was let in by a connection's client id after it. On Mosquitto 2.0 the end of a WebSocket is
+// told only when it has been closed, seconds after a takeover if its client does not read.
+func (h *Holders) TakenOver(client Client, id string) bool {
+	for entry := h.byID[id]; entry != nil && entry.client != client; entry = entry.next {
+		if !entry.trying {
+			return true
+		}
+	}
+	return false
+}
+
+// Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may do so.
 func (h *Holders) Leave(client Client, kept bool, now time.Time) {
 	if entry := h.remove(client); entry != nil && kept && !entry.trying && h.byID[entry.id] == nil {
-		h.away.Add(entry.id, absentee{owner: entry.owner, since: now})
+		h.away.Add(sha256.Sum256([]byte(entry.id)), absentee{owner: entry.owner, since: now})
 	}
 }
 
@@ -141,7 +153,7 @@ func (h *Holders) Holding(id string, asking Client, owner Owner, now time.Time) 
 	if found == Own {
 		return Own
 	}
-	absent, known := h.away.Get(id)
+	absent, known := h.away.Get(sha256.Sum256([]byte(id)))
 	switch {
 	case !known || now.Sub(absent.since) >= awayFor:
 		return NotKnown

@@ -3,6 +3,8 @@ package session_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,4 +123,23 @@ func TestHoldersAgainstAList(t *testing.T) {
 			t.Fatalf("step %d: has %t, want %t", step, !there, there)
 		}
 	}
+}
+
+// A client id may be long, and the broker forgets it with the session that it may have kept.
+func TestHoldersKeepNoLongClientIDs(t *testing.T) {
+	const clients, length = 500, 60_000
+	h := session.NewHolders()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range clients {
+		h.Enter(1, strings.Repeat("x", length)+fmt.Sprint(i), session.Owner{})
+		h.Leave(1, true, time.Unix(0, 0))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > clients*length/10 {
+		t.Errorf("%d bytes are kept of %d clients", kept, clients)
+	}
+	runtime.KeepAlive(h)
 }

@@ -170,6 +170,7 @@ func TestVouch(t *testing.T) {
 		{"nobody who has left: its address may be another's", left, 1, original, false},
 		{"nobody who was kicked", expired, 1, original, false},
 		{"nobody past the deadline", func(b *session.Book) { admit(b, 1, original, "", at(5)) }, 1, original, false},
+		{"nobody who is about to be disconnected", func(b *session.Book) { admitted(b); b.Expel(b.Of(1), at(10), "revoked") }, 1, original, false},
 		{"who has no deadline", func(b *session.Book) { admit(b, 1, original, "", never) }, 1, original, true},
 		{"another connection", admitted, 2, original, false},
 		{"another connection, the first has left", left, 2, original, false},
