@@ -244,9 +244,16 @@ func TestNobodyIsKickedForWhoHadTheClientIDBefore(t *testing.T) {
 	if len(h.broker.kicked) != 0 {
 		t.Errorf("kicked %q", h.broker.kicked)
 	}
-	// Whoever only tries to log in by it changes nothing.
-	h.BasicAuth(Login{Client: 3, ClientID: "c", Username: text("u"), Password: text("a password")})
+	// Nor whoever has it by a password, of whom 2.0 does not say that others let it in.
 	h.Disconnect(2, false)
+	h.BasicAuth(Login{Client: 3, ClientID: "c", Username: text("u"), Password: text("a password")})
+	h.broker.connected["c"] = 3
+	h.pass(time.Minute)
+	if len(h.broker.kicked) != 0 {
+		t.Errorf("kicked %q", h.broker.kicked)
+	}
+	// Others refuse it: it disconnects at once, and has changed nothing.
+	h.Disconnect(3, false)
 	h.broker.connected["c"] = 1
 	h.pass(time.Minute)
 	if len(h.broker.kicked) != 1 {

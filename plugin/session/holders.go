@@ -85,15 +85,12 @@ func (h *Holders) Has(client Client, id string) bool {
 	return entry != nil && entry.id == id
 }
 
-// TakenOver tells whether somebody was let in by a connection's client id after it. On Mosquitto 2.0 the end of a WebSocket is
-// told only when it has been closed, seconds after a takeover if its client does not read.
+// TakenOver tells whether somebody came by a connection's client id after it, and is there: whoever was not let in has
+// disconnected by the time that anybody else is looked at. On Mosquitto 2.0 the end of a WebSocket is told only when it has
+// been closed, seconds after a takeover if its client does not read.
 func (h *Holders) TakenOver(client Client, id string) bool {
-	for entry := h.byID[id]; entry != nil && entry.client != client; entry = entry.next {
-		if !entry.trying {
-			return true
-		}
-	}
-	return false
+	first := h.byID[id]
+	return h.Has(client, id) && first.client != client
 }
 
 // Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may do so.
