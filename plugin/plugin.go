@@ -399,8 +399,9 @@ const (
 // there: it is about to leave (WebSockets on 2.0), or it was just taking over its id from another connection, which the kick
 // has met in its place.
 func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
-	if !p.broker.Holds(s.ClientID, s.Client) || p.table.holders.TakenOver(s.Client, s.ClientID) {
-		// Kicks go by client id, and that is somebody else's now. Of this one nothing but its end is to come.
+	if !p.broker.Holds(s.ClientID, s.Client) || (!p.broker.TellsOfConnects() && p.table.holders.TakenOver(s.Client, s.ClientID)) {
+		// Kicks go by client id, and that is somebody else's now. Of this one nothing but its end is to come: Mosquitto 2.0,
+		// which can't say whose it is, lets whoever was accepted take over at once.
 		p.sessions.Expel(s, p.now().Add(kickAgain), why)
 		return
 	}

@@ -38,8 +38,9 @@ type holder struct {
 	client Client
 	id     string
 	owner  Owner
-	// trying: it is not known whether it was let in.
-	trying bool
+	// trying: it is not known whether it was let in. over: somebody has come by the same id since; on Mosquitto 2.0 the end of a
+	// WebSocket is told only when it has been closed, seconds after a takeover if its client does not read.
+	trying, over bool
 	next   *holder
 }
 
@@ -64,8 +65,12 @@ func NewHolders() *Holders {
 	return &Holders{byClient: map[Client]*holder{}, byID: map[string]*holder{}, away: away}
 }
 
-// Enter records who is connected by a client id. What was known of the same connection is replaced.
+// Enter records who is connected by a client id, and has taken it over from all before. What was known of the same connection
+// is replaced.
 func (h *Holders) Enter(client Client, id string, owner Owner) {
+	for entry := h.byID[id]; entry != nil; entry = entry.next {
+		entry.over = true
+	}
 	h.add(&holder{client: client, id: id, owner: owner})
 	h.away.Remove(sha256.Sum256([]byte(id)))
 }
@@ -86,24 +91,27 @@ func (h *Holders) Has(client Client, id string) bool {
 }
 
 // TakenOver tells whether somebody came by a connection's client id after it, and is there: whoever was not let in has
-// disconnected by the time that anybody else is looked at. On Mosquitto 2.0 the end of a WebSocket is told only when it has
-// been closed, seconds after a takeover if its client does not read.
+// disconnected by the time that anybody else is looked at.
 func (h *Holders) TakenOver(client Client, id string) bool {
-	first := h.byID[id]
-	return h.Has(client, id) && first.client != client
+	return h.Has(client, id) && (h.byClient[client].over || h.byID[id].client != client)
 }
 
 // Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may do so.
 func (h *Holders) Leave(client Client, kept bool, now time.Time) {
-	if entry := h.remove(client); entry != nil && kept && !entry.trying && h.byID[entry.id] == nil {
-		h.away.Add(sha256.Sum256([]byte(entry.id)), absentee{owner: entry.owner, since: now})
-	}
-}
-
-func (h *Holders) remove(client Client) *holder {
 	entry := h.byClient[client]
 	if entry == nil {
-		return nil
+		return
+	}
+	if kept && !entry.trying && !h.TakenOver(client, entry.id) {
+		h.away.Add(sha256.Sum256([]byte(entry.id)), absentee{owner: entry.owner, since: now})
+	}
+	h.remove(client)
+}
+
+func (h *Holders) remove(client Client) {
+	entry := h.byClient[client]
+	if entry == nil {
+		return
 	}
 	delete(h.byClient, client)
 	first := h.byID[entry.id]
@@ -118,7 +126,6 @@ func (h *Holders) remove(client Client) *holder {
 	} else {
 		h.byID[entry.id] = first
 	}
-	return entry
 }
 
 // Holding is what is known of the session under a client id.
@@ -137,18 +144,14 @@ const (
 
 // Holding tells whose session lives under a client id, for a login of owner by the connection asking.
 func (h *Holders) Holding(id string, asking Client, owner Owner, now time.Time) Holding {
-	found := NotKnown
 	for entry := h.byID[id]; entry != nil; entry = entry.next {
 		switch {
-		case entry.client == asking:
+		case entry.client == asking || entry.over:
 		case entry.owner != owner:
 			return Others
 		default:
-			found = Own
+			return Own
 		}
-	}
-	if found == Own {
-		return Own
 	}
 	absent, known := h.away.Get(sha256.Sum256([]byte(id)))
 	switch {

@@ -27,8 +27,24 @@ func TestHolding(t *testing.T) {
 		{"a client's without a token", func(h *session.Holders) { h.Enter(1, "c", password) }, session.Others},
 		{"under another id", func(h *session.Holders) { h.Enter(1, "d", bob) }, session.NotKnown},
 		{"the asker's own connection does not count", func(h *session.Holders) { h.Enter(9, "c", password) }, session.NotKnown},
-		{"two, of whom one is another's", func(h *session.Holders) { h.Enter(1, "c", alice); h.Enter(2, "c", bob) }, session.Others},
-		{"in the other order", func(h *session.Holders) { h.Enter(2, "c", bob); h.Enter(1, "c", alice) }, session.Others},
+		{"another's, who has taken it over", func(h *session.Holders) { h.Enter(1, "c", alice); h.Enter(2, "c", bob) }, session.Others},
+		{"its own, taken over from another whose end is told later", func(h *session.Holders) { h.Enter(2, "c", bob); h.Enter(1, "c", alice) }, session.Own},
+		{"who is away, the end of one before being told later", func(h *session.Holders) {
+			h.Enter(2, "c", alice)
+			h.Enter(1, "c", bob)
+			h.Leave(1, true, at(0))
+			h.Leave(2, true, at(0))
+		}, session.OthersAway},
+		{"who has left, the end of one before being told later", func(h *session.Holders) {
+			h.Enter(2, "c", bob)
+			h.Enter(1, "c", alice)
+			h.Leave(1, false, at(0))
+		}, session.NotKnown},
+		{"one before somebody who is trying", func(h *session.Holders) {
+			h.Enter(1, "c", alice)
+			h.Try(2, "c")
+			h.Leave(2, false, at(0))
+		}, session.Own},
 		{"two, of whom the other has left", func(h *session.Holders) {
 			h.Enter(2, "c", bob)
 			h.Enter(1, "c", alice)
@@ -93,14 +109,19 @@ func TestHoldersAgainstAList(t *testing.T) {
 	type entry struct {
 		id    string
 		owner session.Owner
+		over  bool
 	}
 	h, list := session.NewHolders(), map[session.Client]entry{}
 	random := rand.New(rand.NewPCG(3, 4))
 	for step := range 20000 {
 		client := session.Client(random.IntN(12))
-		e := entry{fmt.Sprint(random.IntN(4)), session.OwnerOf("", fmt.Sprint(random.IntN(3)))}
+		e := entry{id: fmt.Sprint(random.IntN(4)), owner: session.OwnerOf("", fmt.Sprint(random.IntN(3)))}
 		if random.IntN(2) == 0 {
 			h.Enter(client, e.id, e.owner)
+			for c, other := range list {
+				other.over = other.over || other.id == e.id
+				list[c] = other
+			}
 			list[client] = e
 		} else {
 			h.Leave(client, false, time.Time{})
@@ -109,11 +130,14 @@ func TestHoldersAgainstAList(t *testing.T) {
 		want := session.NotKnown
 		for c, other := range list {
 			switch {
-			case c == client || other.id != e.id:
+			case c == client || other.id != e.id || other.over:
 			case other.owner != e.owner:
 				want = session.Others
-			case want == session.NotKnown:
+			default:
 				want = session.Own
+			}
+			if there := list[c]; h.TakenOver(c, there.id) != there.over {
+				t.Fatalf("step %d: taken over: %t, want %t", step, !there.over, there.over)
 			}
 		}
 		if got := h.Holding(e.id, client, e.owner, time.Time{}); got != want {
