@@ -41,7 +41,7 @@ type holder struct {
 	// trying: it is not known whether it was let in. over: somebody has come by the same id since; on Mosquitto 2.0 the end of a
 	// WebSocket is told only when it has been closed, seconds after a takeover if its client does not read.
 	trying, over bool
-	next   *holder
+	next         *holder
 }
 
 type absentee struct {
