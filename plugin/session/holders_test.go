@@ -40,6 +40,17 @@ func TestHolding(t *testing.T) {
 			h.Enter(1, "c", alice)
 			h.Leave(1, false, at(0))
 		}, session.NotKnown},
+		{"another's that is away, after the end of an older connection", func(h *session.Holders) {
+			h.Enter(1, "c", bob)
+			h.Enter(2, "c", bob)
+			h.Leave(2, true, at(0))
+			h.Leave(1, false, at(0))
+		}, session.OthersAway},
+		{"another's that is away, before the end of an own older connection", func(h *session.Holders) {
+			h.Enter(1, "c", alice)
+			h.Enter(2, "c", bob)
+			h.Leave(2, true, at(0))
+		}, session.OthersAway},
 		{"one before somebody who is trying", func(h *session.Holders) {
 			h.Enter(1, "c", alice)
 			h.Try(2, "c")
