@@ -33,6 +33,8 @@ type rules struct {
 	// answers are what providers have said, keys the sets that they gave out, each in order.
 	answers map[question][]*answer
 	keys    map[int][]keySet
+	// forgot is the moment at which another provider was last put in the place of one, with all that was learnt from that.
+	forgot int
 	// set is when the clock was last set; zero: never.
 	set time.Time
 
@@ -113,6 +115,9 @@ func (r *rules) hears(events []event) {
 }
 
 func (r *rules) reloaded() {
+	if r.next.Provider != r.inForce.Provider || !r.next.asks() || !r.inForce.asks() {
+		r.forgot = r.moment
+	}
 	r.inForce = r.next
 	if c := r.broker.asking; c != nil && c.state == connecting {
 		c.attempt.under = r.inForce // where no Tick comes, a file is taken over before a login is looked at
@@ -256,7 +261,7 @@ func (r *rules) barByProvider(c *conn) (why string, certain bool) {
 	}
 	within := func(life time.Duration) bool { return before != nil && a.at.Sub(before.at) < life }
 	life := max(a.under.TTL, a.under.window())
-	justRefused := before != nil && !before.active && within(a.under.NegativeTTL)
+	justRefused := before != nil && !before.active && before.ended > r.forgot && within(a.under.NegativeTTL)
 	switch {
 	case a.under.Check == afterConnect:
 		if justRefused {
