@@ -22,13 +22,17 @@ import (
 
 var duration = flag.Duration("model.time", 10*time.Second, "how long new sequences are tried")
 
-// TestModel tries sequences for as long as it was told to, however many those are. `-rapid.seed` repeats one.
+// TestModel tries sequences for as long as it was told to, however many those are. Where it was told nothing they are the same
+// each time, so that a failure speaks of a change; else they are new. `-rapid.seed` repeats one.
 func TestModel(t *testing.T) {
 	if testing.Short() {
 		*duration = time.Second
 	}
-	repeated := false
-	flag.Visit(func(f *flag.Flag) { repeated = repeated || f.Name == "rapid.seed" || f.Name == "rapid.failfile" })
+	repeated, known := false, true
+	flag.Visit(func(f *flag.Flag) {
+		repeated = repeated || f.Name == "rapid.seed" || f.Name == "rapid.failfile"
+		known = known && f.Name != "model.time"
+	})
 	for name, value := range map[string]string{"rapid.checks": "100", "rapid.steps": "60", "rapid.nofailfile": "true"} {
 		set := false
 		flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
@@ -39,7 +43,12 @@ func TestModel(t *testing.T) {
 		}
 	}
 	d := &driver{file: filepath.Join(t.TempDir(), "jwt.json")}
-	for began := time.Now(); ; {
+	for began, batch := time.Now(), 1; ; batch++ {
+		if known && !repeated {
+			if err := flag.Set("rapid.seed", fmt.Sprint(batch)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, d.run) })
 		if repeated || time.Since(began) >= *duration {
 			break
