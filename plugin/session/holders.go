@@ -102,7 +102,8 @@ func (h *Holders) Leave(client Client, kept bool, now time.Time) {
 	if entry == nil {
 		return
 	}
-	if kept && !entry.trying && !h.TakenOver(client, entry.id) {
+	// Whoever is only trying has not taken it over: then nothing would be kept.
+	if kept && !entry.trying && !entry.over {
 		h.away.Add(sha256.Sum256([]byte(entry.id)), absentee{owner: entry.owner, since: now})
 	}
 	h.remove(client)

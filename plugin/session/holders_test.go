@@ -51,6 +51,12 @@ func TestHolding(t *testing.T) {
 			h.Enter(2, "c", bob)
 			h.Leave(2, true, at(0))
 		}, session.OthersAway},
+		{"another's that left while somebody was trying in vain", func(h *session.Holders) {
+			h.Enter(1, "c", bob)
+			h.Try(2, "c")
+			h.Leave(1, true, at(0))
+			h.Leave(2, true, at(0))
+		}, session.OthersAway},
 		{"one before somebody who is trying", func(h *session.Holders) {
 			h.Enter(1, "c", alice)
 			h.Try(2, "c")
