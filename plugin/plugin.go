@@ -389,19 +389,19 @@ func (p *Plugin) kickExpired() bool {
 	return true
 }
 
-// A kick that has not met its client is tried again after kickAgain, maxKicks times in all: by then nobody is there.
+// A kick that has not met its client is tried again after kickAgain, maxKicks times in all: by then nobody is there. For whoever
+// may have taken over its client id it waits maxWaits times: else an expired client could stay by trying to take over itself.
 const (
 	kickAgain = time.Second
 	maxKicks  = 3
+	maxWaits  = 10
 )
 
 // kick disconnects a client and says why. The broker calls Disconnect from inside; where it does not, the client may still be
 // there: it is about to leave (WebSockets on 2.0), or it was just taking over its id from another connection, which the kick
 // has met in its place.
 func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
-	if !p.broker.Holds(s.ClientID, s.Client) || (!p.broker.TellsOfConnects() && p.table.holders.TakenOver(s.Client, s.ClientID)) {
-		// Kicks go by client id, and that is somebody else's now. Of this one nothing but its end is to come: Mosquitto 2.0,
-		// which can't say whose it is, lets whoever was accepted take over at once.
+	if !p.broker.Holds(s.ClientID, s.Client) || !p.hasItsID(s) {
 		p.sessions.Expel(s, p.now().Add(kickAgain), why)
 		return
 	}
@@ -419,6 +419,21 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	default:
 		p.log(Notice, "%s disconnected: %s (token %s)", who, why, s.Token)
 	}
+}
+
+// hasItsID tells whether a kick by the client id would meet the session, on a broker that can't say whose that is: Mosquitto 2.0
+// lets whoever was accepted take over at once, and of those whom others may have let in it says nothing.
+func (p *Plugin) hasItsID(s *session.Session) bool {
+	switch holders := p.table.holders; {
+	case p.broker.TellsOfConnects():
+		return true
+	case holders.TakenOver(s.Client, s.ClientID):
+		return false // of this one nothing but its end is to come
+	case holders.Contended(s.Client, s.ClientID) && s.Waits < maxWaits:
+		s.Waits++
+		return false
+	}
+	return true
 }
 
 // withoutTicks does the work of Tick inside a callback that is about a client, for a broker that never ticks (Mosquitto

@@ -232,6 +232,21 @@ func TestWithoutTicksKicksTakeTurnsToo(t *testing.T) {
 	}
 }
 
+// An expired client must not be able to stay by logins that others refuse, whose ends Mosquitto 2.0 tells late over WebSockets.
+func TestNobodyStaysByTryingToTakeOverItself(t *testing.T) {
+	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	h.advance(time.Minute)
+	for i := range Client(2 * maxWaits) {
+		h.BasicAuth(Login{Client: i + 2, ClientID: "c", Username: text("u"), Password: text("a wrong password")})
+		h.Tick()
+		h.advance(kickAgain)
+	}
+	if len(h.broker.kicked) != 1 || h.sessions.Len() != 0 {
+		t.Errorf("kicked %q, %d sessions", h.broker.kicked, h.sessions.Len())
+	}
+}
+
 // On Mosquitto 2.0 the end of a WebSocket that was taken over from comes late. A kick by its client id would meet who has that now.
 func TestNobodyIsKickedForWhoHadTheClientIDBefore(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })

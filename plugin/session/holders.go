@@ -90,10 +90,15 @@ func (h *Holders) Has(client Client, id string) bool {
 	return entry != nil && entry.id == id
 }
 
-// TakenOver tells whether somebody came by a connection's client id after it, and is there: whoever was not let in has
-// disconnected by the time that anybody else is looked at.
+// TakenOver tells whether somebody was let in by a connection's client id after it.
 func (h *Holders) TakenOver(client Client, id string) bool {
-	return h.Has(client, id) && (h.byClient[client].over || h.byID[id].client != client)
+	return h.Has(client, id) && h.byClient[client].over
+}
+
+// Contended tells whether somebody who is there has tried to come by a connection's client id after it: whoever was refused has
+// disconnected at once, but over WebSockets on Mosquitto 2.0 it may take seconds until that is told.
+func (h *Holders) Contended(client Client, id string) bool {
+	return h.Has(client, id) && h.byID[id].client != client
 }
 
 // Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may do so.

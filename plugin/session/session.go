@@ -31,8 +31,8 @@ type Session struct {
 	// Until is when the client must leave; zero: never. Why is another reason to leave, as soon as it can be done.
 	Until time.Time
 	Why   string
-	// Kicks is how often it was tried to disconnect it.
-	Kicks int
+	// Kicks is how often it was tried to disconnect it, Waits how often that was put off.
+	Kicks, Waits int
 	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: nobody will. Endpoint is
 	// who answers for it.
 	Bearer   string
