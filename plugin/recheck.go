@@ -91,7 +91,9 @@ func (p *Plugin) recheck() bool {
 	case interval > 0:
 		p.rechecking++
 		c, bearer, expires := p.chain, s.Bearer, s.Expires
+		release := c.Hold()
 		p.background(func() func() {
+			defer release()
 			result := c.Recheck(p.ctx, bearer, expires)
 			return func() {
 				p.rechecking--

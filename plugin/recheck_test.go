@@ -207,3 +207,24 @@ func TestAClientThatBecameInactiveIsDisconnected(t *testing.T) {
 		t.Error("a client that has left was asked about")
 	}
 }
+
+// What is asked while a reload comes is still answered: else whoever was revoked would stay for another interval.
+func TestAReloadCutsNoQuestionShort(t *testing.T) {
+	token := mint("alice", time.Hour)
+	d := newDesk(t, token)
+	h := open(t, d.file(``, every10s))
+	d.says(token, active)
+	h.login(1, "c", nil, token)
+	h.completes(t, "c true")
+	d.waitAsked()
+	h.advance(10 * time.Second)
+	h.Tick()
+	d.waitAsked()
+	h.Reload()
+	h.broker.awaitLog(`reloaded`)
+	d.says(token, inactive)
+	h.awaits(t, "not kicked", func() bool { return len(h.broker.kicked) > 0 })
+	if h.logged("nothing was learnt") {
+		t.Error("the question was cut short")
+	}
+}

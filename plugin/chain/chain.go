@@ -44,7 +44,7 @@ type Chain struct {
 	remembered *token.Verifier
 	mapper     identity.Mapper
 	checker    *revocation.Checker // nil where revocation is not configured
-	// unfinished counts the results of Begin that are still to be finished.
+	// unfinished counts the results of Begin that are still to be finished, and what Hold holds.
 	unfinished sync.WaitGroup
 }
 
@@ -118,6 +118,12 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 
 // Config is what the chain was built for.
 func (c *Chain) Config() *config.Config { return c.cfg }
+
+// Hold keeps a chain open beyond Retire, for a Recheck that has begun, until release is called.
+func (c *Chain) Hold() (release func()) {
+	c.unfinished.Add(1)
+	return c.unfinished.Done
+}
 
 // Retire lets the logins that have begun come to their end, and then closes the chain. Begin must not be called any more.
 func (c *Chain) Retire() {
