@@ -63,6 +63,36 @@ const char *mosquitto_client_address(const struct mosquitto *client)
 	return "192.0.2.1";
 }
 
+const char *mosquitto_client_username(const struct mosquitto *client)
+{
+	(void)client;
+	return known_as;
+}
+
+bool mosquitto_client_clean_session(const struct mosquitto *client)
+{
+	(void)client;
+	return true;
+}
+
+int mosquitto_client_protocol(const struct mosquitto *client)
+{
+	(void)client;
+	return mp_mqtt;
+}
+
+int mosquitto_client_protocol_version(const struct mosquitto *client)
+{
+	(void)client;
+	return 5;
+}
+
+int mosquitto_client_sub_count(const struct mosquitto *client)
+{
+	(void)client;
+	return 0;
+}
+
 int mosquitto_set_username(struct mosquitto *client, const char *username)
 {
 	(void)client;
