@@ -236,10 +236,7 @@ func (c *Chain) FromMemory(login Login) Result {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		claims, v := c.verifier.Verify(ctx, result.token, result.header, &result.Trace)
-		if result.Verdict = v; v.Kind == verdict.Accept {
-			c.identify(claims, &result)
-		}
+		c.examine(ctx, &result)
 		if result.Kind != verdict.Accept {
 			return result
 		}
@@ -286,12 +283,17 @@ func (c *Chain) remembers(result *Result) bool {
 
 // verify judges the token and the identity, and goes on to what is known of its revocation.
 func (c *Chain) verify(ctx context.Context, result *Result) {
+	c.examine(ctx, result)
+	if result.Kind == verdict.Accept {
+		c.consult(result)
+	}
+}
+
+// examine judges the token and, if that is good, the identity.
+func (c *Chain) examine(ctx context.Context, result *Result) {
 	claims, v := c.verifier.Verify(ctx, result.token, result.header, &result.Trace)
 	if result.Verdict = v; v.Kind == verdict.Accept {
 		c.identify(claims, result)
-	}
-	if result.Kind == verdict.Accept {
-		c.consult(result)
 	}
 }
 
