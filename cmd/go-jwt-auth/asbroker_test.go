@@ -233,6 +233,7 @@ func TestCheckConfigAsTheBroker(t *testing.T) {
 		}
 	}
 	t.Run("in colour", func(t *testing.T) {
+		put(t, name, string(text), 0o644) // the modes above come in any order
 		tool(t, "", "check-config", "--as="+defaultBroker, "--color=always", name).want(t, 0, "\x1b[32m✓\x1b[0m ")
 	})
 	t.Run("nobody of that name", func(t *testing.T) {
