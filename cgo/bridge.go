@@ -16,6 +16,7 @@ import (
 	"unsafe"
 
 	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -123,7 +124,7 @@ func recovered(during string, answer func()) {
 	if answer != nil {
 		answer()
 	}
-	plugin.Log(&broker{}, plugin.Error, "fault during %s, denied: %v", during, fault)
+	plugin.Log(&broker{}, event.Error, "fault during %s, denied: %v", during, fault)
 }
 
 // optional keeps apart what is missing (NULL) and what is empty.

@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/event"
 )
 
 // broker is plugin.Broker over the functions that Mosquitto exports.
@@ -20,17 +21,17 @@ type broker struct {
 	instance *C.struct_gja_instance
 }
 
-func (b *broker) Log(level plugin.Level, line string) {
+func (b *broker) Log(level event.Level, line string) {
 	priority := C.int(C.MOSQ_LOG_ERR)
 	switch level {
-	case plugin.Error:
-	case plugin.Warning:
+	case event.Error:
+	case event.Warning:
 		priority = C.MOSQ_LOG_WARNING
-	case plugin.Notice:
+	case event.Notice:
 		priority = C.MOSQ_LOG_NOTICE
-	case plugin.Info:
+	case event.Info:
 		priority = C.MOSQ_LOG_INFO
-	case plugin.Debug:
+	case event.Debug:
 		priority = C.MOSQ_LOG_DEBUG
 	}
 	withString(line, func(s *C.char) C.int {

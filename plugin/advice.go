@@ -10,7 +10,8 @@ import (
 )
 
 // Describe is the configuration in one line: mode, algorithms where there are any, issuer.
-func Describe(cfg *config.Config) string {
+func Describe(file *config.Config) string {
+	cfg := file.Providers[0]
 	issuer := "any issuer"
 	if cfg.Common.Issuer != "" {
 		issuer = "issuer " + verdict.Word(cfg.Common.Issuer)
@@ -28,8 +29,16 @@ type Abilities struct {
 }
 
 // Advise says what a configuration means that its author may not have meant.
-func Advise(cfg *config.Config, can Abilities) []string {
+func Advise(file *config.Config, can Abilities) (all []string) {
+	for _, cfg := range file.Providers {
+		all = append(all, adviseOn(cfg, can)...)
+	}
+	return all
+}
+
+func adviseOn(cfg *config.Provider, can Abilities) []string {
 	var all []string
+	at := cfg.Path.Key
 	warn := func(is bool, text string) {
 		if is {
 			all = append(all, text)
@@ -37,29 +46,29 @@ func Advise(cfg *config.Config, can Abilities) []string {
 	}
 	common := cfg.Common
 	warn(cfg.Mode != config.ModeLocal && len(common.Audience) == 0 && len(common.RequiredScopes) == 0 && !requiresOwn(common.RequiredClaims),
-		"$.options.common.audience is missing: every token that the provider issues gets in, those for other applications and ID tokens included. "+
+		at("options.common.audience")+" is missing: every token that the provider issues gets in, those for other applications and ID tokens included. "+
 			"Have it put a name for this broker into aud, and say that here; where its access tokens have no aud (Cognito), "+
 			"requiredClaims {\"client_id\": …} or requiredScopes tells them apart")
 	warn(cfg.Mode == config.ModeJWKS && common.Issuer == "" && !requires(common.RequiredClaims, "iss"),
-		"$.options.common.issuer is missing: the tokens of every issuer whose tokens these keys sign get in, as with keys that tenants share. "+
+		at("options.common.issuer")+" is missing: the tokens of every issuer whose tokens these keys sign get in, as with keys that tenants share. "+
 			"Say the iss of your tokens there, to the letter")
 	warn(!common.MatchUsername && !common.MatchClientID,
-		"$.options.common.matchUsernameToSubject is false: whoever has a valid token may connect with any username, and has that user's rights")
+		at("options.common.matchUsernameToSubject")+" is false: whoever has a valid token may connect with any username, and has that user's rights")
 	warn(!common.ValidateExpiration,
-		"$.options.common.validateExpiration is false: expired tokens are accepted, and nobody is disconnected when a token expires")
+		at("options.common.validateExpiration")+" is false: expired tokens are accepted, and nobody is disconnected when a token expires")
 	warn(common.MatchClientID && !can.SetsClientID && common.OnMismatch == config.MismatchRewrite,
-		"$.options.common.matchClientIdToSubject is true, but this Mosquitto can't change a client id (2.1 can): clients with another id than their subject are refused")
+		at("options.common.matchClientIdToSubject")+" is true, but this Mosquitto can't change a client id (2.1 can): clients with another id than their subject are refused")
 	warn(common.AllowWeakKeys,
-		"$.options.common.allowWeakKeys is true: keys that are too short to be safe are accepted")
+		at("options.common.allowWeakKeys")+" is true: keys that are too short to be safe are accepted")
 	if r := cfg.Revocation; r != nil && r.Check == config.CheckBeforeConnect {
-		warn(!can.Delays, fmt.Sprintf("$.options.revocation.check is %q, and this Mosquitto waits with all its clients while the identity provider is asked, "+
-			"up to %s (2.1 does not wait): %q and %q never wait", r.Check, r.Timeout, config.CheckAfterConnect, config.CheckOnRetry))
-		warn(can.Delays && cfg.Mode == config.ModeIntrospection, "$.mode is \"introspection\": on this Mosquitto a login whose answer is not in the cache "+
-			"is closed without CONNACK, and the client's next attempt is answered, if it comes within $.options.revocation.retryWindowMs")
+		warn(!can.Delays, fmt.Sprintf("%s is %q, and this Mosquitto waits with all its clients while the identity provider is asked, "+
+			"up to %s (2.1 does not wait): %q and %q never wait", at("options.revocation.check"), r.Check, r.Timeout, config.CheckAfterConnect, config.CheckOnRetry))
+		warn(can.Delays && cfg.Mode == config.ModeIntrospection, at("mode")+" is \"introspection\": on this Mosquitto a login whose answer is not in the cache "+
+			"is closed without CONNACK, and the client's next attempt is answered, if it comes within "+at("options.revocation.retryWindowMs"))
 	}
 	if cfg.JWKS.URI != "" {
 		warn(!cfg.JWKS.Cache.Enabled,
-			"$.options.modes.jwks.cache.enabled is false: every login reads the key set from the identity provider")
+			at("options.modes.jwks.cache.enabled")+" is false: every login reads the key set from the identity provider")
 	}
 	return all
 }

@@ -4,19 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/session"
-)
-
-// Level is the importance of a log line, as Mosquitto's log_type knows it.
-type Level uint8
-
-// The levels, most important first.
-const (
-	Error Level = iota
-	Warning
-	Notice
-	Info
-	Debug
 )
 
 // Client identifies a connection of the broker.
@@ -29,7 +18,7 @@ var ErrNotConnected = errors.New("no such client is connected")
 // callbacks only, since the broker is one thread and not made for others.
 type Broker interface {
 	// Log writes one line, which function Log has made fit for it, to the broker's log.
-	Log(level Level, line string)
+	Log(level event.Level, line string)
 	// SetUsername and SetClientID change the identity of a client that is logging in.
 	SetUsername(client Client, username string) error
 	SetClientID(client Client, id string) error

@@ -39,7 +39,7 @@ func (p *Plugin) mayHold(id string, c *chain.Chain, login Login, result chain.Re
 		}
 	case session.NotKnown:
 		name := result.Identity.Username
-		if name == nil && c.Config().Common.MatchUsername {
+		if name == nil && c.Config().Providers[0].Common.MatchUsername {
 			name = login.Username // which is the mapped one
 		}
 		if there && name != nil && *name != username {

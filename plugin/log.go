@@ -2,8 +2,9 @@ package plugin
 
 import (
 	"fmt"
+	"slices"
 
-	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -20,7 +21,7 @@ const (
 // Log writes a text to the broker's log. It is the last place before the broker, and the guard behind all others: every
 // line begins with the plugin's name, whatever is in the text, and there is neither a control character nor a token in it
 // (verdict.Line). A text that is too long for one line goes on in further ones, marked by "…" at both ends.
-func Log(to Broker, level Level, format string, args ...any) {
+func Log(to Broker, level event.Level, format string, args ...any) {
 	text := verdict.Line(fmt.Sprintf(format, args...))
 	begin := logPrefix
 	for n := 1; ; n++ {
@@ -40,10 +41,12 @@ func Log(to Broker, level Level, format string, args ...any) {
 	}
 }
 
-func (p *Plugin) log(level Level, format string, args ...any) { Log(p.broker, level, format, args...) }
+func (p *Plugin) log(level event.Level, format string, args ...any) {
+	Log(p.broker, level, format, args...)
+}
 
 // logEach logs an error that may join several, one to a line.
-func (p *Plugin) logEach(level Level, err error, suffix string) {
+func (p *Plugin) logEach(level event.Level, err error, suffix string) {
 	for _, each := range parts(err) {
 		p.log(level, "%s%s", each, suffix)
 	}
@@ -59,20 +62,14 @@ func parts(err error) []error {
 }
 
 // report takes a line from any goroutine to the log.
-func (p *Plugin) report(warning bool, text string) {
-	p.queue.post(func() { p.logFindings([]chain.Finding{{Warning: warning, Text: text}}) })
+func (p *Plugin) report(n event.Note) {
+	p.queue.post(func() { p.logNotes([]event.Note{n}) })
 }
 
-func (p *Plugin) logFindings(findings []chain.Finding) {
-	// Warnings go first: on a screenful of lines they are what should be seen.
-	for _, f := range findings {
-		if f.Warning {
-			p.log(Warning, "%s", f.Text)
-		}
-	}
-	for _, f := range findings {
-		if !f.Warning {
-			p.log(Info, "%s", f.Text)
-		}
+// logNotes logs the most important first: on a screenful of lines they are what should be seen.
+func (p *Plugin) logNotes(notes []event.Note) {
+	slices.SortStableFunc(notes, func(a, b event.Note) int { return int(a.Level) - int(b.Level) })
+	for _, n := range notes {
+		p.log(n.Level, "%s", n.Text)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -26,7 +27,7 @@ func TestALongTextIsDividedInside(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			b := &fakeBroker{t: t} // it looks at each line
-			Log(b, Notice, "%s", c.text)
+			Log(b, event.Notice, "%s", c.text)
 			var read strings.Builder
 			for i, line := range b.log {
 				line = strings.TrimPrefix(line, "notice go_jwt_auth: ")
@@ -52,7 +53,7 @@ func TestALongTextIsDividedInside(t *testing.T) {
 		})
 	}
 	b := &fakeBroker{t: t}
-	Log(b, Notice, "%s", strings.Repeat("x", 1<<20))
+	Log(b, event.Notice, "%s", strings.Repeat("x", 1<<20))
 	if len(b.log) != 9 || !strings.Contains(b.log[8], "go_jwt_auth: … and 1041") || !strings.HasSuffix(b.log[8], " bytes more") {
 		t.Errorf("%d lines, the last: %s", len(b.log), b.log[len(b.log)-1])
 	}
@@ -104,7 +105,7 @@ func TestNobodyForgesALine(t *testing.T) {
 			h.broker.awaitLog(`fault in the background`)
 		}},
 		{"finding", func(_ *testing.T, h *house) {
-			h.report(true, hostile)
+			h.report(event.Warn(hostile))
 			h.Tick()
 		}},
 		{"key of jwt.json", func(t *testing.T, h *house) { file(t, h, `{"mode":"local",`+quoted+`:1}`) }},

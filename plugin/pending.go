@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -102,7 +103,7 @@ func (p *Plugin) complete(t *attempt) {
 	// Whoever is connected by that id at that address came in by another way after this client had dropped.
 	if !p.table.attempts.take(t) || p.broker.Holds(id, client) {
 		t.chain.Drop(&t.result)
-		p.log(Debug, "%s left before its verdict (%s)", p.who(t.login), t.result.Verdict)
+		p.log(event.Debug, "%s left before its verdict (%s)", p.who(t.login), t.result.Verdict)
 		return
 	}
 	v := inTime(t.chain, t.result, p.now())
@@ -120,7 +121,7 @@ func (p *Plugin) complete(t *attempt) {
 	p.broker.Complete(id, accepted)
 	if accepted && !p.broker.Holds(id, client) {
 		t.chain.Drop(&t.result)
-		p.log(Info, "%s had left when it was accepted (token %s)", p.who(t.login), t.result.Token)
+		p.log(event.Info, "%s had left when it was accepted (token %s)", p.who(t.login), t.result.Token)
 		return
 	}
 	if accepted {

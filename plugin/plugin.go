@@ -14,6 +14,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
@@ -93,7 +94,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
-		p.logEach(Error, err, "")
+		p.logEach(event.Error, err, "")
 		p.Close()
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 func (p *Plugin) start(settings map[string]string) error {
 	for name := range settings {
 		if name != settingConfigFile && name != settingPersistence {
-			p.log(Warning, "plugin_opt_%s is not known; there are plugin_opt_%s and plugin_opt_%s", verdict.Word(name), settingConfigFile, settingPersistence)
+			p.log(event.Warning, "plugin_opt_%s is not known; there are plugin_opt_%s and plugin_opt_%s", verdict.Word(name), settingConfigFile, settingPersistence)
 		}
 	}
 	file, err := config.Locate(config.Location{
@@ -119,7 +120,7 @@ func (p *Plugin) start(settings map[string]string) error {
 	p.file = file
 	c, err := p.prepare()
 	if err != nil {
-		p.logFindings(c.findings)
+		p.logNotes(c.notes)
 		return err
 	}
 	p.adopt(c, "started with")
@@ -202,7 +203,7 @@ func (p *Plugin) admit(login Login, result chain.Result) verdict.Verdict {
 
 // inTime refuses a token that has expired while its verdict was waited for.
 func inTime(c *chain.Chain, result chain.Result, now time.Time) verdict.Verdict {
-	common := c.Config().Common
+	common := c.Config().Providers[0].Common
 	if result.Kind == verdict.Accept && common.ValidateExpiration && !result.Expiry.IsZero() && !now.Before(result.Expiry.Add(common.Leeway)) {
 		return verdict.Refuse(verdict.Expired, "exp is %s, which passed while the identity provider was asked", result.Expiry.UTC().Format(time.RFC3339))
 	}
@@ -211,7 +212,7 @@ func inTime(c *chain.Chain, result chain.Result, now time.Time) verdict.Verdict 
 
 // leavesAt is when a client with this token has to go; zero: never.
 func leavesAt(c *chain.Chain, result chain.Result) time.Time {
-	if common := c.Config().Common; common.KickExpired && !result.Expiry.IsZero() {
+	if common := c.Config().Providers[0].Common; common.KickExpired && !result.Expiry.IsZero() {
 		return result.Expiry.Add(common.Leeway)
 	}
 	return time.Time{}
@@ -286,34 +287,34 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 			name = verdict.QuoteUnless(result.Bearer(), *result.Identity.Username)
 		}
 		if result.Detail != "" {
-			p.log(Notice, "%s accepted as %s without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
+			p.log(event.Notice, "%s accepted as %s without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
 				who, name, result.Detail, result.Token)
 			return
 		}
-		p.log(Debug, "%s accepted as %s (token %s)", who, name, result.Token)
+		p.log(event.Debug, "%s accepted as %s (token %s)", who, name, result.Token)
 	case verdict.Pending:
-		p.log(Debug, "%s waits for its verdict (token %s)", who, result.Token)
+		p.log(event.Debug, "%s waits for its verdict (token %s)", who, result.Token)
 	case verdict.Defer:
 		if result.Detail != "" {
-			p.log(Notice, "%s left to the next plugin or password file: it sent %s, and has to send the token alone", who, result.Detail)
+			p.log(event.Notice, "%s left to the next plugin or password file: it sent %s, and has to send the token alone", who, result.Detail)
 			return
 		}
-		p.log(Debug, "%s left to the next plugin or password file: its password is no token", who)
+		p.log(event.Debug, "%s left to the next plugin or password file: its password is no token", who)
 	case verdict.Retry:
-		p.log(Notice, "%s put off, its next attempt will be answered: %s (token %s)", who, result.Verdict, result.Token)
+		p.log(event.Notice, "%s put off, its next attempt will be answered: %s (token %s)", who, result.Verdict, result.Token)
 	default:
 		text := fmt.Sprintf("%s refused: %s", who, result.Verdict)
 		if result.Token != "" {
 			text += fmt.Sprintf(" (token %s)", result.Token)
 		}
-		p.log(Notice, "%s", text)
+		p.log(event.Notice, "%s", text)
 	}
 }
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(client Client, clientID string) {
 	if p.asked.missed(client) {
-		p.log(Warning, "client %s is in, and this plugin was not asked: the broker takes its name from its certificate or key (use_identity_as_username, "+
+		p.log(event.Warning, "client %s is in, and this plugin was not asked: the broker takes its name from its certificate or key (use_identity_as_username, "+
 			"use_subject_as_username), or a plugin before this one has let it in. No token and no expiry counts for such clients; "+
 			"this is said once", verdict.Quote(clientID))
 	}
@@ -385,7 +386,7 @@ func (p *Plugin) kickExpired() bool {
 	if why == "" {
 		why = fmt.Sprintf("%s: its time ended at %s", verdict.Expired, due.Until.UTC().Format(time.RFC3339))
 	}
-	p.kick(due, why, p.chain.Config().Common.KickWithWill)
+	p.kick(due, why, p.chain.Config().Providers[0].Common.KickWithWill)
 	return true
 }
 
@@ -413,11 +414,11 @@ func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
 	}
 	switch {
 	case errors.Is(err, ErrNotConnected):
-		p.log(Debug, "%s was not there when it was to be disconnected (%s)", who, why)
+		p.log(event.Debug, "%s was not there when it was to be disconnected (%s)", who, why)
 	case err != nil:
-		p.log(Error, "%s could not be disconnected (%s): %s", who, why, err)
+		p.log(event.Error, "%s could not be disconnected (%s): %s", who, why, err)
 	default:
-		p.log(Notice, "%s disconnected: %s (token %s)", who, why, s.Token)
+		p.log(event.Notice, "%s disconnected: %s (token %s)", who, why, s.Token)
 	}
 }
 
@@ -442,7 +443,7 @@ func (p *Plugin) hasItsID(s *session.Session) bool {
 func (p *Plugin) withoutTicks() {
 	missing, first := p.ticks.missing()
 	if first {
-		p.log(Warning, "this broker gives plugins no regular call (Mosquitto before 2.0.12 with per_listener_settings true): expired clients stay, "+
+		p.log(event.Warning, "this broker gives plugins no regular call (Mosquitto before 2.0.12 with per_listener_settings true): expired clients stay, "+
 			"and receive, and reloads wait, until a client comes to or leaves a listener with this plugin line; what happens on others does not "+
 			"help; a newer Mosquitto mends that")
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -56,7 +57,7 @@ type fakeBroker struct {
 }
 
 // Log holds each line of each test to what may go to a broker's log.
-func (b *fakeBroker) Log(level Level, line string) {
+func (b *fakeBroker) Log(level event.Level, line string) {
 	if !strings.HasPrefix(line, "go_jwt_auth: ") || strings.ContainsFunc(line, func(r rune) bool { return !strconv.IsPrint(r) }) ||
 		!utf8.ValidString(line) || len(line) > 880 {
 		b.t.Errorf("not fit for the log: %q", line)
@@ -461,7 +462,7 @@ func TestReload(t *testing.T) {
 			h.Reload()
 		}
 		h.broker.awaitLog(`reloaded .*issuer three`)
-		if got := h.chain.Config().Common.Issuer; got != "three" {
+		if got := h.chain.Config().Providers[0].Common.Issuer; got != "three" {
 			t.Errorf("issuer %s", got)
 		}
 	})
@@ -627,14 +628,14 @@ func TestAPanicInTheBackgroundIsLogged(t *testing.T) {
 // What a wake writes to is freed after Close: whatever a goroutine still has to say then must not reach the broker.
 func TestNothingWakesTheBrokerAfterClose(t *testing.T) {
 	h := open(t, local(``))
-	h.report(false, "before")
+	h.report(event.Inform("before"))
 	h.broker.awaitLog(`before`)
 	h.Close()
 	select {
 	case <-h.broker.woken: // one from before
 	default:
 	}
-	h.report(true, "after")
+	h.report(event.Warn("after"))
 	select {
 	case <-h.broker.woken:
 		t.Error("the broker was woken")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -21,7 +22,7 @@ func (p *Plugin) confirm(c *chain.Chain, s *session.Session, result chain.Result
 			return func() { p.expel(s, result.Verdict) }
 		case result.Detail != "":
 			return func() {
-				p.log(Notice, "%s stays without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
+				p.log(event.Notice, "%s stays without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
 					named(s), result.Detail, s.Token)
 			}
 		}
@@ -31,7 +32,7 @@ func (p *Plugin) confirm(c *chain.Chain, s *session.Session, result chain.Result
 
 // recheckInterval is that of a configuration; zero: connected clients are not asked about.
 func recheckInterval(c *chain.Chain) time.Duration {
-	if r := c.Config().Revocation; r != nil {
+	if r := c.Config().Providers[0].Revocation; r != nil {
 		return r.RecheckInterval
 	}
 	return 0
@@ -54,7 +55,7 @@ func (p *Plugin) scheduleRecheck(c *chain.Chain, s *session.Session, bearer stri
 // leaveBehind says what becomes of clients that were admitted by an endpoint which the new file does not name.
 func (p *Plugin) leaveBehind(before *chain.Chain) {
 	if n := p.sessions.Rechecks(); n > 0 && before.Endpoint() != p.chain.Endpoint() {
-		p.log(Notice, "%d connected clients were admitted by %s, which %s no longer names: they are not asked about again, and leave "+
+		p.log(event.Notice, "%d connected clients were admitted by %s, which %s no longer names: they are not asked about again, and leave "+
 			"when their tokens expire; those whose tokens never do are disconnected", n, before.ShownEndpoint(), p.file)
 	}
 }
@@ -69,7 +70,7 @@ func (p *Plugin) nextRecheck() time.Time {
 
 // maxRechecking is how many may be asked about at once: logins go first.
 func (p *Plugin) maxRechecking() int {
-	if r := p.chain.Config().Revocation; r != nil {
+	if r := p.chain.Config().Providers[0].Revocation; r != nil {
 		return max(1, r.MaxConcurrent/recheckShare)
 	}
 	return 1
@@ -122,7 +123,7 @@ func (p *Plugin) rechecked(s *session.Session, next time.Time, v verdict.Verdict
 		return
 	}
 	if v.Kind != verdict.Accept {
-		p.log(Debug, "%s stays, though nothing was learnt about it: %s (token %s)", named(s), v, s.Token)
+		p.log(event.Debug, "%s stays, though nothing was learnt about it: %s (token %s)", named(s), v, s.Token)
 	}
 	p.sessions.Recheck(s, next)
 }
@@ -132,5 +133,5 @@ func (p *Plugin) expel(s *session.Session, why verdict.Verdict) {
 	if !p.sessions.Lives(s) {
 		return
 	}
-	p.kick(s, why.String(), p.chain.Config().Common.KickWithWill)
+	p.kick(s, why.String(), p.chain.Config().Providers[0].Common.KickWithWill)
 }

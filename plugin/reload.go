@@ -6,21 +6,22 @@ import (
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 )
 
 // candidate is a configuration that is about to come into force, with all there is to say about it.
 type candidate struct {
-	chain    *chain.Chain
-	findings []chain.Finding
+	chain *chain.Chain
+	notes []event.Note
 }
 
 // prepare reads the file and builds its chain; where the file asks for it, the endpoints are reached and the keys read.
-// It runs on the broker's thread at start and in the background for a reload. The findings count even with an error.
+// It runs on the broker's thread at start and in the background for a reload. The notes count even with an error.
 func (p *Plugin) prepare() (candidate, error) {
 	var c candidate
 	cfg, problems := config.Load(p.file)
 	for _, line := range problems.Warnings().Lines(p.file) {
-		c.findings = append(c.findings, chain.Finding{Warning: true, Text: line})
+		c.notes = append(c.notes, event.Note{Level: event.Warning, Text: line})
 	}
 	if errs := problems.Errors(); len(errs) > 0 {
 		var lines []error
@@ -33,9 +34,9 @@ func (p *Plugin) prepare() (candidate, error) {
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", p.file, err)
 	}
-	if !cfg.LazyConnect {
+	if !cfg.Providers[0].LazyConnect {
 		found, err := built.Probe(p.ctx)
-		c.findings = append(c.findings, found...)
+		c.notes = append(c.notes, found...)
 		if err != nil {
 			built.Close()
 			return c, prefixEach(p.file+": ", err)
@@ -64,11 +65,11 @@ func (p *Plugin) adopt(c candidate, how string) {
 		before.Retire() // logins that it has begun end by it
 	}
 	cfg := p.chain.Config()
-	p.log(Info, "version %s %s %s: %s", Version, how, p.file, Describe(cfg))
+	p.log(event.Info, "version %s %s %s: %s", Version, how, p.file, Describe(cfg))
 	for _, text := range Advise(cfg, Abilities{Delays: p.broker.CanDelay(), SetsClientID: p.broker.CanSetClientID()}) {
-		c.findings = append(c.findings, chain.Finding{Warning: true, Text: text})
+		c.notes = append(c.notes, event.Note{Level: event.Warning, Text: text})
 	}
-	p.logFindings(c.findings)
+	p.logNotes(c.notes)
 	p.tryOut(p.chain)
 }
 
@@ -76,9 +77,9 @@ func (p *Plugin) adopt(c candidate, how string) {
 // lazyConnect is true, and asks the introspection endpoint about a made-up token.
 func (p *Plugin) tryOut(built *chain.Chain) {
 	p.background(func() func() {
-		var found []chain.Finding
+		var found []event.Note
 		var err error
-		if built.Config().LazyConnect {
+		if built.Config().Providers[0].LazyConnect {
 			found, err = built.Probe(p.ctx)
 		}
 		if err == nil {
@@ -91,9 +92,9 @@ func (p *Plugin) tryOut(built *chain.Chain) {
 			if p.chain != built {
 				return // what takes its place is tried out, too
 			}
-			p.logFindings(found)
+			p.logNotes(found)
 			if err != nil {
-				p.logEach(Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
+				p.logEach(event.Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
 			}
 		}
 	})
@@ -116,9 +117,9 @@ func (p *Plugin) Reload() {
 				c.chain.Close()
 			case number != p.reloads:
 			case err != nil:
-				p.logFindings(c.findings)
-				p.logEach(Error, err, "")
-				p.log(Error, "%s was not reloaded: the configuration from before stays in force", p.file)
+				p.logNotes(c.notes)
+				p.logEach(event.Error, err, "")
+				p.log(event.Error, "%s was not reloaded: the configuration from before stays in force", p.file)
 			default:
 				p.adopt(c, "reloaded")
 			}
@@ -132,7 +133,7 @@ func (p *Plugin) background(do func() func()) {
 	go func() {
 		defer func() {
 			if fault := recover(); fault != nil {
-				p.queue.post(func() { p.log(Error, "fault in the background: %v", fault) })
+				p.queue.post(func() { p.log(event.Error, "fault in the background: %v", fault) })
 			}
 		}()
 		if then := do(); then != nil {

@@ -3,6 +3,7 @@ package plugin
 import (
 	"time"
 
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -62,7 +63,7 @@ func (p *Plugin) endRound(login Login) {
 func (p *Plugin) askedAgain(login Login) verdict.Verdict {
 	if p.sessions.Vouch(login.Client, credentials(login), p.now()) {
 		p.prolongSweep()
-		p.log(Debug, "%s stays: the broker asked again after a reload", p.who(login))
+		p.log(event.Debug, "%s stays: the broker asked again after a reload", p.who(login))
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
 	asking := login.forChain(p.broker)

@@ -139,7 +139,7 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 		}
 	}
 	var report tokenReport
-	if cfg.Revocation != nil {
+	if cfg.Providers[0].Revocation != nil {
 		report.Asked = &q.online
 	}
 	c.waitFor(ctx, addresses(cfg)...)
@@ -172,16 +172,21 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 // judge is the plugin's verdict. Here everybody has time: keys are waited for, and the endpoint is asked before the answer.
 func judge(ctx context.Context, from *config.Config, now func() time.Time, q tokenQuestion, token string) (chain.Result, error) {
 	cfg := *from
-	cfg.JWKS.MaxBlock = cfg.JWKS.Timeout
-	switch {
-	case !q.online && cfg.Mode == config.ModeIntrospection:
-		return chain.Result{}, errors.New("in mode introspection nobody but the provider can tell anything of a token: --online asks it")
-	case !q.online:
-		cfg.Revocation = nil
-	case cfg.Revocation != nil:
-		asked := *cfg.Revocation
-		asked.Check = config.CheckBeforeConnect
-		cfg.Revocation = &asked
+	cfg.Providers = nil
+	for _, p := range from.Providers {
+		patient := *p
+		patient.JWKS.MaxBlock = patient.JWKS.Timeout
+		switch {
+		case !q.online && p.Mode == config.ModeIntrospection:
+			return chain.Result{}, errors.New("in mode introspection nobody but the provider can tell anything of a token: --online asks it")
+		case !q.online:
+			patient.Revocation = nil
+		case p.Revocation != nil:
+			asked := *p.Revocation
+			asked.Check = config.CheckBeforeConnect
+			patient.Revocation = &asked
+		}
+		cfg.Providers = append(cfg.Providers, &patient)
 	}
 	built, err := newChain(&cfg, now)
 	if err != nil {
@@ -193,7 +198,7 @@ func judge(ctx context.Context, from *config.Config, now func() time.Time, q tok
 		client.Username = &q.username
 	}
 	login := chain.Login{Client: client, Password: &token}
-	if cfg.Common.TokenSource[0] == config.TokenInUsername {
+	if cfg.TokenSource[0] == config.TokenInUsername {
 		login.Username, login.Password = &token, nil
 	}
 	return built.Check(ctx, login), nil
@@ -216,8 +221,8 @@ func (r *tokenReport) fill(result chain.Result, cfg *config.Config, now time.Tim
 	}
 	expires, left := result.Expiry.UTC(), int64(result.Expiry.Sub(now)/time.Second)
 	r.Expires, r.SecondsLeft = &expires, &left
-	if cfg.Common.KickExpired && result.Kind == verdict.Accept {
-		kicked := expires.Add(cfg.Common.Leeway)
+	if cfg.Providers[0].Common.KickExpired && result.Kind == verdict.Accept {
+		kicked := expires.Add(cfg.Providers[0].Common.Leeway)
 		r.Kicked = &kicked
 	}
 }
@@ -281,10 +286,10 @@ func expiryText(cfg *config.Config, r tokenReport) string {
 		return r.Expires.Format(time.RFC3339) + "; a connected client stays"
 	}
 	text := fmt.Sprintf("%s, in %s; a connected client is disconnected then", r.Expires.Format(time.RFC3339), time.Duration(*r.SecondsLeft)*time.Second)
-	if cfg.Common.Leeway > 0 {
-		text += fmt.Sprintf(" (plus leewayMs, %s)", cfg.Common.Leeway)
+	if cfg.Providers[0].Common.Leeway > 0 {
+		text += fmt.Sprintf(" (plus leewayMs, %s)", cfg.Providers[0].Common.Leeway)
 	}
-	if cfg.Common.KickWithWill {
+	if cfg.Providers[0].Common.KickWithWill {
 		return text + ", with its will"
 	}
 	return text + ", without its will"

@@ -17,6 +17,7 @@ import (
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 )
 
 // places are where jwt.json is looked for when no file is named. The plugin itself looks into the last two only.
@@ -170,7 +171,7 @@ func build(cfg *config.Config) error {
 
 // newChain is the chain of the plugin, for a reader at a terminal: it tells nothing beside.
 func newChain(cfg *config.Config, now func() time.Time) (*chain.Chain, error) {
-	return chain.New(cfg, chain.Options{Now: now, Report: func(bool, string) {}})
+	return chain.New(cfg, chain.Options{Now: now, Report: func(event.Note) {}})
 }
 
 // advise is plugin.Advise for both kinds of Mosquitto, naming the one where it is about that alone.

@@ -20,6 +20,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/discovery"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -274,12 +275,12 @@ func (c *console) look(ctx context.Context, issuer, caFile string) (provider, er
 	if p.doc, err = discovery.New(issuer, patience, client, time.Now).Document(ctx); err != nil {
 		return p, err
 	}
-	asymmetric := &config.Config{
+	asymmetric := &config.Provider{
 		Mode:       config.ModeJWKS,
 		Algorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"},
 		JWKS:       config.JWKS{URI: p.doc.JWKSURI, Timeout: patience},
 	}
-	keys, err := keyset.New(asymmetric, keyset.Options{Client: client, Now: time.Now, Report: func(bool, string) {}})
+	keys, err := keyset.New(asymmetric, keyset.Options{Client: client, Now: time.Now, Report: func(event.Note) {}})
 	if err != nil {
 		return p, err
 	}

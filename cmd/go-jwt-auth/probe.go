@@ -177,7 +177,7 @@ func inspect(ctx context.Context, cfg *config.Config, built *chain.Chain) probeR
 			one.bad = true
 		}
 		r.Endpoints = append(r.Endpoints, one)
-		r.Warnings = append(r.Warnings, doubts(one, cfg.Common.Leeway)...)
+		r.Warnings = append(r.Warnings, doubts(one, cfg.Providers[0].Common.Leeway)...)
 	}
 	return r
 }
@@ -210,7 +210,7 @@ func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, bui
 		return
 	}
 	asked.bad = true
-	if answer != answersActive && cfg.Revocation.OnUnavailable == config.UnavailableAllow {
+	if answer != answersActive && cfg.Providers[0].Revocation.OnUnavailable == config.UnavailableAllow {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; $.options.revocation.onUnavailable lets everybody in who has a token", asked.Path, fault))
 		return
 	}
@@ -221,7 +221,7 @@ const answersActive = "active, which nothing that is made up can be"
 
 // askOfMadeUp returns what the endpoint said, in words, and what is wrong with that, if anything.
 func askOfMadeUp(ctx context.Context, cfg *config.Config, built *chain.Chain) (answer, fault string) {
-	switch result := built.Recheck(ctx, madeUp(cfg.Mode), time.Time{}); {
+	switch result := built.Recheck(ctx, madeUp(cfg.Providers[0].Mode), time.Time{}); {
 	case result.Reason == verdict.Revoked:
 		return "not active, as it should be", ""
 	case result.Kind == verdict.Accept:

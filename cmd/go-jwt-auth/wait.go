@@ -15,8 +15,8 @@ import (
 
 // addresses are those that a jwt.json names.
 func addresses(cfg *config.Config) []string {
-	all := []string{cfg.OIDC.Issuer, cfg.JWKS.URI}
-	if r := cfg.Revocation; r != nil {
+	all := []string{cfg.Providers[0].OIDC.Issuer, cfg.Providers[0].JWKS.URI}
+	if r := cfg.Providers[0].Revocation; r != nil {
 		all = append(all, r.Introspection.URI)
 		if r.Plain != nil {
 			all = append(all, r.Plain.URI)

@@ -10,23 +10,24 @@ import (
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
 
 // delaying is a chain for a broker that lets a login wait, with a clock that can be moved.
-func delaying(t *testing.T, cfg *config.Config) (judge *chain.Chain, passed *atomic.Int64) {
+func delaying(t *testing.T, cfg *config.Provider) (judge *chain.Chain, passed *atomic.Int64) {
 	t.Helper()
 	return clocked(t, cfg, true)
 }
 
 // clocked is a chain for a broker that lets a login wait, or does not.
-func clocked(t *testing.T, cfg *config.Config, delays bool) (judge *chain.Chain, passed *atomic.Int64) {
+func clocked(t *testing.T, cfg *config.Provider, delays bool) (judge *chain.Chain, passed *atomic.Int64) {
 	t.Helper()
 	passed = new(atomic.Int64)
-	judge, err := chain.New(cfg, chain.Options{
+	judge, err := chain.New(whole(cfg), chain.Options{
 		Now:    func() time.Time { return time.Unix(now, passed.Load()) },
-		Report: func(bool, string) {}, Delays: delays,
+		Report: func(event.Note) {}, Delays: delays,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/discovery"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/revocation"
@@ -25,7 +26,7 @@ import (
 type Options struct {
 	Now func() time.Time
 	// Report takes what the operator should know and no login is refused for, from any goroutine.
-	Report func(warning bool, text string)
+	Report func(event.Note)
 	// Delays says that the broker lets a login wait without waiting itself (Mosquitto 2.1). Then Begin never waits.
 	Delays bool
 	// Dial makes the connections to endpoints; nil: net does.
@@ -34,7 +35,8 @@ type Options struct {
 
 // Chain judges logins by one configuration. Safe for concurrent use.
 type Chain struct {
-	cfg      *config.Config
+	file     *config.Config
+	cfg      *config.Provider
 	delays   bool
 	client   *endpoint.Client
 	provider *discovery.Provider // nil but in mode oidc
@@ -84,7 +86,8 @@ type Result struct {
 func (r *Result) Bearer() string { return r.token }
 
 // New builds the chain for cfg. It reads nothing from the network; see Probe.
-func New(cfg *config.Config, o Options) (*Chain, error) {
+func New(file *config.Config, o Options) (*Chain, error) {
+	cfg := file.Providers[0]
 	client, err := endpoint.New(cfg.TLS)
 	if err != nil {
 		return nil, err
@@ -95,7 +98,7 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 	if cfg.Mode == config.ModeIntrospection && cfg.Revocation == nil {
 		return nil, errors.New("$.options.revocation: must be there in mode introspection")
 	}
-	c := &Chain{cfg: cfg, delays: o.Delays, client: client, mapper: identity.New(cfg.Common)}
+	c := &Chain{file: file, cfg: cfg, delays: o.Delays, client: client, mapper: identity.New(cfg.Common)}
 	if cfg.Mode == config.ModeOIDC {
 		c.provider = discovery.New(cfg.OIDC.Issuer, cfg.JWKS.Timeout, client, o.Now)
 	}
@@ -117,7 +120,7 @@ func New(cfg *config.Config, o Options) (*Chain, error) {
 }
 
 // Config is what the chain was built for.
-func (c *Chain) Config() *config.Config { return c.cfg }
+func (c *Chain) Config() *config.Config { return c.file }
 
 // Hold keeps a chain open beyond Retire, for a Recheck that has begun, until release is called.
 func (c *Chain) Hold() (release func()) {
@@ -522,12 +525,12 @@ func (c *Chain) look(login Login) (result Result, done bool) {
 	}
 	shape := token.Other
 	result.client = login.Client
-	for _, source := range c.cfg.Common.TokenSource {
+	for _, source := range c.file.TokenSource {
 		field := fieldOf(source, login.Username, login.Password)
 		if field == nil || *field == "" {
 			continue
 		}
-		if most := c.cfg.Common.MaxTokenBytes; len(*field) > most {
+		if most := c.file.MaxTokenBytes; len(*field) > most {
 			return decide(result.Trace.FailWith(verdict.Refuse(verdict.TooLong, "%d bytes, the most is %d ($.options.common.maxTokenBytes)",
 				len(*field), most), "length", fmt.Sprintf("at most %d bytes", most), strconv.Itoa(len(*field))))
 		}
@@ -574,7 +577,7 @@ func (c *Chain) OpaqueToken(username, password *string) string {
 	if c.cfg.Mode != config.ModeIntrospection {
 		return ""
 	}
-	for _, source := range c.cfg.Common.TokenSource {
+	for _, source := range c.file.TokenSource {
 		if field := fieldOf(source, username, password); field != nil && *field != "" {
 			return *field
 		}
@@ -597,7 +600,7 @@ func (c *Chain) nonToken(login Login, trace *verdict.Trace) verdict.Verdict {
 	if login.Password == nil {
 		found = "no password"
 	}
-	for _, source := range c.cfg.Common.TokenSource {
+	for _, source := range c.file.TokenSource {
 		if field := fieldOf(source, login.Username, login.Password); field != nil && wrapped == "" {
 			wrapped = token.Wrapping(*field)
 		}
@@ -605,7 +608,7 @@ func (c *Chain) nonToken(login Login, trace *verdict.Trace) verdict.Verdict {
 	if wrapped != "" {
 		found = wrapped
 	}
-	if c.cfg.Common.OnNonToken == config.NonTokenDeny {
+	if c.file.OnNonToken == config.NonTokenDeny {
 		return trace.FailWith(verdict.Refuse(verdict.NotAToken, "%s, and $.options.common.onNonToken is %q", found, config.NonTokenDeny),
 			"shape", "a signed token", found)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
@@ -30,7 +31,7 @@ func TestTrace(t *testing.T) {
 		}
 		return all
 	}
-	strict := func(cfg *config.Config) *config.Config {
+	strict := func(cfg *config.Provider) *config.Provider {
 		c := &cfg.Common
 		c.Issuer, c.Audience, c.RequiredScopes, c.TokenType = "https://idp.test", []string{"mqtt"}, []string{"a"}, []string{"JWT"}
 		c.RequiredClaims = []config.RequiredClaim{{Path: "role", Values: []any{"x", "y"}}}
@@ -60,7 +61,7 @@ func TestTrace(t *testing.T) {
 	}
 	cases := []struct {
 		rule       string
-		cfg        *config.Config
+		cfg        *config.Provider
 		password   string
 		introspect http.HandlerFunc // nil: says that it is active
 		verdict    string
@@ -182,7 +183,7 @@ func TestResult(t *testing.T) {
 	cfg := inFile(t, key)
 	cfg.Common.MatchUsername = true
 	judge, _ := newChain(t, cfg)
-	if judge.Config() != cfg {
+	if judge.Config().Providers[0] != cfg {
 		t.Error("Config is another one")
 	}
 
@@ -225,13 +226,13 @@ func TestNonTokens(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			cfg := inFile(t, key)
-			judge, _ := newChain(t, cfg)
+			file := whole(inFile(t, key))
+			judge, _ := newChainOf(t, file)
 			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c"}, Password: c.password})
 			if want := "no shape: expected a signed token, found " + c.found; result.String() != "defer" || show(result.Trace) != want {
 				t.Errorf("got %s\n%s", result, show(result.Trace))
 			}
-			cfg.Common.OnNonToken = config.NonTokenDeny
+			file.OnNonToken = config.NonTokenDeny
 			result = judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c"}, Password: c.password})
 			if want := "not a token: " + c.found + `, and $.options.common.onNonToken is "deny"`; result.Kind != verdict.Deny || result.String() != want {
 				t.Errorf("got %s, want %s", result, want)
@@ -314,17 +315,17 @@ func TestNewFails(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	cases := []struct {
 		rule   string
-		change func(*config.Config)
+		change func(*config.Provider)
 		want   string
 	}{
-		{"caFile is missing", func(c *config.Config) { c.TLS.CAFile = missing }, "$.options.tls.caFile: open " + missing},
-		{"a key that can't be used", func(c *config.Config) { c.Mode, c.Local = config.ModeLocal, config.NewSecret("x") }, "$.options.modes.local: must be a public key in PEM"},
+		{"caFile is missing", func(c *config.Provider) { c.TLS.CAFile = missing }, "$.options.tls.caFile: open " + missing},
+		{"a key that can't be used", func(c *config.Provider) { c.Mode, c.Local = config.ModeLocal, config.NewSecret("x") }, "$.options.modes.local: must be a public key in PEM"},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
 			cfg := defaults("ES256")
 			c.change(cfg)
-			if _, err := chain.New(cfg, chain.Options{Now: time.Now, Report: func(bool, string) {}}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			if _, err := chain.New(whole(cfg), chain.Options{Now: time.Now, Report: func(event.Note) {}}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})

@@ -14,6 +14,7 @@ import (
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
@@ -82,18 +83,17 @@ func answer(status int, body string) http.HandlerFunc {
 func stuck(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 // defaults are those of jwt.json, as far as they matter here.
-func defaults(algorithms ...string) *config.Config {
-	return &config.Config{
+func defaults(algorithms ...string) *config.Provider {
+	return &config.Provider{
 		Algorithms: algorithms, Mode: config.ModeJWKS,
 		Common: config.Common{
 			ValidateExpiration: true, RequireExpiration: true, OnMismatch: config.MismatchRewrite, UsernameClaim: "sub", ClientIDClaim: "sub",
-			OnNonToken: config.NonTokenDefer, MaxTokenBytes: 16384, TokenSource: []config.TokenSource{config.TokenInPassword},
 		},
 	}
 }
 
 // inFile is defaults with the given keys in a JWKS file.
-func inFile(tb testing.TB, keys ...testkeys.Key) *config.Config {
+func inFile(tb testing.TB, keys ...testkeys.Key) *config.Provider {
 	tb.Helper()
 	cfg := defaults()
 	entries := make([]any, len(keys))
@@ -109,7 +109,7 @@ func inFile(tb testing.TB, keys ...testkeys.Key) *config.Config {
 }
 
 // atProvider is defaults with the provider's endpoints.
-func atProvider(p *provider, algorithms ...string) *config.Config {
+func atProvider(p *provider, algorithms ...string) *config.Provider {
 	cfg := defaults(algorithms...)
 	cfg.JWKS = config.JWKS{
 		URI: p.url + "/keys", Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute},
@@ -132,10 +132,10 @@ type reports struct {
 	lines []string
 }
 
-func (r *reports) add(warning bool, text string) {
+func (r *reports) add(n event.Note) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lines = append(r.lines, fmt.Sprintf("warning=%t %s", warning, text))
+	r.lines = append(r.lines, fmt.Sprintf("warning=%t %s", n.Level == event.Warning, n.Text))
 }
 
 func (r *reports) all() string {
@@ -144,10 +144,23 @@ func (r *reports) all() string {
 	return strings.Join(r.lines, "\n")
 }
 
-func newChain(tb testing.TB, cfg *config.Config) (*chain.Chain, *reports) {
+// whole is a file with this provider alone.
+func whole(cfg *config.Provider) *config.Config {
+	return &config.Config{
+		OnNonToken: config.NonTokenDefer, MaxTokenBytes: 16384, TokenSource: []config.TokenSource{config.TokenInPassword},
+		Providers: []*config.Provider{cfg},
+	}
+}
+
+func newChain(tb testing.TB, cfg *config.Provider) (*chain.Chain, *reports) {
+	tb.Helper()
+	return newChainOf(tb, whole(cfg))
+}
+
+func newChainOf(tb testing.TB, file *config.Config) (*chain.Chain, *reports) {
 	tb.Helper()
 	said := &reports{}
-	c, err := chain.New(cfg, chain.Options{Now: func() time.Time { return time.Unix(now, 0) }, Report: said.add})
+	c, err := chain.New(file, chain.Options{Now: func() time.Time { return time.Unix(now, 0) }, Report: said.add})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -51,7 +52,7 @@ func TestAKeyReplacedUnderItsKid(t *testing.T) {
 	cfg.Revocation, cfg.JWKS.Cache.TTL = nil, time.Hour
 	var clock atomic.Int64
 	clock.Store(now)
-	judge, err := chain.New(cfg, chain.Options{Now: func() time.Time { return time.Unix(clock.Load(), 0) }, Report: func(bool, string) {}})
+	judge, err := chain.New(whole(cfg), chain.Options{Now: func() time.Time { return time.Unix(clock.Load(), 0) }, Report: func(event.Note) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // opaque is a configuration of mode introspection.
-func opaque(p *provider) *config.Config {
+func opaque(p *provider) *config.Provider {
 	cfg := defaults()
 	cfg.Mode = config.ModeIntrospection
 	cfg.Common.MatchUsername, cfg.Common.UsernameClaim = true, "sub"
@@ -62,7 +62,7 @@ func TestModeIntrospection(t *testing.T) {
 			}
 		})
 	}
-	if _, err := chain.New(&config.Config{Mode: config.ModeIntrospection}, chain.Options{Now: time.Now}); err == nil {
+	if _, err := chain.New(whole(&config.Provider{Mode: config.ModeIntrospection}), chain.Options{Now: time.Now}); err == nil {
 		t.Error("a chain without an endpoint to ask was built: it would let everybody in")
 	}
 }
@@ -91,9 +91,11 @@ func TestTokenSource(t *testing.T) {
 			p := newProvider(t)
 			p.does(answer(http.StatusOK, string(testkeys.Set(key))), nil)
 			cfg := atProvider(p, "ES256")
-			cfg.Revocation, cfg.Common.TokenSource = nil, c.source
+			cfg.Revocation = nil
 			cfg.Common.MatchUsername, cfg.Common.UsernameClaim = true, "sub"
-			judge, _ := newChain(t, cfg)
+			file := whole(cfg)
+			file.TokenSource = c.source
+			judge, _ := newChainOf(t, file)
 			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c", Username: c.username}, Password: c.password})
 			if result.Kind != c.want {
 				t.Errorf("got %s %s, want %s", result.Kind, result, c.want)

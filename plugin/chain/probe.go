@@ -13,15 +13,10 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/discovery"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/verdict"
 )
-
-// Finding is one thing that Probe saw, good or bad.
-type Finding struct {
-	Warning bool
-	Text    string
-}
 
 // Report is what Inspect saw of the provider.
 type Report struct {
@@ -107,9 +102,9 @@ func (c *Chain) ReadFiles() error {
 
 // Probe is Inspect in words, as $.options.lazyConnect false asks for. It returns what was seen, and an error for each
 // thing without which nobody could log in.
-func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
+func (c *Chain) Probe(ctx context.Context) ([]event.Note, error) {
 	r := c.Inspect(ctx)
-	var findings []Finding
+	var findings []event.Note
 	for _, e := range r.Endpoints {
 		if e.Err != nil {
 			continue
@@ -118,9 +113,9 @@ func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
 		if e.ByGet {
 			by = ", by GET"
 		}
-		finding := Finding{Text: fmt.Sprintf("%s %s: reached (HTTP %d in %s%s)", e.What, e.URI, e.Answer.Status, e.Answer.Took.Round(time.Millisecond), by)}
+		finding := event.Note{Level: event.Info, Text: fmt.Sprintf("%s %s: reached (HTTP %d in %s%s)", e.What, e.URI, e.Answer.Status, e.Answer.Took.Round(time.Millisecond), by)}
 		if e.Doubt != "" {
-			finding.Warning = true
+			finding.Level = event.Warning
 			finding.Text += "; " + e.Doubt
 		}
 		findings = append(findings, finding)
@@ -130,7 +125,7 @@ func (c *Chain) Probe(ctx context.Context) ([]Finding, error) {
 		if r.Keys.Len() == 1 {
 			keys = "key"
 		}
-		findings = append(findings, Finding{Text: fmt.Sprintf("%d %s from %s (%s)", r.Keys.Len(), keys, c.keys, keyset.DescribeIDs(r.Keys))})
+		findings = append(findings, event.Note{Level: event.Info, Text: fmt.Sprintf("%d %s from %s (%s)", r.Keys.Len(), keys, c.keys, keyset.DescribeIDs(r.Keys))})
 	}
 	return findings, errors.Join(r.Faults...)
 }
@@ -152,7 +147,7 @@ func (c *Chain) madeUp() string {
 // TryCredentials asks the introspection endpoint once about a made-up token, and returns what is to be said of its answer: what
 // every login would find. Nothing remembers the token, and no failure counts. A plain endpoint is not asked, as nobody knows
 // what it does with a token.
-func (c *Chain) TryCredentials(ctx context.Context) []Finding {
+func (c *Chain) TryCredentials(ctx context.Context) []event.Note {
 	if c.checker == nil || c.cfg.Revocation.Plain != nil {
 		return nil
 	}
@@ -162,12 +157,12 @@ func (c *Chain) TryCredentials(ctx context.Context) []Finding {
 	case ctx.Err() != nil:
 		return nil
 	case active:
-		return []Finding{{Warning: true, Text: "$.options.revocation.introspection: the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged"}}
+		return []event.Note{{Level: event.Warning, Text: "$.options.revocation.introspection: the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged"}}
 	case err == nil:
-		return []Finding{{Text: "the introspection endpoint answers as it should: a made-up token is not active"}}
+		return []event.Note{{Level: event.Info, Text: "the introspection endpoint answers as it should: a made-up token is not active"}}
 	case errors.As(err, &status) && status.Status == http.StatusBadRequest:
 		// Some answer so to whatever is no token of theirs.
-		return []Finding{{Text: fmt.Sprintf("the introspection endpoint was asked about a made-up token, which says nothing of the credentials: %s", err)}}
+		return []event.Note{{Level: event.Info, Text: fmt.Sprintf("the introspection endpoint was asked about a made-up token, which says nothing of the credentials: %s", err)}}
 	}
 	so := "logins will be refused"
 	if c.cfg.Revocation.OnUnavailable == config.UnavailableAllow {
@@ -178,7 +173,7 @@ func (c *Chain) TryCredentials(ctx context.Context) []Finding {
 		uri, _ := c.checker.URI(ctx)
 		text += ". " + c.wayOut(uri)
 	}
-	return []Finding{{Warning: true, Text: text}}
+	return []event.Note{{Level: event.Warning, Text: text}}
 }
 
 // probed is an endpoint with the place where it stands in jwt.json.

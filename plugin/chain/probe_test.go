@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -74,7 +75,7 @@ func TestProbe(t *testing.T) {
 	cases := []struct {
 		rule             string
 		keys, introspect http.HandlerFunc
-		change           func(*config.Config)
+		change           func(*config.Provider)
 		findings         []string // those that are warnings begin with "! "
 		faults           string
 	}{
@@ -89,7 +90,7 @@ func TestProbe(t *testing.T) {
 		},
 		{
 			rule: "one that leaves HEAD unanswered", keys: good, introspect: leavesHead(http.NotFound),
-			change: func(c *config.Config) { c.Revocation.Timeout = 2 * time.Second },
+			change: func(c *config.Provider) { c.Revocation.Timeout = 2 * time.Second },
 			findings: []string{
 				reachedKeys,
 				"! introspection endpoint PROVIDER/introspect: reached (HTTP 404 in TIME" + byGet + "; $.options.revocation.introspection.uri may be the wrong address. " + wayOut, twoKeys,
@@ -109,17 +110,17 @@ func TestProbe(t *testing.T) {
 			findings: []string{reachedKeys, "! introspection endpoint PROVIDER/introspect: reached (HTTP 503 in TIME); $.options.revocation.introspection.uri may be the wrong address. " + wayOut, twoKeys},
 		},
 		{
-			rule: "the JWKS endpoint is down", keys: good, introspect: active, change: func(c *config.Config) { c.JWKS.URI = nobody + "/keys?apikey=marked" },
+			rule: "the JWKS endpoint is down", keys: good, introspect: active, change: func(c *config.Provider) { c.JWKS.URI = nobody + "/keys?apikey=marked" },
 			findings: []string{reachedIntr},
 			faults:   "$.options.modes.jwks.uri: " + cantReach + "HEAD NOBODY/keys?…" + refused,
 		},
 		{
 			rule: "both are down, one line for each", keys: good, introspect: active,
-			change: func(c *config.Config) { c.JWKS.URI, c.Revocation.Introspection.URI = nobody+"/a", nobody+"/b" },
+			change: func(c *config.Provider) { c.JWKS.URI, c.Revocation.Introspection.URI = nobody+"/a", nobody+"/b" },
 			faults: "$.options.modes.jwks.uri: " + cantReach + "HEAD NOBODY/a" + refused + "\n$.options.revocation.introspection.uri: " + cantReach + "HEAD NOBODY/b" + refused,
 		},
 		{
-			rule: "too slow", keys: good, introspect: stuck, change: func(c *config.Config) { c.Revocation.Timeout = 50 * time.Millisecond },
+			rule: "too slow", keys: good, introspect: stuck, change: func(c *config.Provider) { c.Revocation.Timeout = 50 * time.Millisecond },
 			findings: []string{reachedKeys},
 			faults:   "$.options.revocation.introspection.uri: " + cantReach + "HEAD PROVIDER/introspect: no answer within 50ms: context deadline exceeded. " + wayOut,
 		},
@@ -136,21 +137,21 @@ func TestProbe(t *testing.T) {
 			findings: []string{"! JWKS endpoint PROVIDER/keys: reached (HTTP 404 in TIME); $.options.modes.jwks.uri may be the wrong address. " + wayOut, reachedIntr},
 			faults:   "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: answered 404 Not Found. " + wayOut,
 		},
-		{rule: "no introspection", keys: good, change: func(c *config.Config) { c.Revocation = nil }, findings: []string{reachedKeys, twoKeys}},
+		{rule: "no introspection", keys: good, change: func(c *config.Provider) { c.Revocation = nil }, findings: []string{reachedKeys, twoKeys}},
 		{
-			rule: "a query is not told", keys: good, introspect: active, change: func(c *config.Config) { c.Revocation.Introspection.URI += "?apikey=marked" },
+			rule: "a query is not told", keys: good, introspect: active, change: func(c *config.Provider) { c.Revocation.Introspection.URI += "?apikey=marked" },
 			findings: []string{reachedKeys, "introspection endpoint PROVIDER/introspect?…: reached (HTTP 200 in TIME)", twoKeys},
 		},
 		{
-			rule: "keys in a file", introspect: active, change: func(c *config.Config) { c.JWKS = inFile(t, one).JWKS },
+			rule: "keys in a file", introspect: active, change: func(c *config.Provider) { c.JWKS = inFile(t, one).JWKS },
 			findings: []string{reachedIntr, `1 key from FILE (kid "one")`},
 		},
 		{
-			rule: "keys in a file that is missing", introspect: active, change: func(c *config.Config) { c.JWKS = config.JWKS{FilePath: filepath.Join(t.TempDir(), "missing")} },
+			rule: "keys in a file that is missing", introspect: active, change: func(c *config.Provider) { c.JWKS = config.JWKS{FilePath: filepath.Join(t.TempDir(), "missing")} },
 			findings: []string{reachedIntr}, faults: "$.options.modes.jwks.filePath: there is no usable key set: FILE does not exist: the nearest folder is ",
 		},
 		{
-			rule: "a key in jwt.json", introspect: active, change: func(c *config.Config) {
+			rule: "a key in jwt.json", introspect: active, change: func(c *config.Provider) {
 				c.Mode, c.JWKS, c.Local = config.ModeLocal, config.JWKS{}, config.NewSecret(one.PEM())
 			},
 			findings: []string{reachedIntr, "1 key from jwt.json (without kid)"},
@@ -177,7 +178,7 @@ func TestProbe(t *testing.T) {
 			var got []string
 			for _, f := range findings {
 				text := short(f.Text)
-				if f.Warning {
+				if f.Level == event.Warning {
 					text = "! " + text
 				}
 				got = append(got, text)

@@ -169,7 +169,7 @@ func TestProviderGuides(t *testing.T) {
 }
 
 // localGuide is examples/providers/NAME/jwt.json with the provider's addresses replaced by those of a local one.
-func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) *config.Config {
+func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) *config.Provider {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join(examples, name, "jwt.json"))
 	if err != nil {
@@ -181,10 +181,11 @@ func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) 
 			t.Fatal(err)
 		}
 	}
-	cfg, problems := config.Load(filepath.Join(dir, "jwt.json"))
+	whole, problems := config.Load(filepath.Join(dir, "jwt.json"))
 	if len(problems) > 0 {
 		t.Fatal(strings.Join(problems.Lines(name), "\n"))
 	}
+	cfg := whole.Providers[0]
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -19,7 +20,7 @@ func TestTryCredentials(t *testing.T) {
 	for _, c := range []struct {
 		rule   string
 		says   http.HandlerFunc
-		change func(*config.Config)
+		change func(*config.Provider)
 		want   string
 	}{
 		{"as it should", answer(200, `{"active":false}`), nil, "the introspection endpoint answers as it should: a made-up token is not active"},
@@ -30,16 +31,16 @@ func TestTryCredentials(t *testing.T) {
 		{"a login page", answer(200, "<html>"), nil, unusable + "the answer is no introspection response (RFC 7662 §2.2): it is not JSON"},
 		{"down", answer(503, ""), nil, unusable + "answered 503"},
 		{
-			"down, and everybody is let in then", answer(503, ""), func(c *config.Config) { c.Revocation.OnUnavailable = config.UnavailableAllow },
+			"down, and everybody is let in then", answer(503, ""), func(c *config.Provider) { c.Revocation.OnUnavailable = config.UnavailableAllow },
 			path + "the endpoint gives no usable answer about a made-up token, and so logins will not be asked about, and revoked tokens let in: ",
 		},
 		{"all is active", answer(200, `{"active":true}`), nil, path + "the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged"},
 		{"a token that it can't read", answer(400, ""), nil, "the introspection endpoint was asked about a made-up token, which says nothing of the credentials: POST PROVIDER/introspect: answered 400 Bad Request"},
-		{"opaque tokens", answer(401, ""), func(c *config.Config) { c.Mode = config.ModeIntrospection }, unusable + "answered 401"},
-		{"a plain endpoint is not asked", answer(200, ""), func(c *config.Config) {
+		{"opaque tokens", answer(401, ""), func(c *config.Provider) { c.Mode = config.ModeIntrospection }, unusable + "answered 401"},
+		{"a plain endpoint is not asked", answer(200, ""), func(c *config.Provider) {
 			c.Revocation.Plain = &config.Plain{URI: c.Revocation.Introspection.URI, BodyEncoding: config.BodyForm, Response: config.Response{SuccessCodes: []int{200}}}
 		}, ""},
-		{"no endpoint", nil, func(c *config.Config) { c.Revocation = nil }, ""},
+		{"no endpoint", nil, func(c *config.Provider) { c.Revocation = nil }, ""},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p := newProvider(t)
@@ -54,7 +55,7 @@ func TestTryCredentials(t *testing.T) {
 			var got []string
 			for _, f := range judge.TryCredentials(t.Context()) {
 				text := strings.ReplaceAll(f.Text, p.url, "PROVIDER")
-				if f.Warning {
+				if f.Level == event.Warning {
 					text = "! " + text
 				}
 				got = append(got, text)

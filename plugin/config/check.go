@@ -8,16 +8,17 @@ import (
 )
 
 // check holds the rules that bind several keys together, and fills in what depends on them.
-func (d *document) check(c *Config) {
+func (d *document) check(file *Config, c *Provider) {
 	d.checkAlgorithms(c)
 	d.checkMode(c)
 	d.checkExpiration(c)
 	d.checkIdentity(c)
+	d.checkTokenSource(file, c)
 	d.checkRevocation(c)
 	d.checkTLS(c)
 }
 
-func (d *document) checkAlgorithms(c *Config) {
+func (d *document) checkAlgorithms(c *Provider) {
 	n := d.nodes["$.algorithm"]
 	switch {
 	case c.Mode == ModeIntrospection:
@@ -41,7 +42,7 @@ func (d *document) checkAlgorithms(c *Config) {
 	}
 }
 
-func (d *document) checkMode(c *Config) {
+func (d *document) checkMode(c *Provider) {
 	const local, jwks = "$.options.modes.local", "$.options.modes.jwks"
 	if !d.has("$.mode") {
 		d.missing("$.mode", `must be there: "jwks" (a key set), "oidc" (the key set that the issuer names), "local" (one key or secret) or "introspection" (opaque tokens)`)
@@ -68,7 +69,7 @@ func (d *document) checkMode(c *Config) {
 	}
 }
 
-func (d *document) checkOIDC(c *Config) {
+func (d *document) checkOIDC(c *Provider) {
 	const issuer = "$.options.modes.oidc.issuer"
 	if !d.has(issuer) {
 		d.missing(issuer, `must be there in mode "oidc": the issuer, exactly as tokens have it in "iss"`)
@@ -94,14 +95,14 @@ func (d *document) checkOpaque() {
 	}
 }
 
-func (d *document) checkExpiration(c *Config) {
+func (d *document) checkExpiration(c *Provider) {
 	c.Common.KickExpired = c.Common.KickExpired && c.Common.ValidateExpiration
 	if !d.has("$.options.common.requireExpiration") {
 		c.Common.RequireExpiration = c.Common.KickExpired
 	}
 }
 
-func (d *document) checkIdentity(c *Config) {
+func (d *document) checkIdentity(c *Provider) {
 	for _, rule := range []struct {
 		on           bool
 		key, partner string
@@ -116,7 +117,10 @@ func (d *document) checkIdentity(c *Config) {
 	if n := d.nodes["$.options.common.reservedNames"]; n != nil && !c.Common.MatchUsername && !c.Common.MatchClientID {
 		d.warnf(n, "has no effect unless matchUsernameToSubject or matchClientIdToSubject is true: clients keep any name that they claim")
 	}
-	if !slices.Contains(c.Common.TokenSource, TokenInUsername) {
+}
+
+func (d *document) checkTokenSource(file *Config, c *Provider) {
+	if !slices.Contains(file.TokenSource, TokenInUsername) {
 		return
 	}
 	if !c.Common.MatchUsername {
@@ -127,7 +131,7 @@ func (d *document) checkIdentity(c *Config) {
 	}
 }
 
-func (d *document) checkRevocation(c *Config) {
+func (d *document) checkRevocation(c *Provider) {
 	const revocation, introspection, plain = "$.options.revocation", "$.options.revocation.introspection", "$.options.revocation.plain"
 	switch opaque := c.Mode == ModeIntrospection; {
 	case opaque && !d.has(introspection):
@@ -160,7 +164,7 @@ func (d *document) checkRevocation(c *Config) {
 
 // checkTime is about when the endpoint is asked. In mode introspection an answer may have to wait for the next attempt
 // whatever `check` is, since nothing is known of the client before it.
-func (d *document) checkTime(c *Config) {
+func (d *document) checkTime(c *Provider) {
 	const revocation = "$.options.revocation"
 	opaque := c.Mode == ModeIntrospection
 	if opaque && c.Revocation.Check == CheckAfterConnect {
@@ -171,7 +175,7 @@ func (d *document) checkTime(c *Config) {
 	}
 }
 
-func (d *document) checkIntrospection(c *Config) {
+func (d *document) checkIntrospection(c *Provider) {
 	const introspection = "$.options.revocation.introspection"
 	if !d.has(introspection+".uri") && c.Mode != ModeOIDC && c.Mode != "" {
 		d.missing(introspection+".uri", "must be there: the address of the RFC 7662 endpoint")
@@ -230,7 +234,7 @@ func (d *document) checkPlain() {
 	}
 }
 
-func (d *document) checkTLS(c *Config) {
+func (d *document) checkTLS(c *Provider) {
 	const tls = "$.options.tls"
 	switch cert, key := d.has(tls+".certFile"), d.has(tls+".keyFile"); {
 	case cert && !key:

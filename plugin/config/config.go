@@ -25,6 +25,22 @@ const (
 type Config struct {
 	// File is the absolute path of the file that was read.
 	File string
+	// TokenSource are the fields of CONNECT in which a token is looked for, in this order
+	// (`$.options.common.tokenSource`). Default: the password alone. If the username is among them, MatchUsername is true for
+	// every provider: a token must not stay in place as the username, which the broker logs.
+	TokenSource []TokenSource
+	// OnNonToken: defer (default) or deny.
+	OnNonToken NonToken
+	// MaxTokenBytes: longer passwords are refused unread; 64 to 65535, the longest that MQTT can carry. Default 16384.
+	MaxTokenBytes int
+	// Providers are the identity providers whose tokens are accepted, at least one.
+	Providers []*Provider
+}
+
+// Provider is one identity provider: its keys, and the rules that its tokens obey.
+type Provider struct {
+	// Path is where the provider stands in the file.
+	Path Path
 	// Algorithms are the signature algorithms (RFC 7518 §3.1, RFC 8037) a token may use, at least one, all
 	// symmetric (HS…) or all asymmetric. Ed25519 (RFC 9864) is called EdDSA. In mode introspection there are none.
 	Algorithms []string
@@ -45,24 +61,43 @@ type Config struct {
 	TLS TLS
 }
 
-// defaults is what an absent key means.
+// Path is a place in jwt.json under which the keys of a provider stand: "$" (the zero Path means that, too), or
+// "$.providers[1]".
+type Path string
+
+// Key is the path of a key below p, such as "options.common.audience".
+func (p Path) Key(name string) string {
+	if p == "" {
+		p = "$"
+	}
+	return string(p) + "." + name
+}
+
+// defaults is what absent broker-wide keys mean.
 func defaults() *Config {
 	return &Config{
+		TokenSource:   []TokenSource{TokenInPassword},
+		OnNonToken:    NonTokenDefer,
+		MaxTokenBytes: 16384,
+	}
+}
+
+// providerDefaults is what a provider's absent keys mean.
+func providerDefaults() *Provider {
+	return &Provider{
+		Path: "$",
 		JWKS: JWKS{
 			Timeout:  10 * time.Second,
 			MaxBlock: 250 * time.Millisecond,
 			Cache:    JWKSCache{TTL: time.Minute, MaxStale: 24 * time.Hour},
 		},
 		Common: Common{
-			TokenSource:        []TokenSource{TokenInPassword},
 			ValidateExpiration: true,
 			OnMismatch:         MismatchRewrite,
 			UsernameClaim:      "sub",
 			ClientIDClaim:      "sub",
 			KickExpired:        true,
 			KickWithWill:       true,
-			OnNonToken:         NonTokenDefer,
-			MaxTokenBytes:      16384,
 		},
 		Revocation: &Revocation{
 			Timeout:       10 * time.Second,
@@ -141,10 +176,6 @@ const (
 
 // Common is `$.options.common`.
 type Common struct {
-	// TokenSource are the fields in which a token is looked for, in this order. Default: the password alone. Where the
-	// username is among them, MatchUsername is true: a token must not stay in place as the username, which the broker
-	// logs.
-	TokenSource []TokenSource
 	// Issuer is the required `iss` (RFC 7519 §4.1.1), compared exactly; empty checks nothing.
 	Issuer string
 	// Audience: the token's `aud` must hold one of them; empty checks nothing.
@@ -178,12 +209,8 @@ type Common struct {
 	KickExpired bool
 	// KickWithWill publishes the will when doing so. Default true.
 	KickWithWill bool
-	// OnNonToken: defer (default) or deny.
-	OnNonToken NonToken
 	// AllowWeakKeys admits RSA keys under 2048 bits and HMAC secrets shorter than the hash.
 	AllowWeakKeys bool
-	// MaxTokenBytes: longer passwords are refused unread; 64 to 65535, the longest that MQTT can carry. Default 16384.
-	MaxTokenBytes int
 }
 
 // RequiredClaim is one entry of `$.options.common.requiredClaims`.

@@ -35,8 +35,9 @@ func (d *document) config() *Config {
 		d.errorf(root, "must be a JSON object, found %s", root.found())
 		return nil
 	}
-	c := defaults()
-	format := keys(c)
+	c, provider := defaults(), providerDefaults()
+	c.Providers = []*Provider{provider}
+	format := keys(c, provider)
 	d.nodes = map[string]*node{root.path: root}
 	d.index(root, format, unused(root))
 	for _, k := range format {
@@ -44,7 +45,7 @@ func (d *document) config() *Config {
 			k.read(d, n)
 		}
 	}
-	d.check(c)
+	d.check(c, provider)
 	return c
 }
 

@@ -13,7 +13,13 @@ import (
 func TestDefaults(t *testing.T) {
 	dir := t.TempDir()
 	want := Config{
-		File:       filepath.Join(dir, "jwt.json"),
+		File:          filepath.Join(dir, "jwt.json"),
+		TokenSource:   []TokenSource{TokenInPassword},
+		OnNonToken:    NonTokenDefer,
+		MaxTokenBytes: 16384,
+	}
+	wantProvider := Provider{
+		Path:       "$",
 		Algorithms: []string{"RS256"},
 		Mode:       ModeJWKS,
 		JWKS: JWKS{
@@ -23,7 +29,6 @@ func TestDefaults(t *testing.T) {
 			Cache:    JWKSCache{TTL: time.Minute, MaxStale: 24 * time.Hour},
 		},
 		Common: Common{
-			TokenSource:        []TokenSource{TokenInPassword},
 			ValidateExpiration: true,
 			RequireExpiration:  true,
 			OnMismatch:         MismatchRewrite,
@@ -31,12 +36,11 @@ func TestDefaults(t *testing.T) {
 			ClientIDClaim:      "sub",
 			KickExpired:        true,
 			KickWithWill:       true,
-			OnNonToken:         NonTokenDefer,
-			MaxTokenBytes:      16384,
 		},
 	}
-	if got := mustLoad(t, dir, with()); !reflect.DeepEqual(*got, want) {
-		t.Errorf("got  %+v\nwant %+v", *got, want)
+	want.Providers = []*Provider{&wantProvider}
+	if got := mustLoad(t, dir, with()); !reflect.DeepEqual(*got.Config, want) {
+		t.Errorf("got  %+v %+v\nwant %+v %+v", *got.Config, *got.Provider, want, wantProvider)
 	}
 	if got := mustLoad(t, dir, revoking()).Revocation; !reflect.DeepEqual(*got, Revocation{
 		Timeout:       10 * time.Second,
@@ -52,7 +56,7 @@ func TestDefaults(t *testing.T) {
 	if got := mustLoad(t, dir, local()); got.Local.Reveal() != "key" || got.JWKS != (JWKS{}) {
 		t.Errorf("local: got %+v", got)
 	}
-	if got := mustLoad(t, dir, oidc()); got.JWKS.URI != "" || got.JWKS.Timeout != want.JWKS.Timeout || got.Common.Issuer != "https://idp.test" {
+	if got := mustLoad(t, dir, oidc()); got.JWKS.URI != "" || got.JWKS.Timeout != wantProvider.JWKS.Timeout || got.Common.Issuer != "https://idp.test" {
 		t.Errorf("oidc: got %+v", got)
 	}
 	if got := mustLoad(t, dir, oidc(introspect, `{}`)).Revocation; got == nil || got.Plain != nil || got.Introspection.URI != "" {
@@ -83,17 +87,17 @@ type effect struct {
 	key, value string
 	// beside it in the file
 	with []string
-	got  func(*Config) any
+	got  func(loaded) any
 	want any
 }
 
 func effects(dir string) []effect {
 	const issuerKey = "options.modes.oidc.issuer"
-	secretOf := func(c *Config) any { return c.Revocation.Introspection.ClientSecret.Reveal() }
-	localOf := func(c *Config) any { return c.Local.Reveal() }
-	hint := func(c *Config) any { return c.Revocation.Introspection.TokenTypeHint }
-	plainRequestOf := func(c *Config) any { return c.Revocation.Plain.Request }
-	successOf := func(c *Config) any { return c.Revocation.Plain.Response.SuccessValue }
+	secretOf := func(c loaded) any { return c.Revocation.Introspection.ClientSecret.Reveal() }
+	localOf := func(c loaded) any { return c.Local.Reveal() }
+	hint := func(c loaded) any { return c.Revocation.Introspection.TokenTypeHint }
+	plainRequestOf := func(c loaded) any { return c.Revocation.Plain.Request }
+	successOf := func(c loaded) any { return c.Revocation.Plain.Response.SuccessValue }
 	client := []string{introspect + ".uri", `"https://idp.test/i"`, introspect + ".clientId", `"a"`}
 	plainClient := []string{plainly + ".uri", `"https://idp.test/c"`}
 	onRetry := append([]string{"options.revocation.check", `"onRetry"`}, client...)
@@ -103,27 +107,27 @@ func effects(dir string) []effect {
 	inOIDC := []string{"mode", `"oidc"`, uri, ""}
 	matched := []string{"options.common.matchUsernameToSubject", `true`}
 	return []effect{
-		{"algorithm", `"EdDSA"`, nil, func(c *Config) any { return c.Algorithms }, []string{"EdDSA"}},
-		{"algorithm", `["RS256", "Ed25519"]`, nil, func(c *Config) any { return c.Algorithms }, []string{"RS256", "EdDSA"}},
-		{"algorithm", `["ES256", "PS512"]`, nil, func(c *Config) any { return c.Algorithms }, []string{"ES256", "PS512"}},
-		{"algorithm", `["HS256", "HS512"]`, append(inLocal, "options.modes.local", `"a"`), func(c *Config) any { return c.Algorithms }, []string{"HS256", "HS512"}},
-		{"algorithm", `"HS384"`, append(fromFile, "options.modes.jwks.filePath", `"k"`), func(c *Config) any { return c.Algorithms }, []string{"HS384"}},
-		{"mode", `"local"`, []string{"options.modes.jwks", "", "options.modes.local", `"a"`}, func(c *Config) any { return c.Mode }, ModeLocal},
-		{"mode", `"oidc"`, []string{"options.modes.jwks", "", issuerKey, `"https://idp.test"`}, func(c *Config) any { return c.Mode }, ModeOIDC},
-		{"mode", `"introspection"`, inOpaque[2:], func(c *Config) any { return c.Mode }, ModeIntrospection},
-		{"options.lazyConnect", `true`, nil, func(c *Config) any { return c.LazyConnect }, true},
+		{"algorithm", `"EdDSA"`, nil, func(c loaded) any { return c.Algorithms }, []string{"EdDSA"}},
+		{"algorithm", `["RS256", "Ed25519"]`, nil, func(c loaded) any { return c.Algorithms }, []string{"RS256", "EdDSA"}},
+		{"algorithm", `["ES256", "PS512"]`, nil, func(c loaded) any { return c.Algorithms }, []string{"ES256", "PS512"}},
+		{"algorithm", `["HS256", "HS512"]`, append(inLocal, "options.modes.local", `"a"`), func(c loaded) any { return c.Algorithms }, []string{"HS256", "HS512"}},
+		{"algorithm", `"HS384"`, append(fromFile, "options.modes.jwks.filePath", `"k"`), func(c loaded) any { return c.Algorithms }, []string{"HS384"}},
+		{"mode", `"local"`, []string{"options.modes.jwks", "", "options.modes.local", `"a"`}, func(c loaded) any { return c.Mode }, ModeLocal},
+		{"mode", `"oidc"`, []string{"options.modes.jwks", "", issuerKey, `"https://idp.test"`}, func(c loaded) any { return c.Mode }, ModeOIDC},
+		{"mode", `"introspection"`, inOpaque[2:], func(c loaded) any { return c.Mode }, ModeIntrospection},
+		{"options.lazyConnect", `true`, nil, func(c loaded) any { return c.LazyConnect }, true},
 
-		{uri, `"http://[::1]:8080/k?a=b"`, nil, func(c *Config) any { return c.JWKS.URI }, "http://[::1]:8080/k?a=b"},
-		{"options.modes.jwks.filePath", `"keys/set.json"`, fromFile, func(c *Config) any { return c.JWKS.FilePath }, filepath.Join(dir, "keys/set.json")},
-		{"options.modes.jwks.filePath", `"/keys/../set.json"`, fromFile, func(c *Config) any { return c.JWKS.FilePath }, "/set.json"},
-		{"options.modes.jwks.timeoutMs", `1`, nil, func(c *Config) any { return c.JWKS.Timeout }, time.Millisecond},
-		{"options.modes.jwks.timeoutMs", `5e3`, nil, func(c *Config) any { return c.JWKS.Timeout }, 5 * time.Second},
-		{"options.modes.jwks.timeoutMs", `86400000.0`, nil, func(c *Config) any { return c.JWKS.Timeout }, 24 * time.Hour},
-		{"options.modes.jwks.maxBlockMs", `0`, nil, func(c *Config) any { return c.JWKS.MaxBlock }, time.Duration(0)},
-		{"options.modes.jwks.cache.enabled", `true`, nil, func(c *Config) any { return c.JWKS.Cache.Enabled }, true},
-		{"options.modes.jwks.cache.ttlMs", `0`, nil, func(c *Config) any { return c.JWKS.Cache.TTL }, time.Duration(0)},
-		{"options.modes.jwks.cache.maxStaleMs", `0`, nil, func(c *Config) any { return c.JWKS.Cache.MaxStale }, time.Duration(0)},
-		{"options.modes.jwks.cache.respectCacheHeaders", `true`, nil, func(c *Config) any { return c.JWKS.Cache.RespectCacheHeaders }, true},
+		{uri, `"http://[::1]:8080/k?a=b"`, nil, func(c loaded) any { return c.JWKS.URI }, "http://[::1]:8080/k?a=b"},
+		{"options.modes.jwks.filePath", `"keys/set.json"`, fromFile, func(c loaded) any { return c.JWKS.FilePath }, filepath.Join(dir, "keys/set.json")},
+		{"options.modes.jwks.filePath", `"/keys/../set.json"`, fromFile, func(c loaded) any { return c.JWKS.FilePath }, "/set.json"},
+		{"options.modes.jwks.timeoutMs", `1`, nil, func(c loaded) any { return c.JWKS.Timeout }, time.Millisecond},
+		{"options.modes.jwks.timeoutMs", `5e3`, nil, func(c loaded) any { return c.JWKS.Timeout }, 5 * time.Second},
+		{"options.modes.jwks.timeoutMs", `86400000.0`, nil, func(c loaded) any { return c.JWKS.Timeout }, 24 * time.Hour},
+		{"options.modes.jwks.maxBlockMs", `0`, nil, func(c loaded) any { return c.JWKS.MaxBlock }, time.Duration(0)},
+		{"options.modes.jwks.cache.enabled", `true`, nil, func(c loaded) any { return c.JWKS.Cache.Enabled }, true},
+		{"options.modes.jwks.cache.ttlMs", `0`, nil, func(c loaded) any { return c.JWKS.Cache.TTL }, time.Duration(0)},
+		{"options.modes.jwks.cache.maxStaleMs", `0`, nil, func(c loaded) any { return c.JWKS.Cache.MaxStale }, time.Duration(0)},
+		{"options.modes.jwks.cache.respectCacheHeaders", `true`, nil, func(c loaded) any { return c.JWKS.Cache.RespectCacheHeaders }, true},
 
 		{"options.modes.local", `"-----BEGIN\nEND"`, inLocal, localOf, "-----BEGIN\nEND"},
 		{"options.modes.local", `{"plain": "a\n"}`, inLocal, localOf, "a\n"},
@@ -131,69 +135,69 @@ func effects(dir string) []effect {
 		{"options.modes.local", `{"filePath": "secret"}`, inLocal, localOf, "from the file\n"},
 		{"options.modes.local", `{"filePath": "secret.crlf"}`, inLocal, localOf, "from the file"},
 
-		{issuerKey, `"https://idp.test/"`, inOIDC, func(c *Config) any { return c.OIDC.Issuer }, "https://idp.test/"},
-		{issuerKey, `"http://localhost:8080/realms/a"`, inOIDC, func(c *Config) any { return c.Common.Issuer }, "http://localhost:8080/realms/a"},
-		{issuerKey, `"https://idp.test"`, append([]string{"options.common.issuer", `"https://idp.test"`}, inOIDC...), func(c *Config) any { return c.OIDC.Issuer }, "https://idp.test"},
-		{"options.modes.jwks.timeoutMs", `7`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c *Config) any { return c.JWKS.Timeout }, 7 * time.Millisecond},
-		{"options.modes.jwks.cache.enabled", `true`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c *Config) any { return c.JWKS.Cache.Enabled }, true},
+		{issuerKey, `"https://idp.test/"`, inOIDC, func(c loaded) any { return c.OIDC.Issuer }, "https://idp.test/"},
+		{issuerKey, `"http://localhost:8080/realms/a"`, inOIDC, func(c loaded) any { return c.Common.Issuer }, "http://localhost:8080/realms/a"},
+		{issuerKey, `"https://idp.test"`, append([]string{"options.common.issuer", `"https://idp.test"`}, inOIDC...), func(c loaded) any { return c.OIDC.Issuer }, "https://idp.test"},
+		{"options.modes.jwks.timeoutMs", `7`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c loaded) any { return c.JWKS.Timeout }, 7 * time.Millisecond},
+		{"options.modes.jwks.cache.enabled", `true`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c loaded) any { return c.JWKS.Cache.Enabled }, true},
 
-		{"options.common.issuer", `"https://idp.test/"`, nil, func(c *Config) any { return c.Common.Issuer }, "https://idp.test/"},
-		{tokenFrom, `"username"`, matched, func(c *Config) any { return c.Common.TokenSource }, []TokenSource{TokenInUsername}},
-		{tokenFrom, `["password", "username"]`, matched, func(c *Config) any { return c.Common.TokenSource }, []TokenSource{TokenInPassword, TokenInUsername}},
-		{tokenFrom, `["username", "password"]`, matched, func(c *Config) any { return c.Common.TokenSource }, []TokenSource{TokenInUsername, TokenInPassword}},
-		{"options.common.audience", `"a"`, nil, func(c *Config) any { return c.Common.Audience }, []string{"a"}},
-		{"options.common.audience", `["a", "b"]`, nil, func(c *Config) any { return c.Common.Audience }, []string{"a", "b"}},
+		{"options.common.issuer", `"https://idp.test/"`, nil, func(c loaded) any { return c.Common.Issuer }, "https://idp.test/"},
+		{tokenFrom, `"username"`, matched, func(c loaded) any { return c.TokenSource }, []TokenSource{TokenInUsername}},
+		{tokenFrom, `["password", "username"]`, matched, func(c loaded) any { return c.TokenSource }, []TokenSource{TokenInPassword, TokenInUsername}},
+		{tokenFrom, `["username", "password"]`, matched, func(c loaded) any { return c.TokenSource }, []TokenSource{TokenInUsername, TokenInPassword}},
+		{"options.common.audience", `"a"`, nil, func(c loaded) any { return c.Common.Audience }, []string{"a"}},
+		{"options.common.audience", `["a", "b"]`, nil, func(c loaded) any { return c.Common.Audience }, []string{"a", "b"}},
 		{
 			"options.common.requiredClaims", `{"b.c": "x", "https://a/b": [1.50, true]}`, nil,
-			func(c *Config) any { return c.Common.RequiredClaims },
+			func(c loaded) any { return c.Common.RequiredClaims },
 			[]RequiredClaim{{"b.c", []any{"x"}}, {"https://a/b", []any{json.Number("1.50"), true}}},
 		},
-		{"options.common.requiredScopes", `["mqtt:read", "b"]`, nil, func(c *Config) any { return c.Common.RequiredScopes }, []string{"mqtt:read", "b"}},
-		{"options.common.requiredScopes", `"mqtt"`, nil, func(c *Config) any { return c.Common.RequiredScopes }, []string{"mqtt"}},
-		{"options.common.tokenType", `["at+jwt", "Application/JWT", "application/a/b"]`, nil, func(c *Config) any { return c.Common.TokenType }, []string{"at+jwt", "JWT", "application/a/b"}},
-		{"options.common.validateExpiration", `false`, nil, func(c *Config) any { return c.Common.ValidateExpiration }, false},
-		{"options.common.validateExpiration", `false`, nil, func(c *Config) any { return c.Common.KickExpired }, false},
-		{"options.common.validateExpiration", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
-		{"options.common.validateExpiration", `false`, []string{"options.common.kickExpiredClients", `true`}, func(c *Config) any { return c.Common.KickExpired }, false},
-		{"options.common.requireExpiration", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
-		{"options.common.requireExpiration", `true`, []string{"options.common.kickExpiredClients", `false`}, func(c *Config) any { return c.Common.RequireExpiration }, true},
-		{"options.common.checkIssuedAt", `true`, nil, func(c *Config) any { return c.Common.CheckIssuedAt }, true},
-		{"options.common.leewayMs", `30000`, nil, func(c *Config) any { return c.Common.Leeway }, 30 * time.Second},
-		{"options.common.matchUsernameToSubject", `true`, nil, func(c *Config) any { return c.Common.MatchUsername }, true},
-		{"options.common.matchClientIdToSubject", `true`, nil, func(c *Config) any { return c.Common.MatchClientID }, true},
-		{"options.common.onSubjectMismatch", `"deny"`, nil, func(c *Config) any { return c.Common.OnMismatch }, MismatchDeny},
-		{"options.common.usernameClaim", `"a.b"`, []string{"options.common.matchUsernameToSubject", `true`}, func(c *Config) any { return c.Common.UsernameClaim }, "a.b"},
-		{"options.common.clientIdClaim", `"azp"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c *Config) any { return c.Common.ClientIDClaim }, "azp"},
-		{"options.common.allowSlashInIdentity", `true`, nil, func(c *Config) any { return c.Common.AllowSlash }, true},
-		{"options.common.reservedNames", `["admin", "root"]`, []string{"options.common.matchUsernameToSubject", `true`}, func(c *Config) any { return c.Common.ReservedNames }, []string{"admin", "root"}},
-		{"options.common.reservedNames", `"admin"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c *Config) any { return c.Common.ReservedNames }, []string{"admin"}},
-		{"options.common.kickExpiredClients", `false`, nil, func(c *Config) any { return c.Common.KickExpired }, false},
-		{"options.common.kickExpiredClients", `false`, nil, func(c *Config) any { return c.Common.RequireExpiration }, false},
-		{"options.common.kickExpiredClientsWithWill", `false`, nil, func(c *Config) any { return c.Common.KickWithWill }, false},
-		{"options.common.onNonToken", `"deny"`, nil, func(c *Config) any { return c.Common.OnNonToken }, NonTokenDeny},
-		{"options.common.allowWeakKeys", `true`, nil, func(c *Config) any { return c.Common.AllowWeakKeys }, true},
-		{"options.common.maxTokenBytes", `65535`, nil, func(c *Config) any { return c.Common.MaxTokenBytes }, 65535},
+		{"options.common.requiredScopes", `["mqtt:read", "b"]`, nil, func(c loaded) any { return c.Common.RequiredScopes }, []string{"mqtt:read", "b"}},
+		{"options.common.requiredScopes", `"mqtt"`, nil, func(c loaded) any { return c.Common.RequiredScopes }, []string{"mqtt"}},
+		{"options.common.tokenType", `["at+jwt", "Application/JWT", "application/a/b"]`, nil, func(c loaded) any { return c.Common.TokenType }, []string{"at+jwt", "JWT", "application/a/b"}},
+		{"options.common.validateExpiration", `false`, nil, func(c loaded) any { return c.Common.ValidateExpiration }, false},
+		{"options.common.validateExpiration", `false`, nil, func(c loaded) any { return c.Common.KickExpired }, false},
+		{"options.common.validateExpiration", `false`, nil, func(c loaded) any { return c.Common.RequireExpiration }, false},
+		{"options.common.validateExpiration", `false`, []string{"options.common.kickExpiredClients", `true`}, func(c loaded) any { return c.Common.KickExpired }, false},
+		{"options.common.requireExpiration", `false`, nil, func(c loaded) any { return c.Common.RequireExpiration }, false},
+		{"options.common.requireExpiration", `true`, []string{"options.common.kickExpiredClients", `false`}, func(c loaded) any { return c.Common.RequireExpiration }, true},
+		{"options.common.checkIssuedAt", `true`, nil, func(c loaded) any { return c.Common.CheckIssuedAt }, true},
+		{"options.common.leewayMs", `30000`, nil, func(c loaded) any { return c.Common.Leeway }, 30 * time.Second},
+		{"options.common.matchUsernameToSubject", `true`, nil, func(c loaded) any { return c.Common.MatchUsername }, true},
+		{"options.common.matchClientIdToSubject", `true`, nil, func(c loaded) any { return c.Common.MatchClientID }, true},
+		{"options.common.onSubjectMismatch", `"deny"`, nil, func(c loaded) any { return c.Common.OnMismatch }, MismatchDeny},
+		{"options.common.usernameClaim", `"a.b"`, []string{"options.common.matchUsernameToSubject", `true`}, func(c loaded) any { return c.Common.UsernameClaim }, "a.b"},
+		{"options.common.clientIdClaim", `"azp"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c loaded) any { return c.Common.ClientIDClaim }, "azp"},
+		{"options.common.allowSlashInIdentity", `true`, nil, func(c loaded) any { return c.Common.AllowSlash }, true},
+		{"options.common.reservedNames", `["admin", "root"]`, []string{"options.common.matchUsernameToSubject", `true`}, func(c loaded) any { return c.Common.ReservedNames }, []string{"admin", "root"}},
+		{"options.common.reservedNames", `"admin"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c loaded) any { return c.Common.ReservedNames }, []string{"admin"}},
+		{"options.common.kickExpiredClients", `false`, nil, func(c loaded) any { return c.Common.KickExpired }, false},
+		{"options.common.kickExpiredClients", `false`, nil, func(c loaded) any { return c.Common.RequireExpiration }, false},
+		{"options.common.kickExpiredClientsWithWill", `false`, nil, func(c loaded) any { return c.Common.KickWithWill }, false},
+		{"options.common.onNonToken", `"deny"`, nil, func(c loaded) any { return c.OnNonToken }, NonTokenDeny},
+		{"options.common.allowWeakKeys", `true`, nil, func(c loaded) any { return c.Common.AllowWeakKeys }, true},
+		{"options.common.maxTokenBytes", `65535`, nil, func(c loaded) any { return c.MaxTokenBytes }, 65535},
 
-		{"options.revocation.onUnavailable", `"allow"`, client, func(c *Config) any { return c.Revocation.OnUnavailable }, UnavailableAllow},
-		{"options.revocation.check", `"afterConnect"`, client, func(c *Config) any { return c.Revocation.Check }, CheckAfterConnect},
-		{"options.revocation.check", `"afterConnect"`, plainClient, func(c *Config) any { return c.Revocation.Check }, CheckAfterConnect},
-		{"options.revocation.check", `"onRetry"`, client, func(c *Config) any { return c.Revocation.Check }, CheckOnRetry},
-		{"options.revocation.check", `"onRetry"`, inOpaque, func(c *Config) any { return c.Revocation.Check }, CheckOnRetry},
-		{"options.revocation.retryWindowMs", `1000`, onRetry, func(c *Config) any { return c.Revocation.RetryWindow }, time.Second},
-		{"options.revocation.retryWindowMs", `6e5`, onRetry, func(c *Config) any { return c.Revocation.RetryWindow }, 10 * time.Minute},
-		{"options.revocation.retryWindowMs", `30000`, inOpaque, func(c *Config) any { return c.Revocation.RetryWindow }, 30 * time.Second},
-		{"options.revocation.maxConcurrent", `1`, client, func(c *Config) any { return c.Revocation.MaxConcurrent }, 1},
-		{"options.revocation.maxConcurrent", `1024`, plainClient, func(c *Config) any { return c.Revocation.MaxConcurrent }, 1024},
-		{"options.revocation.recheckIntervalMs", `1000`, client, func(c *Config) any { return c.Revocation.RecheckInterval }, time.Second},
-		{"options.revocation.recheckIntervalMs", `86400000`, plainClient, func(c *Config) any { return c.Revocation.RecheckInterval }, 24 * time.Hour},
-		{"options.revocation.recheckIntervalMs", `60000`, inOpaque, func(c *Config) any { return c.Revocation.RecheckInterval }, time.Minute},
-		{"options.revocation.cache.ttlMs", `30000`, client, func(c *Config) any { return c.Revocation.Cache.TTL }, 30 * time.Second},
-		{"options.revocation.cache.negativeTtlMs", `5000`, client, func(c *Config) any { return c.Revocation.Cache.NegativeTTL }, 5 * time.Second},
-		{"options.revocation.cache.negativeTtlMs", `300000`, client, func(c *Config) any { return c.Revocation.Cache.NegativeTTL }, 5 * time.Minute},
-		{"options.revocation.cache.maxEntries", `1`, client, func(c *Config) any { return c.Revocation.Cache.MaxEntries }, 1},
-		{"options.revocation.timeoutMs", `5000`, client, func(c *Config) any { return c.Revocation.Timeout }, 5 * time.Second},
-		{introspect + ".uri", `"https://idp.test/i"`, nil, func(c *Config) any { return c.Revocation.Introspection.URI }, "https://idp.test/i"},
-		{introspect + ".clientId", `"b"`, client[:2], func(c *Config) any { return c.Revocation.Introspection.ClientID }, "b"},
+		{"options.revocation.onUnavailable", `"allow"`, client, func(c loaded) any { return c.Revocation.OnUnavailable }, UnavailableAllow},
+		{"options.revocation.check", `"afterConnect"`, client, func(c loaded) any { return c.Revocation.Check }, CheckAfterConnect},
+		{"options.revocation.check", `"afterConnect"`, plainClient, func(c loaded) any { return c.Revocation.Check }, CheckAfterConnect},
+		{"options.revocation.check", `"onRetry"`, client, func(c loaded) any { return c.Revocation.Check }, CheckOnRetry},
+		{"options.revocation.check", `"onRetry"`, inOpaque, func(c loaded) any { return c.Revocation.Check }, CheckOnRetry},
+		{"options.revocation.retryWindowMs", `1000`, onRetry, func(c loaded) any { return c.Revocation.RetryWindow }, time.Second},
+		{"options.revocation.retryWindowMs", `6e5`, onRetry, func(c loaded) any { return c.Revocation.RetryWindow }, 10 * time.Minute},
+		{"options.revocation.retryWindowMs", `30000`, inOpaque, func(c loaded) any { return c.Revocation.RetryWindow }, 30 * time.Second},
+		{"options.revocation.maxConcurrent", `1`, client, func(c loaded) any { return c.Revocation.MaxConcurrent }, 1},
+		{"options.revocation.maxConcurrent", `1024`, plainClient, func(c loaded) any { return c.Revocation.MaxConcurrent }, 1024},
+		{"options.revocation.recheckIntervalMs", `1000`, client, func(c loaded) any { return c.Revocation.RecheckInterval }, time.Second},
+		{"options.revocation.recheckIntervalMs", `86400000`, plainClient, func(c loaded) any { return c.Revocation.RecheckInterval }, 24 * time.Hour},
+		{"options.revocation.recheckIntervalMs", `60000`, inOpaque, func(c loaded) any { return c.Revocation.RecheckInterval }, time.Minute},
+		{"options.revocation.cache.ttlMs", `30000`, client, func(c loaded) any { return c.Revocation.Cache.TTL }, 30 * time.Second},
+		{"options.revocation.cache.negativeTtlMs", `5000`, client, func(c loaded) any { return c.Revocation.Cache.NegativeTTL }, 5 * time.Second},
+		{"options.revocation.cache.negativeTtlMs", `300000`, client, func(c loaded) any { return c.Revocation.Cache.NegativeTTL }, 5 * time.Minute},
+		{"options.revocation.cache.maxEntries", `1`, client, func(c loaded) any { return c.Revocation.Cache.MaxEntries }, 1},
+		{"options.revocation.timeoutMs", `5000`, client, func(c loaded) any { return c.Revocation.Timeout }, 5 * time.Second},
+		{introspect + ".uri", `"https://idp.test/i"`, nil, func(c loaded) any { return c.Revocation.Introspection.URI }, "https://idp.test/i"},
+		{introspect + ".clientId", `"b"`, client[:2], func(c loaded) any { return c.Revocation.Introspection.ClientID }, "b"},
 		{introspect + ".clientSecret", `"s"`, client, secretOf, "s"},
 		{introspect + ".clientSecret", `{"plain": "s"}`, client, secretOf, "s"},
 		{introspect + ".clientSecret", `{"env": "GO_JWT_AUTH_SECRET"}`, client, secretOf, "from the environment\n"},
@@ -203,7 +207,7 @@ func effects(dir string) []effect {
 
 		{
 			introspect + ".requestParameters", `{"plain": {"method": "PUT", "path": "/i?a=%20", "headers": {"X-A": "b", "X-N": 1.50}, "payload": {"realm": "a", "n": 1, "b": true}}}`, client,
-			func(c *Config) any { return c.Revocation.Introspection.Request },
+			func(c loaded) any { return c.Revocation.Introspection.Request },
 			Request{
 				Method: "PUT", Path: "/i?a=%20", Headers: []Header{{"X-A", "b"}, {"X-N", "1.50"}},
 				Payload: map[string]any{"realm": "a", "n": json.Number("1"), "b": true},
@@ -211,17 +215,17 @@ func effects(dir string) []effect {
 		},
 		{
 			introspect + ".requestParameters", `{"plain": {"payload": {"token": "#:jwt_value:#"}}}`, client,
-			func(c *Config) any { return c.Revocation.Introspection.Request.Payload },
+			func(c loaded) any { return c.Revocation.Introspection.Request.Payload },
 			map[string]any{"token": "#:jwt_value:#"},
 		},
-		{introspect + ".clientAuthentication", `"post"`, append(client, introspect+".clientId", `"a"`), func(c *Config) any { return c.Revocation.Introspection.ClientAuthentication }, ClientPost},
-		{introspect + ".clientKey", `"pem"`, append(client, signing()...), func(c *Config) any { return c.Revocation.Introspection.ClientKey.Reveal() }, "pem"},
-		{introspect + ".clientKeyId", `"k"`, append(client, append(signing(), introspect+".clientKey", `"pem"`)...), func(c *Config) any { return c.Revocation.Introspection.ClientKeyID }, "k"},
-		{introspect + ".requestParameters", `{"env": "GO_JWT_AUTH_REQUEST"}`, client, func(c *Config) any { return c.Revocation.Introspection.Request }, Request{Method: "PUT"}},
+		{introspect + ".clientAuthentication", `"post"`, append(client, introspect+".clientId", `"a"`), func(c loaded) any { return c.Revocation.Introspection.ClientAuthentication }, ClientPost},
+		{introspect + ".clientKey", `"pem"`, append(client, signing()...), func(c loaded) any { return c.Revocation.Introspection.ClientKey.Reveal() }, "pem"},
+		{introspect + ".clientKeyId", `"k"`, append(client, append(signing(), introspect+".clientKey", `"pem"`)...), func(c loaded) any { return c.Revocation.Introspection.ClientKeyID }, "k"},
+		{introspect + ".requestParameters", `{"env": "GO_JWT_AUTH_REQUEST"}`, client, func(c loaded) any { return c.Revocation.Introspection.Request }, Request{Method: "PUT"}},
 
-		{"options.revocation.timeoutMs", `5000`, plainClient, func(c *Config) any { return c.Revocation.Timeout }, 5 * time.Second},
-		{plainly + ".uri", `"https://idp.test/c?a=b"`, nil, func(c *Config) any { return c.Revocation.Plain.URI }, "https://idp.test/c?a=b"},
-		{plainly + ".bodyEncoding", `"application/json"`, plainClient, func(c *Config) any { return c.Revocation.Plain.BodyEncoding }, BodyJSON},
+		{"options.revocation.timeoutMs", `5000`, plainClient, func(c loaded) any { return c.Revocation.Timeout }, 5 * time.Second},
+		{plainly + ".uri", `"https://idp.test/c?a=b"`, nil, func(c loaded) any { return c.Revocation.Plain.URI }, "https://idp.test/c?a=b"},
+		{plainly + ".bodyEncoding", `"application/json"`, plainClient, func(c loaded) any { return c.Revocation.Plain.BodyEncoding }, BodyJSON},
 		{parameters, `{"plain": {"method": "GET", "path": "/#:jwt_value:#/?a=#:jwt_value:#"}}`, plainClient, plainRequestOf, Request{Method: "GET", Path: "/#:jwt_value:#/?a=#:jwt_value:#"}},
 		{parameters, `{"plain": {"method": "DELETE", "headers": {"Authorization": "Bearer #:jwt_value:#"}}}`, plainClient, plainRequestOf, Request{Method: "DELETE", Headers: []Header{{"Authorization", "Bearer #:jwt_value:#"}}}},
 		{parameters, `{"plain": {"method": "GET", "path": "/#:jwt_value:#", "payload": null}}`, plainClient, plainRequestOf, Request{Method: "GET", Path: "/#:jwt_value:#"}},
@@ -239,16 +243,16 @@ func effects(dir string) []effect {
 		{parameters, `{"plain": "{\"path\": \"/#:jwt_value:#\"}"}`, plainClient, plainRequestOf, Request{Path: "/#:jwt_value:#"}},
 		{parameters, `{"env": "GO_JWT_AUTH_REQUEST"}`, plainClient, plainRequestOf, Request{Method: "PUT"}},
 		{parameters, `{"filePath": "request.json"}`, plainClient, plainRequestOf, Request{Path: "/#:jwt_value:#"}},
-		{plainly + ".response.jsonPath", `"validation.isSuccess"`, append(plainClient, plainly+".response.successValue", `true`), func(c *Config) any { return c.Revocation.Plain.Response.JSONPath }, "validation.isSuccess"},
+		{plainly + ".response.jsonPath", `"validation.isSuccess"`, append(plainClient, plainly+".response.successValue", `true`), func(c loaded) any { return c.Revocation.Plain.Response.JSONPath }, "validation.isSuccess"},
 		{plainly + ".response.successValue", `true`, append(plainClient, plainly+".response.jsonPath", `"a"`), successOf, true},
 		{plainly + ".response.successValue", `""`, append(plainClient, plainly+".response.jsonPath", `"a"`), successOf, ""},
 		{plainly + ".response.successValue", `1.0`, append(plainClient, plainly+".response.jsonPath", `"a"`), successOf, json.Number("1.0")},
-		{codes, `[200.0, 404]`, plainClient, func(c *Config) any { return c.Revocation.Plain.Response.SuccessCodes }, []int{200, 404}},
+		{codes, `[200.0, 404]`, plainClient, func(c loaded) any { return c.Revocation.Plain.Response.SuccessCodes }, []int{200, 404}},
 
-		{"options.tls.caFile", `"file.pem"`, nil, func(c *Config) any { return c.TLS.CAFile }, filepath.Join(dir, "file.pem")},
-		{"options.tls.certFile", `"file.pem"`, []string{"options.tls.keyFile", `"secret"`}, func(c *Config) any { return c.TLS.CertFile }, filepath.Join(dir, "file.pem")},
-		{"options.tls.keyFile", `"secret"`, []string{"options.tls.certFile", `"file.pem"`}, func(c *Config) any { return c.TLS.KeyFile }, filepath.Join(dir, "secret")},
-		{"options.tls.insecureSkipVerify", `true`, nil, func(c *Config) any { return c.TLS.InsecureSkipVerify }, true},
+		{"options.tls.caFile", `"file.pem"`, nil, func(c loaded) any { return c.TLS.CAFile }, filepath.Join(dir, "file.pem")},
+		{"options.tls.certFile", `"file.pem"`, []string{"options.tls.keyFile", `"secret"`}, func(c loaded) any { return c.TLS.CertFile }, filepath.Join(dir, "file.pem")},
+		{"options.tls.keyFile", `"secret"`, []string{"options.tls.certFile", `"file.pem"`}, func(c loaded) any { return c.TLS.KeyFile }, filepath.Join(dir, "secret")},
+		{"options.tls.insecureSkipVerify", `true`, nil, func(c loaded) any { return c.TLS.InsecureSkipVerify }, true},
 	}
 }
 
@@ -269,11 +273,11 @@ func TestKeyHasEffect(t *testing.T) {
 			if config == nil {
 				t.Fatalf("%s\n%v", e.file(), problems)
 			}
-			if got := e.got(config); !reflect.DeepEqual(got, e.want) {
+			if got := e.got(loaded{config, config.Providers[0]}); !reflect.DeepEqual(got, e.want) {
 				t.Errorf("%s\ngot  %#v\nwant %#v", e.file(), got, e.want)
 			}
 			without, problems := load(t, dir, e.without())
-			if without != nil && sameSections(without, config) && reflect.DeepEqual(e.got(without), e.want) {
+			if without != nil && sameSections(without.Providers[0], config.Providers[0]) && reflect.DeepEqual(e.got(loaded{without, without.Providers[0]}), e.want) {
 				t.Errorf("the same without the key: %v", problems)
 			}
 		})
@@ -281,7 +285,7 @@ func TestKeyHasEffect(t *testing.T) {
 	for _, k := range later() {
 		covered[k.path] = true // TestBrokenFile
 	}
-	for _, k := range keys(defaults()) {
+	for _, k := range keys(defaults(), providerDefaults()) {
 		if !covered[k.path] {
 			t.Errorf("%s has no case", k.path)
 		}
@@ -289,7 +293,7 @@ func TestKeyHasEffect(t *testing.T) {
 }
 
 // sameSections says whether what e.got looks into is there in both.
-func sameSections(a, b *Config) bool {
+func sameSections(a, b *Provider) bool {
 	if a.Revocation == nil || b.Revocation == nil {
 		return a.Revocation == b.Revocation
 	}
@@ -344,8 +348,8 @@ func TestTutorial(t *testing.T) {
 		if got == nil || problems.Error() != "$.options.modes.jwks.uri: "+PlaintextWarning+"\n$.options.revocation.introspection.uri: "+PlaintextWarning {
 			t.Fatalf("got %q", problems)
 		}
-		want := Config{
-			File:       filepath.Join(dir, "jwt.json"),
+		want := Provider{
+			Path:       "$",
 			Algorithms: []string{"RS256"},
 			Mode:       ModeJWKS,
 			JWKS: JWKS{
@@ -355,7 +359,6 @@ func TestTutorial(t *testing.T) {
 				Cache:    JWKSCache{Enabled: true, TTL: 30 * time.Second, MaxStale: 24 * time.Hour},
 			},
 			Common: Common{
-				TokenSource:        []TokenSource{TokenInPassword},
 				ValidateExpiration: true,
 				RequireExpiration:  true,
 				MatchUsername:      true,
@@ -364,8 +367,6 @@ func TestTutorial(t *testing.T) {
 				ClientIDClaim:      "sub",
 				KickExpired:        true,
 				KickWithWill:       true,
-				OnNonToken:         NonTokenDefer,
-				MaxTokenBytes:      16384,
 			},
 			Revocation: &Revocation{
 				Timeout:       5 * time.Second,
@@ -383,8 +384,8 @@ func TestTutorial(t *testing.T) {
 				},
 			},
 		}
-		if !reflect.DeepEqual(*got, want) {
-			t.Errorf("got  %+v\nwant %+v", *got, want)
+		if !reflect.DeepEqual(*got.Providers[0], want) {
+			t.Errorf("got  %+v\nwant %+v", *got.Providers[0], want)
 		}
 	})
 }

@@ -249,8 +249,8 @@ func TestRelativePathsStartAtTheFile(t *testing.T) {
 	if want := filepath.Join(cwd, "jwt.json"); c.File != want {
 		t.Errorf("File: got %s, want %s", c.File, want)
 	}
-	if want := filepath.Join(filepath.Dir(cwd), "keys.json"); c.JWKS.FilePath != want {
-		t.Errorf("FilePath: got %s, want %s", c.JWKS.FilePath, want)
+	if want := filepath.Join(filepath.Dir(cwd), "keys.json"); c.Providers[0].JWKS.FilePath != want {
+		t.Errorf("FilePath: got %s, want %s", c.Providers[0].JWKS.FilePath, want)
 	}
 }
 

@@ -17,7 +17,7 @@ type key struct {
 type reader func(d *document, n *node)
 
 // keys is the format: every key that jwt.json may hold. They are read in this order, whatever the file's own.
-func keys(c *Config) []key {
+func keys(file *Config, c *Provider) []key {
 	jwks, common, tls := &c.JWKS, &c.Common, &c.TLS
 	revocation, introspection, plain := c.Revocation, &c.Revocation.Introspection, c.Revocation.Plain
 	return append([]key{
@@ -41,7 +41,7 @@ func keys(c *Config) []key {
 
 		{"$.options.modes.oidc.issuer", issuer(&c.OIDC.Issuer)},
 
-		{"$.options.common.tokenSource", tokenSources(&common.TokenSource)},
+		{"$.options.common.tokenSource", tokenSources(&file.TokenSource)},
 		{"$.options.common.issuer", tokenIssuer(&common.Issuer)},
 		{"$.options.common.audience", list(&common.Audience, word)},
 		{"$.options.common.requiredClaims", requiredClaims(&common.RequiredClaims)},
@@ -60,9 +60,9 @@ func keys(c *Config) []key {
 		{"$.options.common.reservedNames", list(&common.ReservedNames, word)},
 		{"$.options.common.kickExpiredClients", boolean(&common.KickExpired)},
 		{"$.options.common.kickExpiredClientsWithWill", boolean(&common.KickWithWill)},
-		{"$.options.common.onNonToken", oneOf(&common.OnNonToken, NonTokenDefer, NonTokenDeny)},
+		{"$.options.common.onNonToken", oneOf(&file.OnNonToken, NonTokenDefer, NonTokenDeny)},
 		{"$.options.common.allowWeakKeys", boolean(&common.AllowWeakKeys)},
-		{"$.options.common.maxTokenBytes", integer(&common.MaxTokenBytes, tokenSizes)},
+		{"$.options.common.maxTokenBytes", integer(&file.MaxTokenBytes, tokenSizes)},
 
 		{"$.options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
 		{"$.options.revocation.check", oneOf(&revocation.Check, CheckBeforeConnect, CheckAfterConnect, CheckOnRetry)},

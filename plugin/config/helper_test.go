@@ -150,19 +150,25 @@ func chmod(t testing.TB, path string, mode os.FileMode) {
 	}
 }
 
+// loaded is a file with one provider.
+type loaded struct {
+	*Config
+	*Provider
+}
+
 func load(t testing.TB, dir, content string) (*Config, Problems) {
 	t.Helper()
 	return Load(write(t, dir, "jwt.json", content))
 }
 
 // mustLoad loads a file that has no problem at all.
-func mustLoad(t testing.TB, dir, content string) *Config {
+func mustLoad(t testing.TB, dir, content string) loaded {
 	t.Helper()
 	c, problems := load(t, dir, content)
 	if c == nil || len(problems) > 0 {
 		t.Fatalf("%s\n%v", content, problems)
 	}
-	return c
+	return loaded{c, c.Providers[0]}
 }
 
 // signing are the keys of a client that proves itself with a private key, but for that one.

@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 	}
 	file := filepath.Join(dir, "jwt.json")
 	c, problems := Parse([]byte(revoking(introspect+".clientId", `"broker"`, introspect+".clientSecret", `{"filePath":"secret"}`)), file)
-	if len(problems) > 0 || c.File != file || c.Revocation.Introspection.ClientSecret.Reveal() != "s" {
+	if len(problems) > 0 || c.File != file || c.Providers[0].Revocation.Introspection.ClientSecret.Reveal() != "s" {
 		t.Errorf("got %+v, %q", c, problems)
 	}
 	if c, problems := Parse([]byte("{"), file); c != nil || len(problems.Errors()) != 1 {

@@ -15,7 +15,7 @@ func secret(to *Secret) reader {
 }
 
 // localKey reads the same forms; with an asymmetric algorithm it is a public key.
-func localKey(c *Config) reader {
+func localKey(c *Provider) reader {
 	return func(d *document, n *node) {
 		who := private
 		if len(c.Algorithms) > 0 && !symmetric(c.Algorithms[0]) {

@@ -99,10 +99,11 @@ func TestReferenceHasEveryMode(t *testing.T) {
 		if !b.isFile() {
 			continue
 		}
-		c, problems := load(t, dir, b.text)
-		if c == nil {
+		file, problems := load(t, dir, b.text)
+		if file == nil {
 			t.Fatal(problems)
 		}
+		c := file.Providers[0]
 		seen[string(c.Mode)] = true
 		switch {
 		case c.Mode == ModeJWKS && c.JWKS.FilePath != "":

@@ -36,7 +36,7 @@ func TestHoldsToken(t *testing.T) {
 // A header or a payload may be a secret. Wrong verbs (%s for a struct) get around Format; vet finds those.
 func TestRequestIsNeverShown(t *testing.T) {
 	r := Request{Path: "/hunter2", Headers: []Header{{"A", "hunter2"}}, Payload: "hunter2"}
-	c := &Config{Revocation: &Revocation{Introspection: Introspection{Request: r}, Plain: &Plain{Request: r}}}
+	c := &Provider{Revocation: &Revocation{Introspection: Introspection{Request: r}, Plain: &Plain{Request: r}}}
 	var out strings.Builder
 	for _, v := range []any{r, &r, []Request{r}, c, *c, *c.Revocation, c.Revocation.Plain} {
 		fmt.Fprintf(&out, "%v\n%+v\n%#v\n", v, v, v)

@@ -149,7 +149,7 @@ func allKeys() map[string]bool {
 			add(parent(path))
 		}
 	}
-	for _, k := range keys(defaults()) {
+	for _, k := range keys(defaults(), providerDefaults()) {
 		if unsupported[k.path] {
 			continue
 		}

@@ -12,7 +12,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 	s := NewSecret("hunter2")
 	type hidden struct{ inner struct{ secret Secret } }
 	h := hidden{struct{ secret Secret }{s}}
-	c := &Config{Local: s, Revocation: &Revocation{Introspection: Introspection{ClientSecret: s}}}
+	c := &Provider{Local: s, Revocation: &Revocation{Introspection: Introspection{ClientSecret: s}}}
 	var out strings.Builder
 	for _, v := range []any{s, &s, []Secret{s}, map[string]Secret{"a": s}, c, *c, *c.Revocation, h, &h} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {

@@ -9,6 +9,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 )
 
 // lookEvery is how often at most the file's time and size are looked at.
@@ -91,15 +92,15 @@ func (f *file) refresh() {
 	}
 	if !unchanged || err == nil {
 		for _, reason := range set.Skipped {
-			f.mu.report(true, f.path+": "+reason)
+			f.mu.report(event.Warn(f.path + ": " + reason))
 		}
 	}
 	first := f.set.Len() == 0
 	switch {
 	case err != nil && !first && (!unchanged || f.err == nil):
-		f.mu.report(true, fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err))
+		f.mu.report(event.Warn(fmt.Sprintf("%s can't be used, the keys read before stay: %s", f.path, err)))
 	case err == nil && !first && !f.inherited:
-		f.mu.report(false, describeChange(f.path, set))
+		f.mu.report(event.Inform(describeChange(f.path, set)))
 	}
 	if f.err = err; err == nil {
 		f.set, f.inherited, f.crowd = set, false, crowd{}

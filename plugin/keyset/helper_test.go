@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/event"
+
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/keyset"
@@ -53,10 +55,10 @@ func (h *house) advance(d time.Duration) {
 	h.clock = h.clock.Add(d)
 }
 
-func (h *house) report(warning bool, text string) {
-	line := "info: " + text
-	if warning {
-		line = "warning: " + text
+func (h *house) report(n event.Note) {
+	line := "info: " + n.Text
+	if n.Level == event.Warning {
+		line = "warning: " + n.Text
 	}
 	h.mu.Lock()
 	h.lines = append(h.lines, line)
@@ -86,7 +88,7 @@ func (h *house) says(t *testing.T, parts ...string) {
 	}
 }
 
-func (h *house) open(t *testing.T, cfg *config.Config) (keyset.Source, error) {
+func (h *house) open(t *testing.T, cfg *config.Provider) (keyset.Source, error) {
 	t.Helper()
 	client, err := endpoint.New(config.TLS{})
 	if err != nil {
@@ -100,7 +102,7 @@ func (h *house) open(t *testing.T, cfg *config.Config) (keyset.Source, error) {
 	return source, err
 }
 
-func (h *house) mustOpen(t *testing.T, cfg *config.Config) keyset.Source {
+func (h *house) mustOpen(t *testing.T, cfg *config.Provider) keyset.Source {
 	t.Helper()
 	source, err := h.open(t, cfg)
 	if err != nil {
@@ -110,12 +112,12 @@ func (h *house) mustOpen(t *testing.T, cfg *config.Config) keyset.Source {
 }
 
 // accepting is a configuration of mode jwks without a place yet.
-func accepting(algorithms ...string) *config.Config {
-	return &config.Config{Mode: config.ModeJWKS, Algorithms: algorithms}
+func accepting(algorithms ...string) *config.Provider {
+	return &config.Provider{Mode: config.ModeJWKS, Algorithms: algorithms}
 }
 
 // fileWith is a JWKS file with the given content, and its configuration.
-func fileWith(t *testing.T, content []byte, algorithms ...string) *config.Config {
+func fileWith(t *testing.T, content []byte, algorithms ...string) *config.Provider {
 	t.Helper()
 	cfg := accepting(algorithms...)
 	cfg.JWKS.FilePath = filepath.Join(t.TempDir(), "jwks.json")
@@ -139,7 +141,7 @@ type provider struct {
 	gate   chan struct{} // nil: open
 }
 
-func newProvider(t *testing.T, keys []byte, header ...string) (*provider, *config.Config) {
+func newProvider(t *testing.T, keys []byte, header ...string) (*provider, *config.Provider) {
 	t.Helper()
 	p := &provider{}
 	p.serves(keys, header...)

@@ -8,7 +8,7 @@ type origin struct {
 	tls         config.TLS
 }
 
-func originOf(cfg *config.Config) origin {
+func originOf(cfg *config.Provider) origin {
 	return origin{uri: cfg.JWKS.URI, issuer: cfg.OIDC.Issuer, tls: cfg.TLS}
 }
 

@@ -18,29 +18,29 @@ func TestAReloadInAnOutageKeepsTheKeys(t *testing.T) {
 	ec, weak := testkeys.New("ES256", "ec"), testkeys.Key{ID: "rsa", Alg: "RS256", Private: testkeys.RSA(1024)}
 	for _, c := range []struct {
 		rule     string
-		old, new func(*config.Config)
+		old, new func(*config.Provider)
 		ec, rsa  bool // which keys serve after the reload
 	}{
 		{"unchanged", nil, nil, true, true},
-		{"other timeouts and times of the cache", nil, func(c *config.Config) {
+		{"other timeouts and times of the cache", nil, func(c *config.Provider) {
 			c.JWKS.Timeout, c.JWKS.MaxBlock, c.JWKS.Cache.TTL = time.Second, time.Second, time.Hour
 		}, true, true},
-		{"weak keys are no more allowed", nil, func(c *config.Config) { c.Common.AllowWeakKeys = false }, true, false},
-		{"an algorithm less", nil, func(c *config.Config) { c.Algorithms = []string{"RS256"} }, false, true},
-		{"an algorithm more", func(c *config.Config) { c.Algorithms = []string{"RS256"} }, nil, true, true},
-		{"no key fits", nil, func(c *config.Config) { c.Algorithms = []string{"EdDSA"} }, false, false},
-		{"another address", nil, func(c *config.Config) { c.JWKS.URI += "/other" }, false, false},
-		{"another trust", nil, func(c *config.Config) { c.TLS.CAFile = "/ca.pem" }, false, false},
-		{"another issuer", nil, func(c *config.Config) { c.OIDC.Issuer = "https://idp.test" }, false, false},
-		{"the cache is off", nil, func(c *config.Config) { c.JWKS.Cache.Enabled = false }, false, false},
-		{"the cache was off", func(c *config.Config) { c.JWKS.Cache.Enabled = false }, nil, false, false},
-		{"no set serves after its time", nil, func(c *config.Config) { c.JWKS.Cache.MaxStale = 0 }, false, false},
+		{"weak keys are no more allowed", nil, func(c *config.Provider) { c.Common.AllowWeakKeys = false }, true, false},
+		{"an algorithm less", nil, func(c *config.Provider) { c.Algorithms = []string{"RS256"} }, false, true},
+		{"an algorithm more", func(c *config.Provider) { c.Algorithms = []string{"RS256"} }, nil, true, true},
+		{"no key fits", nil, func(c *config.Provider) { c.Algorithms = []string{"EdDSA"} }, false, false},
+		{"another address", nil, func(c *config.Provider) { c.JWKS.URI += "/other" }, false, false},
+		{"another trust", nil, func(c *config.Provider) { c.TLS.CAFile = "/ca.pem" }, false, false},
+		{"another issuer", nil, func(c *config.Provider) { c.OIDC.Issuer = "https://idp.test" }, false, false},
+		{"the cache is off", nil, func(c *config.Provider) { c.JWKS.Cache.Enabled = false }, false, false},
+		{"the cache was off", func(c *config.Provider) { c.JWKS.Cache.Enabled = false }, nil, false, false},
+		{"no set serves after its time", nil, func(c *config.Provider) { c.JWKS.Cache.MaxStale = 0 }, false, false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p, cfg := newProvider(t, testkeys.Set(ec, weak))
 			cfg.Algorithms, cfg.Common.AllowWeakKeys, cfg.JWKS.Cache.MaxStale = []string{"ES256", "RS256"}, true, time.Hour
 			h := newHouse()
-			source := func(change func(*config.Config)) keyset.Source {
+			source := func(change func(*config.Provider)) keyset.Source {
 				own := *cfg
 				if change != nil {
 					change(&own)

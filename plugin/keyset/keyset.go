@@ -14,6 +14,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -112,46 +113,44 @@ type Options struct {
 	// Locate finds the JWKS URL in mode oidc, where the configuration has none. It may have to ask the network.
 	Locate func(ctx context.Context) (string, error)
 	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine. No lock is held then.
-	Report func(warning bool, text string)
+	Report func(event.Note)
 }
 
 // guard is a lock under which there may be something to report: that is done when it has been given up, since logins wait
 // for it.
 type guard struct {
 	mutex sync.Mutex
-	to    func(warning bool, text string)
-	lines []func()
+	to    func(event.Note)
+	notes []event.Note
 }
 
 func (g *guard) Lock() { g.mutex.Lock() }
 
-// report has a line reported by Unlock. The lock is held.
-func (g *guard) report(warning bool, text string) {
-	g.lines = append(g.lines, func() { g.to(warning, text) })
-}
+// report has a note reported by Unlock. The lock is held.
+func (g *guard) report(n event.Note) { g.notes = append(g.notes, n) }
 
 func (g *guard) Unlock() {
-	lines := g.lines
-	g.lines = nil
+	notes := g.notes
+	g.notes = nil
 	g.mutex.Unlock()
-	for _, say := range lines {
-		say()
+	for _, n := range notes {
+		g.to(n)
 	}
 }
 
 // crowd says, once for a set, that a token fits more of its keys than are tried.
 type crowd struct{ said bool }
 
-func (c *crowd) note(report func(warning bool, text string), origin string, fitting int) {
+func (c *crowd) note(report func(event.Note), origin string, fitting int) {
 	if fitting <= MaxTries || c.said {
 		return
 	}
 	c.said = true
-	report(true, fmt.Sprintf("%s: only %d of the %d keys that fit a token were tried, as the token or the keys name no kid", origin, MaxTries, fitting))
+	report(event.Warn(fmt.Sprintf("%s: only %d of the %d keys that fit a token were tried, as the token or the keys name no kid", origin, MaxTries, fitting)))
 }
 
 // New returns the Source that cfg asks for. It reads nothing from the network.
-func New(cfg *config.Config, o Options) (Source, error) {
+func New(cfg *config.Provider, o Options) (Source, error) {
 	accept := acceptance{algorithms: cfg.Algorithms, weak: cfg.Common.AllowWeakKeys}
 	switch {
 	case cfg.Mode == config.ModeLocal:

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
@@ -53,14 +54,14 @@ func newLocal(secret config.Secret, accept acceptance, o Options) (*local, error
 		l.set.keys, err = l.readPEM(value, accept)
 	}
 	if err != nil {
-		l.mu.lines = nil // the error says it
+		l.mu.notes = nil // the error says it
 		return nil, fmt.Errorf("%s: %w", l.at, err)
 	}
 	l.set.kidless = true
 	for _, k := range l.set.keys {
 		for _, a := range k.algorithms {
 			if err := checkStrength(k.public, a); err != nil {
-				l.mu.report(true, fmt.Sprintf("%s: weak key admitted by $.options.common.allowWeakKeys: %s", l.at, err))
+				l.mu.report(event.Warn(fmt.Sprintf("%s: weak key admitted by $.options.common.allowWeakKeys: %s", l.at, err)))
 				break
 			}
 		}
@@ -100,7 +101,7 @@ func (l *local) readPEM(value []byte, accept acceptance) (keys []key, err error)
 		number++
 		certificate, _ := x509.ParseCertificate(block.Bytes) // nil where it is none
 		if issued(before, certificate) {
-			l.mu.report(false, fmt.Sprintf("%s: certificate number %d of the PEM issued the one before it, and is not taken for a key", l.at, number))
+			l.mu.report(event.Inform(fmt.Sprintf("%s: certificate number %d of the PEM issued the one before it, and is not taken for a key", l.at, number)))
 			before = certificate
 			continue
 		}
@@ -123,10 +124,10 @@ func (l *local) readPEM(value []byte, accept acceptance) (keys []key, err error)
 		return nil, skipped.none(number, accept)
 	}
 	for _, line := range skipped.lines() {
-		l.mu.report(true, l.at+": "+line)
+		l.mu.report(event.Warn(l.at + ": " + line))
 	}
 	if private {
-		l.mu.report(true, l.at+": holds a private key; only its public part is needed here, and the private one should not lie on the broker")
+		l.mu.report(event.Warn(l.at + ": holds a private key; only its public part is needed here, and the private one should not lie on the broker"))
 	}
 	return keys, nil
 }

@@ -103,7 +103,7 @@ func TestLocal(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
 			h := newHouse()
-			cfg := &config.Config{Mode: config.ModeLocal, Algorithms: []string{c.alg}, Local: config.NewSecret(c.value)}
+			cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{c.alg}, Local: config.NewSecret(c.value)}
 			cfg.Common.AllowWeakKeys = c.weak
 			source, err := h.open(t, cfg)
 			if c.want == nil {
@@ -167,14 +167,14 @@ func TestSeveralLocalKeys(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			h := newHouse()
-			cfg := &config.Config{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(c.value)}
+			cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(c.value)}
 			source := h.mustOpen(t, cfg)
 			h.says(t, c.says...)
 			finds(t, source, "", "ES256", c.want...)
 			finds(t, source, "any", "ES256", c.want...)
 		})
 	}
-	cfg := &config.Config{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(rsaKey.PEM() + armour("PUBLIC KEY", []byte("garbage")))}
+	cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(rsaKey.PEM() + armour("PUBLIC KEY", []byte("garbage")))}
 	h := newHouse()
 	if _, err := h.open(t, cfg); err == nil || !strings.HasSuffix(err.Error(), at+"none of its 2 keys can be used with ES256 "+
 		"(key number 1 of the PEM is not used: it is an RSA key, which does not fit ES256; key number 2 of the PEM is not used: it can't be read as a public key or certificate)") {
@@ -186,7 +186,7 @@ func TestSeveralLocalKeys(t *testing.T) {
 // TestLocalForSeveralAlgorithms: a secret long enough for one of them serves that one.
 func TestLocalForSeveralAlgorithms(t *testing.T) {
 	secret := strings.Repeat("x", 48)
-	cfg := &config.Config{Mode: config.ModeLocal, Algorithms: []string{"HS256", "HS384", "HS512"}, Local: config.NewSecret(secret)}
+	cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{"HS256", "HS384", "HS512"}, Local: config.NewSecret(secret)}
 	source := newHouse().mustOpen(t, cfg)
 	finds(t, source, "", "HS256", []byte(secret))
 	finds(t, source, "", "HS384", []byte(secret))

@@ -10,6 +10,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -93,7 +94,7 @@ type fetch struct {
 	awaited bool
 }
 
-func newRemote(cfg *config.Config, accept acceptance, o Options) *remote {
+func newRemote(cfg *config.Provider, accept acceptance, o Options) *remote {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &remote{
 		cfg: cfg.JWKS, origin: originOf(cfg), accept: accept, Options: o, ctx: ctx, close: cancel,
@@ -302,8 +303,8 @@ func (r *remote) saysStale(now time.Time) {
 	if r.err != nil {
 		cause = r.err.Error()
 	}
-	r.mu.report(true, fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
-		r, cause, r.arrived.UTC().Format(time.RFC3339), r.arrived.Add(r.cfg.Cache.MaxStale).UTC().Format(time.RFC3339)))
+	r.mu.report(event.Warn(fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
+		r, cause, r.arrived.UTC().Format(time.RFC3339), r.arrived.Add(r.cfg.Cache.MaxStale).UTC().Format(time.RFC3339))))
 }
 
 func within(age, limit time.Duration) bool { return age >= 0 && age < limit }
@@ -431,7 +432,7 @@ func (r *remote) finish(f *fetch, answer *endpoint.Answer, set Set, err error) {
 	}
 	r.credits += f.late
 	if r.told {
-		r.mu.report(false, fmt.Sprintf("the keys at %s can be read again", r))
+		r.mu.report(event.Inform(fmt.Sprintf("the keys at %s can be read again", r)))
 	}
 	r.replace(snapshot{
 		set: set, digest: sha256.Sum256(answer.Body), arrived: now, life: lifetime(r.cfg.Cache, answer.Header, now),
@@ -444,14 +445,14 @@ func (r *remote) replace(next snapshot) {
 	changed := next.digest != r.digest
 	if changed || r.inherited {
 		for _, reason := range next.set.Skipped {
-			r.mu.report(true, r.String()+": "+reason)
+			r.mu.report(event.Warn(r.String() + ": " + reason))
 		}
 	}
 	switch {
 	case !changed:
 		next.crowd = r.crowd
 	case r.set.Len() > 0:
-		r.mu.report(false, describeChange(r.String(), next.set))
+		r.mu.report(event.Inform(describeChange(r.String(), next.set)))
 	}
 	r.snapshot = next
 }

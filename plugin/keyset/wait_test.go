@@ -22,13 +22,13 @@ func TestAFetchThatHangsIsWaitedForOnce(t *testing.T) {
 		read  bool // the set was read before
 		after time.Duration
 		kid   string
-		set   func(*config.Config)
+		set   func(*config.Provider)
 	}{
 		{"an unknown kid", true, 0, "unknown", nil},
 		{"no set yet", false, 0, "k", nil},
 		{"a set that has run out", true, time.Minute, "k", nil},
-		{"the cache is off", true, 0, "k", func(c *config.Config) { c.JWKS.Cache.Enabled = false }},
-		{"the discovery document hangs", false, 0, "k", func(c *config.Config) { c.JWKS.URI = "" }},
+		{"the cache is off", true, 0, "k", func(c *config.Provider) { c.JWKS.Cache.Enabled = false }},
+		{"the discovery document hangs", false, 0, "k", func(c *config.Provider) { c.JWKS.URI = "" }},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p, cfg := newProvider(t, testkeys.Set(key))
@@ -155,7 +155,7 @@ func TestNothingIsReportedUnderALock(t *testing.T) {
 	set := testkeys.Set(key, key.JWK().With("use", "wrap"), 7)
 	p, cfg := newProvider(t, set)
 	cfg.JWKS.Cache.MaxStale = time.Hour
-	for rule, cfg := range map[string]*config.Config{"remote": cfg, "file": fileWith(t, set, "ES256")} {
+	for rule, cfg := range map[string]*config.Provider{"remote": cfg, "file": fileWith(t, set, "ES256")} {
 		t.Run(rule, func(t *testing.T) {
 			h := newHouse()
 			source := h.mustOpen(t, cfg)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -298,7 +299,7 @@ func (b *mosquitto) hangup() {
 }
 
 // Log is plugin.Broker's, as all that follows.
-func (b *mosquitto) Log(_ plugin.Level, line string) {
+func (b *mosquitto) Log(_ event.Level, line string) {
 	b.rules.say("    | %s", line)
 	if strings.Contains(line, " reloaded ") {
 		b.rules.reloaded()

@@ -112,8 +112,8 @@ type request struct {
 	let   chan bool // true: it is answered
 }
 
-// event is what a provider has seen or done.
-type event struct {
+// happening is what a provider has seen or done.
+type happening struct {
 	kind     kind
 	provider int
 	request  int      // its number
@@ -135,23 +135,23 @@ const (
 // inbox takes events from the providers' goroutines.
 type inbox struct {
 	mu     sync.Mutex
-	events []event
+	events []happening
 }
 
-func (i *inbox) put(e event) {
+func (i *inbox) put(e happening) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	e.at = time.Now()
 	i.events = append(i.events, e)
 }
 
-func (i *inbox) take() []event {
+func (i *inbox) take() []happening {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	events := i.events
 	i.events = nil
 	// Goroutines run in any order; what they did in one move is looked at in the same.
-	slices.SortStableFunc(events, func(a, b event) int {
+	slices.SortStableFunc(events, func(a, b happening) int {
 		if a.token == nil || b.token == nil || a.token == b.token {
 			return 0
 		}
@@ -184,7 +184,7 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Unlock()
 	if told.kind == answered {
-		p.inbox.put(event{kind: asked, provider: p.number, request: told.request, token: t})
+		p.inbox.put(happening{kind: asked, provider: p.number, request: told.request, token: t})
 	}
 	fails := func() {
 		if told.kind == answered {
@@ -214,16 +214,16 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer is what there is to say at this moment. p.mu is held.
-func (p *provider) answer(path string, t *token) ([]byte, event) {
+func (p *provider) answer(path string, t *token) ([]byte, happening) {
 	if path == "/keys" {
 		set := []map[string]any{}
 		for _, id := range p.kids {
 			public := p.keys.get(id).Public().(ed25519.PublicKey)
 			set = append(set, map[string]any{"kty": "OKP", "crv": "Ed25519", "kid": id, "x": base64.RawURLEncoding.EncodeToString(public)})
 		}
-		return must(json.Marshal(map[string]any{"keys": set})), event{kind: published, provider: p.number, kids: slices.Clone(p.kids)}
+		return must(json.Marshal(map[string]any{"keys": set})), happening{kind: published, provider: p.number, kids: slices.Clone(p.kids)}
 	}
-	says := event{kind: answered, provider: p.number, token: t}
+	says := happening{kind: answered, provider: p.number, token: t}
 	says.active = t.Provider == p.number && t.Key != forged && !t.Revoked
 	members := map[string]any{"active": says.active}
 	if says.active {

@@ -88,7 +88,7 @@ func (r *rules) broken(format string, args ...any) {
 }
 
 // hears takes over what the providers have done. The plugin has come to rest.
-func (r *rules) hears(events []event) {
+func (r *rules) hears(events []happening) {
 	for _, e := range events {
 		r.moment++
 		q := question{e.provider, e.token}

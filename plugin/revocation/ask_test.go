@@ -15,6 +15,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -64,7 +65,7 @@ func newHall(t *testing.T, cfg config.Revocation) *hall {
 		cfg.Timeout = time.Minute
 	}
 	h.cfg = cfg
-	h.Checker = open(t, &cfg, revocation.Options{Client: client, Now: h.now, Report: func(bool, string) {}})
+	h.Checker = open(t, &cfg, revocation.Options{Client: client, Now: h.now, Report: func(event.Note) {}})
 	return h
 }
 
@@ -444,7 +445,7 @@ func TestAPanicIsNoAnswer(t *testing.T) {
 	h := newHall(t, config.Revocation{MaxConcurrent: 1})
 	close(h.open)
 	faulty := revocation.Options{
-		Locate: func(context.Context) (string, error) { panic("boom") }, Now: h.now, Report: func(bool, string) {},
+		Locate: func(context.Context) (string, error) { panic("boom") }, Now: h.now, Report: func(event.Note) {},
 	}
 	c := open(t, &config.Revocation{Timeout: time.Minute}, faulty)
 	question, err := c.Reserve("token", time.Time{})
@@ -466,7 +467,7 @@ func TestRecallDoesNotWaitForTheAddress(t *testing.T) {
 			}
 			return "", ctx.Err()
 		},
-		Now: time.Now, Report: func(bool, string) {},
+		Now: time.Now, Report: func(event.Note) {},
 	})
 	if _, known := c.Recall("token"); known {
 		t.Error("something is known")

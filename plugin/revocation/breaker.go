@@ -11,6 +11,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 )
 
 // What makes an endpoint count as down, and for how long it is left alone before one request tries again.
@@ -26,7 +27,7 @@ type breaker struct {
 	last atomic.Pointer[error]
 }
 
-func newBreaker(report func(warning bool, text string)) *breaker {
+func newBreaker(report func(event.Note)) *breaker {
 	b := &breaker{}
 	b.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:     rest,
@@ -37,10 +38,10 @@ func newBreaker(report func(warning bool, text string)) *breaker {
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed && to == gobreaker.StateOpen:
-				report(true, fmt.Sprintf("%d requests in a row brought no usable answer, the last: %s. It is left alone, but for one request every %s: "+
-					"meanwhile $.options.revocation.onUnavailable decides", failuresInARow, b.lastFailure(), rest))
+				report(event.Warn(fmt.Sprintf("%d requests in a row brought no usable answer, the last: %s. It is left alone, but for one request every %s: "+
+					"meanwhile $.options.revocation.onUnavailable decides", failuresInARow, b.lastFailure(), rest)))
 			case to == gobreaker.StateClosed:
-				report(false, "it answers again")
+				report(event.Inform("it answers again"))
 			}
 		},
 	})

@@ -12,13 +12,14 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 )
 
 // The circuit breaker by the clock of a bubble, in which no time passes but by sleeping.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		b := newBreaker(func(warning bool, text string) { lines = append(lines, fmt.Sprintf("%t %s", warning, text)) })
+		b := newBreaker(func(n event.Note) { lines = append(lines, fmt.Sprintf("%t %s", n.Level == event.Warning, n.Text)) })
 		requests := 0
 		try := func(answer error) error {
 			return b.try(func() error { requests++; return answer })
@@ -96,7 +97,7 @@ func TestBreakerIsMovedByAnswersAlone(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBreaker(func(bool, string) {})
+				b := newBreaker(func(event.Note) {})
 				try := func(err error) { _ = b.try(func() error { return err }) }
 				for range 2 * failuresInARow {
 					try(c.answer)
@@ -151,7 +152,7 @@ func TestBreakerPassesOverRequestsWhoseTurnCameLate(t *testing.T) {
 				checker, err := New(&config.Revocation{
 					Timeout: timeout, MaxConcurrent: failuresInARow, RetryWindow: time.Second, Cache: config.AnswerCache{MaxEntries: 1},
 				}, Options{
-					Now: time.Now, Report: func(bool, string) {},
+					Now: time.Now, Report: func(event.Note) {},
 					Locate: func(ctx context.Context) (string, error) {
 						if time.Since(began) < c.waits {
 							time.Sleep(c.waits)

@@ -11,6 +11,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -41,7 +42,7 @@ func newDesk(t *testing.T, answers config.AnswerCache) *desk {
 		answers.MaxEntries = 100
 	}
 	cfg := config.Revocation{Timeout: time.Minute, Cache: answers, Introspection: config.Introspection{URI: uri}}
-	d.Checker = open(t, &cfg, revocation.Options{Client: client, Now: func() time.Time { return d.clock }, Report: func(bool, string) {}})
+	d.Checker = open(t, &cfg, revocation.Options{Client: client, Now: func() time.Time { return d.clock }, Report: func(event.Note) {}})
 	return d
 }
 
@@ -215,7 +216,7 @@ func TestInactiveTokensAreKnownWithoutTheAddress(t *testing.T) {
 	cfg := config.Revocation{Timeout: time.Minute}
 	c := open(t, &cfg, revocation.Options{
 		Client: client, Locate: func(context.Context) (string, error) { return uri, lost }, Issuer: "https://idp.test",
-		Now: time.Now, Report: func(bool, string) {},
+		Now: time.Now, Report: func(event.Note) {},
 	})
 	if _, v := await(t, c, "token", time.Time{}, new(verdict.Trace)); v.Reason != verdict.Revoked {
 		t.Fatalf("got %s", v)

@@ -20,6 +20,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -123,7 +124,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 			defer client.Close()
 			checker := open(t, &config.Revocation{Timeout: time.Minute, Introspection: config.Introspection{
 				URI: uri, ClientID: "broker", ClientKey: config.NewSecret(c.pem), ClientKeyID: c.id, ClientAuthentication: config.ClientPrivateKeyJWT,
-			}}, revocation.Options{Client: client, Issuer: c.issuer, Now: func() time.Time { return clock }, Report: func(bool, string) {}})
+			}}, revocation.Options{Client: client, Issuer: c.issuer, Now: func() time.Time { return clock }, Report: func(event.Note) {}})
 			seen := map[any]bool{}
 			for range 2 {
 				if _, v := await(t, checker, password, time.Time{}, new(verdict.Trace)); v.Kind != verdict.Accept {
@@ -183,7 +184,7 @@ func TestClientKeysThatCannotBeUsed(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			_, err := revocation.New(&config.Revocation{MaxConcurrent: 1, Cache: config.AnswerCache{MaxEntries: 1}, Introspection: config.Introspection{
 				URI: "https://idp.test", ClientID: "broker", ClientKey: config.NewSecret(c.key), ClientAuthentication: config.ClientPrivateKeyJWT,
-			}}, revocation.Options{Now: time.Now, Report: func(bool, string) {}})
+			}}, revocation.Options{Now: time.Now, Report: func(event.Note) {}})
 			if err == nil || !strings.HasPrefix(err.Error(), at+c.want) || strings.Contains(err.Error(), "marked") {
 				t.Errorf("got %v, want %s%s", err, at, c.want)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -61,7 +62,7 @@ func TestInherit(t *testing.T) {
 			cfg := h.cfg
 			c.change(&cfg)
 			fresh := open(t, &cfg, revocation.Options{
-				Client: client, Locate: func(context.Context) (string, error) { return "https://idp.test/x", nil }, Issuer: c.issuer, Now: h.now, Report: func(bool, string) {},
+				Client: client, Locate: func(context.Context) (string, error) { return "https://idp.test/x", nil }, Issuer: c.issuer, Now: h.now, Report: func(event.Note) {},
 			})
 			fresh.Inherit(h.Checker)
 			if got := fresh.WasInactive("bad"); got != c.taken {
@@ -85,7 +86,7 @@ func TestInherit(t *testing.T) {
 // Endpoint is the same wherever the same endpoint of the same provider is asked.
 func TestEndpointIdentity(t *testing.T) {
 	of := func(issuer string, r config.Revocation) string {
-		return open(t, &r, revocation.Options{Issuer: issuer, Now: time.Now, Report: func(bool, string) {}}).Endpoint()
+		return open(t, &r, revocation.Options{Issuer: issuer, Now: time.Now, Report: func(event.Note) {}}).Endpoint()
 	}
 	at := func(uri string, change ...func(*config.Introspection)) config.Revocation {
 		i := config.Introspection{URI: uri}

@@ -15,6 +15,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -52,7 +53,7 @@ type locator func(ctx context.Context) (string, error)
 
 func newChecker(t *testing.T, cfg *config.Revocation, client *endpoint.Client, locate locator) *revocation.Checker {
 	t.Helper()
-	return open(t, cfg, revocation.Options{Client: client, Locate: locate, Now: time.Now, Report: func(bool, string) {}})
+	return open(t, cfg, revocation.Options{Client: client, Locate: locate, Now: time.Now, Report: func(event.Note) {}})
 }
 
 // open fills in what the test leaves open.

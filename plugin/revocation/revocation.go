@@ -15,6 +15,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 
 	"golang.org/x/sync/semaphore"
@@ -31,7 +32,7 @@ type Options struct {
 	Issuer string
 	Now    func() time.Time
 	// Report takes what the operator should know, from any goroutine.
-	Report func(warning bool, text string)
+	Report func(event.Note)
 }
 
 // Checker asks one endpoint. Safe for concurrent use.
@@ -90,7 +91,7 @@ func New(cfg *config.Revocation, o Options) (*Checker, error) {
 		turns: semaphore.NewWeighted(int64(cfg.MaxConcurrent)),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.breaker = newBreaker(func(warning bool, text string) { o.Report(warning, c.name()+" endpoint: "+text) })
+	c.breaker = newBreaker(func(n event.Note) { o.Report(event.Note{Level: n.Level, Text: c.name() + " endpoint: " + n.Text}) })
 	var err error
 	if c.cache, err = newCache(cfg.Cache, o.Now); err != nil {
 		return nil, err

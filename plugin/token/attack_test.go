@@ -328,7 +328,7 @@ func TestPEMIsNoSecret(t *testing.T) {
 // TestKeysByKid: rotation, and tokens without kid.
 func TestKeysByKid(t *testing.T) {
 	one, two, retired := testkeys.New("ES256", "1"), testkeys.New("ES256", "2"), testkeys.New("ES256", "3")
-	cfg := &config.Config{Algorithms: []string{"ES256", "EdDSA"}}
+	cfg := &config.Provider{Algorithms: []string{"ES256", "EdDSA"}}
 	edwards := testkeys.New("EdDSA", "4")
 	b := &bench{token.New(cfg, keysOf(t, cfg, one, two, edwards), clock), one}
 	cases := []struct {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/token"
@@ -23,15 +24,15 @@ func clock() time.Time { return time.Unix(now, 0) }
 type object = testkeys.Object
 
 // keysOf is a real set of the given keys, in a file.
-func keysOf(tb testing.TB, cfg *config.Config, keys ...any) keyset.Source {
+func keysOf(tb testing.TB, cfg *config.Provider, keys ...any) keyset.Source {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "jwks.json")
 	if err := os.WriteFile(path, testkeys.Set(keys...), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	source, err := keyset.New(&config.Config{
+	source, err := keyset.New(&config.Provider{
 		Mode: config.ModeJWKS, Algorithms: cfg.Algorithms, JWKS: config.JWKS{FilePath: path},
-	}, keyset.Options{Now: clock, Report: func(bool, string) {}})
+	}, keyset.Options{Now: clock, Report: func(event.Note) {}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -52,7 +53,7 @@ type bench struct {
 // newBench verifies what key signs, with the checks of common.
 func newBench(tb testing.TB, key testkeys.Key, common config.Common) *bench {
 	tb.Helper()
-	cfg := &config.Config{Algorithms: []string{key.Alg}, Common: common}
+	cfg := &config.Provider{Algorithms: []string{key.Alg}, Common: common}
 	return &bench{token.New(cfg, keysOf(tb, cfg, key), clock), key}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/token"
@@ -33,7 +34,7 @@ func TestABadSignatureAmongManyKeys(t *testing.T) {
 		for i := range entries {
 			entries[i] = jwk
 		}
-		cfg := &config.Config{Algorithms: []string{"ES256"}}
+		cfg := &config.Provider{Algorithms: []string{"ES256"}}
 		password := stranger.Sign(object{"sub": "alice"})
 		_, header := token.Look(password)
 		_, got := token.New(cfg, keysOf(t, cfg, entries...), clock).Verify(t.Context(), password, header, new(verdict.Trace))
@@ -59,7 +60,7 @@ func TestKeysThatDoNotCome(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			v := token.New(&config.Config{Algorithms: []string{"ES256"}}, failing{err: c.err}, clock)
+			v := token.New(&config.Provider{Algorithms: []string{"ES256"}}, failing{err: c.err}, clock)
 			password := key.Sign(object{"sub": "alice"})
 			_, header := token.Look(password)
 			var trace verdict.Trace
@@ -109,14 +110,14 @@ func TestABadSignatureWhereNoKeyHasAName(t *testing.T) {
 	}
 	for _, c := range []struct {
 		rule, from string
-		cfg        config.Config
+		cfg        config.Provider
 	}{
-		{"a set", path, config.Config{Mode: config.ModeJWKS, JWKS: config.JWKS{FilePath: path}}},
-		{"a key of the file's", "jwt.json", config.Config{Mode: config.ModeLocal, Local: config.NewSecret(ours.PEM())}},
+		{"a set", path, config.Provider{Mode: config.ModeJWKS, JWKS: config.JWKS{FilePath: path}}},
+		{"a key of the file's", "jwt.json", config.Provider{Mode: config.ModeLocal, Local: config.NewSecret(ours.PEM())}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			c.cfg.Algorithms = []string{"ES256"}
-			source, err := keyset.New(&c.cfg, keyset.Options{Now: clock, Report: func(bool, string) {}})
+			source, err := keyset.New(&c.cfg, keyset.Options{Now: clock, Report: func(event.Note) {}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -39,7 +39,7 @@ type Verifier struct {
 }
 
 // New returns a Verifier of tokens that keys has the keys for.
-func New(cfg *config.Config, keys keyset.Source, now func() time.Time) *Verifier {
+func New(cfg *config.Provider, keys keyset.Source, now func() time.Time) *Verifier {
 	return &Verifier{algorithms: cfg.Algorithms, common: cfg.Common, keys: keys, now: now, methods: methodsOf(cfg.Algorithms)}
 }
 

@@ -67,7 +67,7 @@ func TestPublishedVectors(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.source, func(t *testing.T) {
-			keys, err := keysOf(t, &config.Config{Algorithms: []string{c.alg}}, c.key).Find(t.Context(), "", c.alg)
+			keys, err := keysOf(t, &config.Provider{Algorithms: []string{c.alg}}, c.key).Find(t.Context(), "", c.alg)
 			if err != nil {
 				t.Fatal(err)
 			}

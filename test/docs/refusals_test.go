@@ -19,6 +19,7 @@ import (
 
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -152,8 +153,8 @@ func TestEveryReasonIsShownAsLogged(t *testing.T) {
 			if cfg == nil {
 				t.Fatal(problems.Error())
 			}
-			cfg.JWKS.MaxBlock = cfg.JWKS.Timeout // a busy machine may take longer than logins wait
-			judge, err := chain.New(cfg, chain.Options{Now: clock, Report: func(bool, string) {}})
+			cfg.Providers[0].JWKS.MaxBlock = cfg.Providers[0].JWKS.Timeout // a busy machine may take longer than logins wait
+			judge, err := chain.New(cfg, chain.Options{Now: clock, Report: func(event.Note) {}})
 			if err != nil {
 				t.Fatal(err)
 			}
