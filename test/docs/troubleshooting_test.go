@@ -112,8 +112,8 @@ func spoken(call *ast.CallExpr) []string {
 	switch {
 	case name == "log" && len(call.Args) > 1 && isOneOf(call.Args[0], "Warning", "Error", "Notice"):
 		return []string{literal(call.Args[1])}
-	case (name == "Report" || name == "report") && len(call.Args) == 2 && isOneOf(call.Args[0], "true"):
-		return []string{literal(call.Args[1])}
+	case name == "Warn" && len(call.Args) == 1: // event.Warn
+		return []string{literal(call.Args[0])}
 	case name == "warn" && len(call.Args) == 2: // in Advise
 		return []string{literal(call.Args[1])}
 	case name == "warnf": // about a key of jwt.json
@@ -126,11 +126,15 @@ func spoken(call *ast.CallExpr) []string {
 }
 
 func isOneOf(e ast.Expr, names ...string) bool {
+	if selected, ok := e.(*ast.SelectorExpr); ok {
+		e = selected.Sel
+	}
 	ident, ok := e.(*ast.Ident)
 	return ok && slices.Contains(names, ident.Name)
 }
 
-// literal is the text of an expression, as far as it stands in the source; "%v" stands for the rest.
+// literal is the text of an expression, as far as it stands in the source; "%v" stands for the rest. The path of a key is that
+// in a file with one provider.
 func literal(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -144,8 +148,11 @@ func literal(e ast.Expr) string {
 	case *ast.ParenExpr:
 		return literal(e.X)
 	case *ast.CallExpr:
-		if f, ok := e.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Sprintf" {
+		switch {
+		case isOneOf(e.Fun, "Sprintf"):
 			return literal(e.Args[0])
+		case isOneOf(e.Fun, "at", "Key") && len(e.Args) == 1: // config.Path.Key
+			return "$." + literal(e.Args[0])
 		}
 	}
 	return "%v"
