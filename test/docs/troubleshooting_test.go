@@ -149,8 +149,14 @@ func literal(e ast.Expr) string {
 		return literal(e.X)
 	case *ast.CallExpr:
 		switch {
-		case isOneOf(e.Fun, "Sprintf"):
-			return literal(e.Args[0])
+		case isOneOf(e.Fun, "Sprintf", "Errorf"):
+			n := 0
+			return verb.ReplaceAllStringFunc(literal(e.Args[0]), func(v string) string {
+				if n++; n < len(e.Args) && literal(e.Args[n]) != "%v" {
+					return literal(e.Args[n])
+				}
+				return v
+			})
 		case isOneOf(e.Fun, "at", "Key") && len(e.Args) == 1: // config.Path.Key
 			return "$." + literal(e.Args[0])
 		}
