@@ -61,6 +61,7 @@ func TestEveryLineIsExplained(t *testing.T) {
 			switch n := n.(type) {
 			case *ast.CallExpr:
 				loud = append(loud, spoken(n)...)
+				all = append(all, literal(n))
 			case ast.Expr:
 				if text := literal(n); len(text) > 8 {
 					all = append(all, text)
