@@ -61,7 +61,7 @@ func (b *broker) Complete(clientID string, accepted bool) {
 	})
 }
 
-func (b *broker) Holds(clientID string, client plugin.Client) bool {
+func (b *broker) IsConnectedAs(clientID string, client plugin.Client) bool {
 	return withString(clientID, func(s *C.char) bool { return bool(C.gja_holds(s, C.uintptr_t(client))) })
 }
 

@@ -31,8 +31,8 @@ type Broker interface {
 	Complete(clientID string, accepted bool)
 	// TellsOfConnects is false for Mosquitto 2.0. Elsewhere Connect is called for every client that is let in, by whomever.
 	TellsOfConnects() bool
-	// Holds tells whether the connection that the broker knows by clientID is client. True where it can't say (2.0).
-	Holds(clientID string, client Client) bool
+	// IsConnectedAs tells whether the connection that the broker knows by clientID is client. True where it can't say (2.0).
+	IsConnectedAs(clientID string, client Client) bool
 	// Knows tells whether the broker surely knows the connection by this id already, as that of a client that is connected
 	// or away: then it is asking again, and nobody is just connecting. 2.0 can say so of a client with subscriptions, and,
 	// until the first Tick after Reload (beforeTick), of one that is not connected over WebSockets.

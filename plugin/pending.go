@@ -57,12 +57,12 @@ func (a *attempts) take(t *attempt) bool {
 // gone removes the attempt that came from this address, which now belongs to another connection or to none.
 func (a *attempts) gone(client Client) { a.take(a.byClient[client]) }
 
-// superseded removes the attempts that a login shows to be over: the one from the same address, and the one by the same
+// dropSuperseded removes the attempts that a login shows to be over: the one from the same address, and the one by the same
 // client id, as the broker lets nobody come by an id that is pending. Only when it asks again after a reload is the client
 // one that is connected, beside which another may be pending by the same id.
-func (p *Plugin) superseded(login Login) {
+func (p *Plugin) dropSuperseded(login Login) {
 	p.table.attempts.gone(login.Client)
-	if t := p.table.attempts.byID[login.ClientID]; t != nil && !p.broker.Holds(login.ClientID, login.Client) {
+	if t := p.table.attempts.byID[login.ClientID]; t != nil && !p.broker.IsConnectedAs(login.ClientID, login.Client) {
 		p.table.attempts.take(t)
 	}
 }
@@ -101,7 +101,7 @@ func (p *Plugin) delay(login Login, result chain.Result) verdict.Verdict {
 func (p *Plugin) complete(t *attempt) {
 	id, client := t.login.ClientID, t.login.Client
 	// Whoever is connected by that id at that address came in by another way after this client had dropped.
-	if !p.table.attempts.take(t) || p.broker.Holds(id, client) {
+	if !p.table.attempts.take(t) || p.broker.IsConnectedAs(id, client) {
 		t.chain.Drop(&t.result)
 		p.log(event.Debug, "%s left before its verdict (%s)", p.who(t.login), t.result.Verdict)
 		return
@@ -119,7 +119,7 @@ func (p *Plugin) complete(t *attempt) {
 	}
 	t.result.Verdict = v
 	p.broker.Complete(id, accepted)
-	if accepted && !p.broker.Holds(id, client) {
+	if accepted && !p.broker.IsConnectedAs(id, client) {
 		t.chain.Drop(&t.result)
 		p.log(event.Info, "%s had left when it was accepted (token %s)", p.who(t.login), t.result.Token)
 		return

@@ -54,7 +54,7 @@ type Plugin struct {
 	queue  queue
 
 	chain    *chain.Chain
-	sessions *session.Book
+	sessions *session.Registry
 	table    *Table
 	// rechecking counts the questions about connected clients that are under way.
 	rechecking int
@@ -90,7 +90,7 @@ func New(broker Broker, o Options) (*Plugin, error) {
 	if o.Table == nil {
 		o.Table = NewTable()
 	}
-	p := &Plugin{broker: broker, now: o.Now, dial: o.Dial, sessions: session.NewBook(), table: o.Table}
+	p := &Plugin{broker: broker, now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.queue.wake = broker.Wake
 	if err := p.start(o.Settings); err != nil {
@@ -139,7 +139,7 @@ func (p *Plugin) Close() {
 // BasicAuth judges a login and, where it is accepted, gives the client its identity and records its session. Where the
 // verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(login Login) verdict.Verdict {
-	p.superseded(login)
+	p.dropSuperseded(login)
 	if !p.ticks.ticked {
 		p.endRound(login)
 	}
@@ -244,7 +244,7 @@ func (p *Plugin) identify(login *Login, result chain.Result) *verdict.Verdict {
 	return nil
 }
 
-// record enters a client that was let in into the book, and has asked about it what is still to be asked.
+// record enters a client that was let in into the registry, and has asked about it what is still to be asked.
 func (p *Plugin) record(c *chain.Chain, login Login, result chain.Result) {
 	s := &session.Session{Client: login.Client, Token: result.Token, Until: leavesAt(c, result), Expires: result.Expiry, IDIsToken: login.ClientID == result.Bearer()}
 	p.sessions.Admit(s, credentials(login))
@@ -402,7 +402,7 @@ const (
 // there: it is about to leave (WebSockets on 2.0), or it was just taking over its id from another connection, which the kick
 // has met in its place.
 func (p *Plugin) kick(s *session.Session, why string, withWill bool) {
-	if !p.broker.Holds(s.ClientID, s.Client) || !p.hasItsID(s) {
+	if !p.broker.IsConnectedAs(s.ClientID, s.Client) || !p.hasItsID(s) {
 		p.sessions.Expel(s, p.now().Add(kickAgain), why)
 		return
 	}

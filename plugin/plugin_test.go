@@ -116,7 +116,7 @@ func (b *fakeBroker) connect(id string, c Client) {
 	}
 }
 
-func (b *fakeBroker) Holds(id string, c Client) bool { return b.v20 || b.connected[id] == c }
+func (b *fakeBroker) IsConnectedAs(id string, c Client) bool { return b.v20 || b.connected[id] == c }
 
 // Kick calls Disconnect from inside, as Mosquitto does.
 func (b *fakeBroker) Kick(id string, withWill bool) error {

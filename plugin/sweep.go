@@ -61,7 +61,7 @@ func (p *Plugin) endRound(login Login) {
 // session whose client is away is left alone. All else is decided by what is in memory or put off, as hundreds of
 // thousands of sessions may be asked about in one go.
 func (p *Plugin) askedAgain(login Login) verdict.Verdict {
-	if p.sessions.Vouch(login.Client, credentials(login), p.now()) {
+	if p.sessions.Reaffirm(login.Client, credentials(login), p.now()) {
 		p.prolongSweep()
 		p.log(event.Debug, "%s stays: the broker asked again after a reload", p.who(login))
 		return verdict.Verdict{Kind: verdict.Accept}

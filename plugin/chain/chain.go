@@ -201,7 +201,7 @@ func (c *Chain) begin(ctx context.Context, login Login) Result {
 	case done:
 		return result
 	case c.cfg.Mode == config.ModeIntrospection:
-		c.consult(&result)
+		c.checkRevocation(&result)
 		return result
 	}
 	if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled && c.mayPend() && c.remembers(&result) {
@@ -251,7 +251,7 @@ func (c *Chain) FromMemory(login Login) Result {
 	if !known {
 		return putOff()
 	}
-	c.conclude(said, &result)
+	c.applyAnswer(said, &result)
 	return result
 }
 
@@ -288,7 +288,7 @@ func (c *Chain) remembers(result *Result) bool {
 func (c *Chain) verify(ctx context.Context, result *Result) {
 	c.examine(ctx, result)
 	if result.Kind == verdict.Accept {
-		c.consult(result)
+		c.checkRevocation(result)
 	}
 }
 
@@ -300,13 +300,13 @@ func (c *Chain) examine(ctx context.Context, result *Result) {
 	}
 }
 
-// consult decides by what is known without asking whether the token is still active, or says how the rest is to be learnt.
-func (c *Chain) consult(result *Result) {
+// checkRevocation decides by what is known without asking whether the token is active, or how the rest is to be learnt.
+func (c *Chain) checkRevocation(result *Result) {
 	if c.checker == nil {
 		return
 	}
 	if said, known := c.checker.Recall(result.token); known {
-		c.conclude(said, result)
+		c.applyAnswer(said, result)
 		return
 	}
 	opaque, check := c.cfg.Mode == config.ModeIntrospection, c.check(result)
@@ -322,7 +322,7 @@ func (c *Chain) consult(result *Result) {
 	}
 	if !c.delays && check != config.CheckAfterConnect {
 		if said, resting := c.checker.Trial(result.token, result.Expiry); resting {
-			c.conclude(said, result)
+			c.applyAnswer(said, result)
 			return
 		}
 	}
@@ -366,7 +366,7 @@ func (c *Chain) Finish(ctx context.Context, result *Result) {
 			return
 		}
 	}
-	c.conclude(c.ask(ctx, result), result)
+	c.applyAnswer(c.ask(ctx, result), result)
 }
 
 // Confirm asks the endpoint about an Unconfirmed result, and puts its word into it. Of any other it leaves all as it is.
@@ -377,7 +377,7 @@ func (c *Chain) Confirm(ctx context.Context, result *Result) {
 	defer c.settle(result)
 	defer deny(result)
 	result.Unconfirmed = false
-	c.conclude(c.ask(ctx, result), result)
+	c.applyAnswer(c.ask(ctx, result), result)
 }
 
 // Drop gives up what Begin has left to Finish or Confirm.
@@ -425,8 +425,8 @@ func (c *Chain) Recheck(ctx context.Context, token string, expires time.Time) (r
 	return result
 }
 
-// conclude puts the endpoint's word into the result.
-func (c *Chain) conclude(said revocation.Answer, result *Result) {
+// applyAnswer applies the endpoint's answer to the result.
+func (c *Chain) applyAnswer(said revocation.Answer, result *Result) {
 	claims, v := c.checker.Judge(said, &result.Trace)
 	result.Verdict = v
 	if c.cfg.Mode == config.ModeIntrospection {

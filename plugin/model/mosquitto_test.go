@@ -353,7 +353,7 @@ func (b *mosquitto) Complete(id string, accepted bool) {
 	}
 }
 
-func (b *mosquitto) Holds(id string, address plugin.Client) bool {
+func (b *mosquitto) IsConnectedAs(id string, address plugin.Client) bool {
 	if b.V20 {
 		return true
 	}

@@ -294,7 +294,7 @@ func (r *rules) swept(c *conn, kind verdict.Kind) {
 	_, legitimate := r.mayGo(c)
 	switch a := c.attempt; {
 	case c.state == connected && a.admitted && kind == verdict.Accept && a.under.kicks() && r.over(a):
-		// Nobody is vouched for past his end: it counts as let in anew, by the file that is in force.
+		// Nobody is reaffirmed past his end: it counts as let in anew, by the file that is in force.
 		r.begins(c)
 		c.attempt.admitted, c.attempt.since = true, time.Now()
 		if bar, _ := r.bar(c); bar != "" {

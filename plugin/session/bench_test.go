@@ -10,13 +10,13 @@ import (
 
 const crowd = 100_000
 
-// crowded is a Book of many sessions, with deadlines in no order.
-func crowded(credentials []session.Credentials) *session.Book {
-	b := session.NewBook()
+// crowded is a Registry of many sessions, with deadlines in no order.
+func crowded(credentials []session.Credentials) *session.Registry {
+	r := session.NewRegistry()
 	for i := range crowd {
-		admit(b, session.Client(i), credentials[i], "sha256:000000000000", at(i*7919%crowd))
+		admit(r, session.Client(i), credentials[i], "sha256:000000000000", at(i*7919%crowd))
 	}
-	return b
+	return r
 }
 
 func credentials() []session.Credentials {
@@ -37,26 +37,26 @@ func BenchmarkHundredThousandSessions(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		var book *session.Book
+		var registry *session.Registry
 		for b.Loop() {
-			book = crowded(all)
+			registry = crowded(all)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(book.Len()), "B/session")
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(registry.Len()), "B/session")
 		perSession(b)
 	})
 	b.Run("one comes and one leaves", func(b *testing.B) {
-		book := crowded(all)
+		registry := crowded(all)
 		for i := 0; b.Loop(); i++ {
-			admit(book, crowd, all[i%crowd], "", at(i%crowd))
-			book.Leave(crowd)
+			admit(registry, crowd, all[i%crowd], "", at(i%crowd))
+			registry.Leave(crowd)
 		}
 	})
 	b.Run("nothing is due", func(b *testing.B) {
-		book := crowded(all)
+		registry := crowded(all)
 		for b.Loop() {
-			if book.Due(at(-1)) != nil || book.NextDeadline().IsZero() {
+			if registry.Due(at(-1)) != nil || registry.NextDeadline().IsZero() {
 				b.Fatal("somebody is due")
 			}
 		}
@@ -64,24 +64,24 @@ func BenchmarkHundredThousandSessions(b *testing.B) {
 	b.Run("all expire at once", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			book := crowded(all)
+			registry := crowded(all)
 			b.StartTimer()
-			for s := book.Due(at(crowd)); s != nil; s = book.Due(at(crowd)) {
-				book.Leave(s.Client)
+			for s := registry.Due(at(crowd)); s != nil; s = registry.Due(at(crowd)) {
+				registry.Leave(s.Client)
 			}
 		}
 		perSession(b)
 	})
 	b.Run("reload asks for all", func(b *testing.B) {
-		book := crowded(all)
+		registry := crowded(all)
 		for b.Loop() {
-			book.OpenSweep()
+			registry.OpenSweep()
 			for i := range crowd {
-				if !book.Vouch(session.Client(i), all[i], at(0)) {
-					b.Fatal("not vouched for")
+				if !registry.Reaffirm(session.Client(i), all[i], at(0)) {
+					b.Fatal("not reaffirmed")
 				}
 			}
-			book.CloseSweep()
+			registry.CloseSweep()
 		}
 		perSession(b)
 	})

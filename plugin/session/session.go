@@ -1,6 +1,7 @@
-// Package session is the book of the clients that this plugin has let in: who they are, and until when they may stay.
+// Package session records the clients that this plugin has let in: who they are, how long they may stay, and to whom the session
+// under each client id belongs. It decides nothing about a token, and doesn't disconnect anyone itself.
 //
-// It belongs to the broker's thread and takes no lock; it calls nobody.
+// It is used by the broker's thread alone, so that it takes no lock.
 package session
 
 import (
@@ -42,101 +43,101 @@ type Session struct {
 	digest [sha256.Size]byte
 	// asked is the last sweep in which the broker has asked for it.
 	asked uint64
-	// expiry and recheck are its entries in the two agendas.
-	expiry, recheck entry
+	// expiry and recheck are its timers in the Registry.
+	expiry, recheck timer
 }
 
-// Book holds the sessions of one plugin instance.
-type Book struct {
+// Registry holds the sessions of one plugin instance.
+type Registry struct {
 	live               map[Client]*Session
-	expiries, rechecks agenda
+	expiries, rechecks timers
 	sweep              uint64
 	open               bool
 }
 
-// NewBook returns an empty Book.
-func NewBook() *Book { return &Book{live: make(map[Client]*Session)} }
+// NewRegistry returns an empty Registry.
+func NewRegistry() *Registry { return &Registry{live: make(map[Client]*Session)} }
 
 // Of is the live session of a client, or nil.
-func (b *Book) Of(client Client) *Session { return b.live[client] }
+func (r *Registry) Of(client Client) *Session { return r.live[client] }
 
 // Len is the number of live sessions.
-func (b *Book) Len() int { return len(b.live) }
+func (r *Registry) Len() int { return len(r.live) }
 
 // Admit records a client that was let in with these credentials. An older record of the same connection is replaced: its
 // address was reused.
-func (b *Book) Admit(s *Session, with Credentials) {
-	b.forget(s.Client)
-	s.ClientID, s.digest, s.asked = with.ClientID, with.digest(), b.sweep
-	s.expiry, s.recheck = entry{session: s, place: absent}, entry{session: s, place: absent}
-	b.live[s.Client] = s
-	b.expiries.set(&s.expiry, s.Until)
+func (r *Registry) Admit(s *Session, with Credentials) {
+	r.forget(s.Client)
+	s.ClientID, s.digest, s.asked = with.ClientID, with.digest(), r.sweep
+	s.expiry, s.recheck = timer{session: s, index: absent}, timer{session: s, index: absent}
+	r.live[s.Client] = s
+	r.expiries.set(&s.expiry, s.Until)
 }
 
 // Leave records that the client's connection has ended.
-func (b *Book) Leave(client Client) { b.forget(client) }
+func (r *Registry) Leave(client Client) { r.forget(client) }
 
-func (b *Book) forget(client Client) {
-	if s, known := b.live[client]; known {
-		delete(b.live, client)
+func (r *Registry) forget(client Client) {
+	if s, known := r.live[client]; known {
+		delete(r.live, client)
 		s.Bearer = ""
-		b.expiries.set(&s.expiry, time.Time{})
-		b.rechecks.set(&s.recheck, time.Time{})
+		r.expiries.set(&s.expiry, time.Time{})
+		r.rechecks.set(&s.recheck, time.Time{})
 	}
 }
 
 // Has tells whether the connection has a session.
-func (b *Book) Has(client Client) bool { return b.live[client] != nil }
+func (r *Registry) Has(client Client) bool { return r.live[client] != nil }
 
 // Lives tells whether the session has not ended.
-func (b *Book) Lives(s *Session) bool { return b.live[s.Client] == s }
+func (r *Registry) Lives(s *Session) bool { return r.live[s.Client] == s }
 
 // Due takes the next session out of the list of deadlines whose time has come; nil where there is none. The session
 // itself stays until Leave, as its connection does.
-func (b *Book) Due(now time.Time) *Session { return b.expiries.due(now) }
+func (r *Registry) Due(now time.Time) *Session { return r.expiries.due(now) }
 
 // NextDeadline is when Due will next have something; zero: never.
-func (b *Book) NextDeadline() time.Time { return b.expiries.next() }
+func (r *Registry) NextDeadline() time.Time { return r.expiries.next() }
 
-// Expel has Due give out a live session at a time for this reason. It may not stay, and until then nobody vouches for it.
-func (b *Book) Expel(s *Session, at time.Time, why string) {
+// Expel has Due give out a live session at a time for this reason. It may not stay, and is not reaffirmed until then.
+func (r *Registry) Expel(s *Session, at time.Time, why string) {
 	s.Why = why
-	b.expiries.set(&s.expiry, at)
+	r.expiries.set(&s.expiry, at)
 }
 
 // Recheck has a live session asked about at a time: DueRecheck gives it out then, once.
-func (b *Book) Recheck(s *Session, at time.Time) { b.rechecks.set(&s.recheck, at) }
+func (r *Registry) Recheck(s *Session, at time.Time) { r.rechecks.set(&s.recheck, at) }
 
 // DueRecheck takes out the next session that is to be asked about by now; nil where there is none.
-func (b *Book) DueRecheck(now time.Time) *Session { return b.rechecks.due(now) }
+func (r *Registry) DueRecheck(now time.Time) *Session { return r.rechecks.due(now) }
 
 // NextRecheck is when DueRecheck will next have something; zero: never.
-func (b *Book) NextRecheck() time.Time { return b.rechecks.next() }
+func (r *Registry) NextRecheck() time.Time { return r.rechecks.next() }
 
 // Rechecks is how many sessions are to be asked about.
-func (b *Book) Rechecks() int { return len(b.rechecks) }
+func (r *Registry) Rechecks() int { return len(r.rechecks) }
 
 // OpenSweep begins the round in which the broker asks for everybody again (after RELOAD).
-func (b *Book) OpenSweep() {
-	b.sweep++
-	b.open = true
+func (r *Registry) OpenSweep() {
+	r.sweep++
+	r.open = true
 }
 
 // CloseSweep ends that round; from now on whoever asks is new.
-func (b *Book) CloseSweep() { b.open = false }
+func (r *Registry) CloseSweep() { r.open = false }
 
 // Sweeping tells whether that round goes on.
-func (b *Book) Sweeping() bool { return b.open }
+func (r *Registry) Sweeping() bool { return r.open }
 
-// Vouch tells whether the broker is asking again, in a sweep, for a client that is connected with the same id and
-// credentials, and whose time has not come: yes once a sweep. Nobody else is vouched for: what a client that has left was
+// Reaffirm tells whether the broker is asking again, in a sweep, for a client that is connected with the same id and
+// credentials, and whose time has not come: yes once a sweep. Nobody else is reaffirmed: what a client that has left was
 // let in with says nothing of the one at its address, and a session that the broker keeps outlives a refusal.
-func (b *Book) Vouch(client Client, with Credentials, now time.Time) bool {
-	s, known := b.live[client]
-	if !b.open || !known || s.asked == b.sweep || s.over(now) || s.digest != with.digest() {
+func (r *Registry) Reaffirm(client Client, with Credentials, now time.Time) bool {
+	s, known := r.live[client]
+	if !r.open || !known || s.asked == r.sweep || s.over(now) || s.digest != with.digest() {
 		return false
 	}
-	s.asked = b.sweep
+	s.asked = r.sweep
 	return true
 }
 

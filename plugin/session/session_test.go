@@ -24,21 +24,21 @@ func as(name string) session.Credentials {
 }
 
 // due takes out all whose time has come, by client id.
-func due(b *session.Book, now time.Time) []string {
+func due(r *session.Registry, now time.Time) []string {
 	var ids []string
-	for s := b.Due(now); s != nil; s = b.Due(now) {
+	for s := r.Due(now); s != nil; s = r.Due(now) {
 		ids = append(ids, s.ClientID)
 	}
 	return ids
 }
 
 func TestDeadlines(t *testing.T) {
-	b := session.NewBook()
-	if s, next := b.Due(at(1e9)), b.NextDeadline(); s != nil || !next.IsZero() {
-		t.Errorf("the empty book has %v, %s", s, next)
+	r := session.NewRegistry()
+	if s, next := r.Due(at(1e9)), r.NextDeadline(); s != nil || !next.IsZero() {
+		t.Errorf("the empty registry has %v, %s", s, next)
 	}
 	for i, until := range []time.Time{at(30), never, at(10), at(20), at(10)} {
-		admit(b, session.Client(i), as(fmt.Sprint("c", i)), "token", until)
+		admit(r, session.Client(i), as(fmt.Sprint("c", i)), "token", until)
 	}
 	steps := []struct {
 		rule string
@@ -53,215 +53,215 @@ func TestDeadlines(t *testing.T) {
 		{"who has no deadline is never due", at(1e9), nil, never},
 	}
 	for _, s := range steps {
-		got := due(b, s.now)
+		got := due(r, s.now)
 		if s.now.Equal(at(10)) {
 			slices.Sort(got) // which of two goes first is open
 		}
-		if !slices.Equal(got, s.due) || !b.NextDeadline().Equal(s.next) {
-			t.Errorf("%s: got %v, next %s", s.rule, got, b.NextDeadline())
+		if !slices.Equal(got, s.due) || !r.NextDeadline().Equal(s.next) {
+			t.Errorf("%s: got %v, next %s", s.rule, got, r.NextDeadline())
 		}
 	}
-	if b.Len() != 5 {
-		t.Errorf("%d live: who is due stays until it leaves", b.Len())
+	if r.Len() != 5 {
+		t.Errorf("%d live: who is due stays until it leaves", r.Len())
 	}
 }
 
 func TestAdmitKeepsWhatTheKickNeeds(t *testing.T) {
-	b := session.NewBook()
-	admit(b, 7, as("c"), `jti "1"`, at(1))
-	if s := b.Due(at(1)); s.Client != 7 || s.ClientID != "c" || s.Token != `jti "1"` || !s.Until.Equal(at(1)) {
+	r := session.NewRegistry()
+	admit(r, 7, as("c"), `jti "1"`, at(1))
+	if s := r.Due(at(1)); s.Client != 7 || s.ClientID != "c" || s.Token != `jti "1"` || !s.Until.Equal(at(1)) {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestLeave(t *testing.T) {
-	b := session.NewBook()
-	admit(b, 1, as("a"), "", at(10))
-	admit(b, 2, as("b"), "", at(20))
-	admit(b, 3, as("c"), "", never)
-	b.Leave(1)
-	b.Leave(1)  // again
-	b.Leave(99) // never admitted, as after a failed login
-	b.Leave(3)
-	if b.Len() != 1 || !b.NextDeadline().Equal(at(20)) {
-		t.Errorf("%d live, next %s", b.Len(), b.NextDeadline())
+	r := session.NewRegistry()
+	admit(r, 1, as("a"), "", at(10))
+	admit(r, 2, as("b"), "", at(20))
+	admit(r, 3, as("c"), "", never)
+	r.Leave(1)
+	r.Leave(1)  // again
+	r.Leave(99) // never admitted, as after a failed login
+	r.Leave(3)
+	if r.Len() != 1 || !r.NextDeadline().Equal(at(20)) {
+		t.Errorf("%d live, next %s", r.Len(), r.NextDeadline())
 	}
-	if got := due(b, at(100)); !slices.Equal(got, []string{"b"}) {
+	if got := due(r, at(100)); !slices.Equal(got, []string{"b"}) {
 		t.Errorf("due %v", got)
 	}
-	b.Leave(2) // from inside its kick
-	if b.Len() != 0 {
-		t.Errorf("%d live", b.Len())
+	r.Leave(2) // from inside its kick
+	if r.Len() != 0 {
+		t.Errorf("%d live", r.Len())
 	}
 }
 
 // TestLeaveInsideAKick: the broker calls Disconnect while the due ones are being taken out.
 func TestLeaveInsideAKick(t *testing.T) {
-	b := session.NewBook()
+	r := session.NewRegistry()
 	for i := range 100 {
-		admit(b, session.Client(i), as(fmt.Sprint(i)), "", at(i%7))
+		admit(r, session.Client(i), as(fmt.Sprint(i)), "", at(i%7))
 	}
 	kicked := 0
-	for s := b.Due(at(7)); s != nil; s = b.Due(at(7)) {
-		b.Leave(s.Client)
+	for s := r.Due(at(7)); s != nil; s = r.Due(at(7)) {
+		r.Leave(s.Client)
 		if kicked%3 == 0 {
-			b.Leave(s.Client + 1) // somebody else goes, too
+			r.Leave(s.Client + 1) // somebody else goes, too
 		}
 		kicked++
 	}
-	if b.Len() != 0 || !b.NextDeadline().IsZero() || kicked == 0 {
-		t.Errorf("%d live, next %s", b.Len(), b.NextDeadline())
+	if r.Len() != 0 || !r.NextDeadline().IsZero() || kicked == 0 {
+		t.Errorf("%d live, next %s", r.Len(), r.NextDeadline())
 	}
 }
 
 // TestAddressIsReused: the broker may have let go of the first without a word (2.0 with a failed CONNACK).
 func TestAddressIsReused(t *testing.T) {
-	b := session.NewBook()
-	admit(b, 1, as("old"), "", at(10))
-	admit(b, 1, as("new"), "", at(20))
-	if b.Len() != 1 || !b.NextDeadline().Equal(at(20)) {
-		t.Errorf("%d live, next %s", b.Len(), b.NextDeadline())
+	r := session.NewRegistry()
+	admit(r, 1, as("old"), "", at(10))
+	admit(r, 1, as("new"), "", at(20))
+	if r.Len() != 1 || !r.NextDeadline().Equal(at(20)) {
+		t.Errorf("%d live, next %s", r.Len(), r.NextDeadline())
 	}
-	b.OpenSweep()
-	if b.Vouch(1, as("old"), at(5)) || !b.Vouch(1, as("new"), at(5)) {
-		t.Error("the old client is vouched for, or the new one is not")
+	r.OpenSweep()
+	if r.Reaffirm(1, as("old"), at(5)) || !r.Reaffirm(1, as("new"), at(5)) {
+		t.Error("the old client is reaffirmed, or the new one is not")
 	}
-	if got := due(b, at(100)); !slices.Equal(got, []string{"new"}) {
+	if got := due(r, at(100)); !slices.Equal(got, []string{"new"}) {
 		t.Errorf("due %v", got)
 	}
-	admit(b, 1, as("newest"), "", never) // after it was due
-	if b.Len() != 1 || !b.NextDeadline().IsZero() {
-		t.Errorf("%d live, next %s", b.Len(), b.NextDeadline())
+	admit(r, 1, as("newest"), "", never) // after it was due
+	if r.Len() != 1 || !r.NextDeadline().IsZero() {
+		t.Errorf("%d live, next %s", r.Len(), r.NextDeadline())
 	}
 }
 
 // TestTakeover: the broker asks for the new connection first and ends the old one then, both under one client id.
 func TestTakeover(t *testing.T) {
-	b := session.NewBook()
-	admit(b, 1, as("c"), "old token", at(10))
-	admit(b, 2, as("c"), "new token", at(20))
-	b.Leave(1)
-	if got := due(b, at(19)); got != nil {
+	r := session.NewRegistry()
+	admit(r, 1, as("c"), "old token", at(10))
+	admit(r, 2, as("c"), "new token", at(20))
+	r.Leave(1)
+	if got := due(r, at(19)); got != nil {
 		t.Errorf("the old session's expiry hit %v", got)
 	}
-	if s := b.Due(at(20)); s == nil || s.Client != 2 || s.Token != "new token" {
+	if s := r.Due(at(20)); s == nil || s.Client != 2 || s.Token != "new token" {
 		t.Errorf("got %+v", s)
 	}
 }
 
-func TestVouch(t *testing.T) {
+func TestReaffirm(t *testing.T) {
 	name, other := "c", "d"
 	with := func(id string, username *string, password string) session.Credentials {
 		return session.Credentials{ClientID: id, Username: username, Password: &password}
 	}
 	original := with("c", &name, "p")
-	admitted := func(b *session.Book) { admit(b, 1, original, "", at(10)) }
-	left := func(b *session.Book) { admitted(b); b.Leave(1) }
-	expired := func(b *session.Book) { admitted(b); b.Due(at(10)); b.Leave(1) }
+	admitted := func(r *session.Registry) { admit(r, 1, original, "", at(10)) }
+	left := func(r *session.Registry) { admitted(r); r.Leave(1) }
+	expired := func(r *session.Registry) { admitted(r); r.Due(at(10)); r.Leave(1) }
 	cases := []struct {
 		rule   string
-		before func(*session.Book)
+		before func(*session.Registry)
 		client session.Client
 		with   session.Credentials
 		want   bool
 	}{
 		{"who was admitted", admitted, 1, original, true},
-		{"nobody who was not", func(*session.Book) {}, 1, original, false},
+		{"nobody who was not", func(*session.Registry) {}, 1, original, false},
 		{"nobody who has left: its address may be another's", left, 1, original, false},
 		{"nobody who was kicked", expired, 1, original, false},
-		{"nobody past the deadline", func(b *session.Book) { admit(b, 1, original, "", at(5)) }, 1, original, false},
-		{"nobody who is about to be disconnected", func(b *session.Book) { admitted(b); b.Expel(b.Of(1), at(10), "revoked") }, 1, original, false},
-		{"who has no deadline", func(b *session.Book) { admit(b, 1, original, "", never) }, 1, original, true},
+		{"nobody past the deadline", func(r *session.Registry) { admit(r, 1, original, "", at(5)) }, 1, original, false},
+		{"nobody who is about to be disconnected", func(r *session.Registry) { admitted(r); r.Expel(r.Of(1), at(10), "revoked") }, 1, original, false},
+		{"who has no deadline", func(r *session.Registry) { admit(r, 1, original, "", never) }, 1, original, true},
 		{"another connection", admitted, 2, original, false},
 		{"another connection, the first has left", left, 2, original, false},
 		{"another client id", admitted, 1, with("d", &name, "p"), false},
 		{"another username", admitted, 1, with("c", &other, "p"), false},
 		{"no username", admitted, 1, with("c", nil, "p"), false},
-		{"an empty username is another than none", func(b *session.Book) { admit(b, 1, with("c", nil, "p"), "", never) }, 1, with("c", new(string), "p"), false},
-		{"none is none", func(b *session.Book) { admit(b, 1, with("c", nil, "p"), "", never) }, 1, with("c", nil, "p"), true},
+		{"an empty username is another than none", func(r *session.Registry) { admit(r, 1, with("c", nil, "p"), "", never) }, 1, with("c", new(string), "p"), false},
+		{"none is none", func(r *session.Registry) { admit(r, 1, with("c", nil, "p"), "", never) }, 1, with("c", nil, "p"), true},
 		{"no password", admitted, 1, session.Credentials{ClientID: "c", Username: &name}, false},
-		{"no password where there was none", func(b *session.Book) { admit(b, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, session.Credentials{ClientID: "c", Username: &name}, true},
-		{"an empty password is another than none", func(b *session.Book) { admit(b, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, with("c", &name, ""), false},
+		{"no password where there was none", func(r *session.Registry) { admit(r, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, session.Credentials{ClientID: "c", Username: &name}, true},
+		{"an empty password is another than none", func(r *session.Registry) { admit(r, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, with("c", &name, ""), false},
 		{"another password", admitted, 1, with("c", &name, "q"), false},
 		{"another password, the first has left", left, 1, with("c", &name, "q"), false},
-		{"letters can't move from one field to the next", func(b *session.Book) { admit(b, 1, with("ab", &name, "p"), "", never) }, 1, with("a", func() *string { s := "bc"; return &s }(), "p"), false},
-		{"a username can't stand in for none", func(b *session.Book) { admit(b, 1, with("c", nil, "cp"), "", never) }, 1, with("c", &name, "p"), false},
-		{"with the address reused by another", func(b *session.Book) { left(b); admit(b, 1, as("x"), "", never) }, 1, original, false},
-		{"with the address reused by another that has left", func(b *session.Book) { left(b); admit(b, 1, as("x"), "", never); b.Leave(1) }, 1, original, false},
+		{"letters can't move from one field to the next", func(r *session.Registry) { admit(r, 1, with("ab", &name, "p"), "", never) }, 1, with("a", func() *string { s := "bc"; return &s }(), "p"), false},
+		{"a username can't stand in for none", func(r *session.Registry) { admit(r, 1, with("c", nil, "cp"), "", never) }, 1, with("c", &name, "p"), false},
+		{"with the address reused by another", func(r *session.Registry) { left(r); admit(r, 1, as("x"), "", never) }, 1, original, false},
+		{"with the address reused by another that has left", func(r *session.Registry) { left(r); admit(r, 1, as("x"), "", never); r.Leave(1) }, 1, original, false},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			b := session.NewBook()
-			c.before(b)
-			if b.Vouch(c.client, c.with, at(5)) {
-				t.Error("vouched for outside of a sweep")
+			r := session.NewRegistry()
+			c.before(r)
+			if r.Reaffirm(c.client, c.with, at(5)) {
+				t.Error("reaffirmed outside of a sweep")
 			}
-			b.OpenSweep()
-			if got := b.Vouch(c.client, c.with, at(5)); got != c.want {
+			r.OpenSweep()
+			if got := r.Reaffirm(c.client, c.with, at(5)); got != c.want {
 				t.Errorf("got %t, want %t", got, c.want)
 			}
-			if b.Vouch(c.client, c.with, at(5)) {
-				t.Error("vouched for twice in a sweep")
+			if r.Reaffirm(c.client, c.with, at(5)) {
+				t.Error("reaffirmed twice in a sweep")
 			}
-			b.CloseSweep()
-			if b.Vouch(c.client, c.with, at(5)) {
-				t.Error("vouched for after the sweep")
+			r.CloseSweep()
+			if r.Reaffirm(c.client, c.with, at(5)) {
+				t.Error("reaffirmed after the sweep")
 			}
-			b.OpenSweep()
-			if got := b.Vouch(c.client, c.with, at(5)); got != c.want {
+			r.OpenSweep()
+			if got := r.Reaffirm(c.client, c.with, at(5)); got != c.want {
 				t.Errorf("in the next sweep: got %t, want %t", got, c.want)
 			}
 		})
 	}
 }
 
-func TestVouchInASweep(t *testing.T) {
-	b := session.NewBook()
-	admit(b, 1, as("old"), "", never)
-	b.OpenSweep()
-	admit(b, 2, as("new"), "", never)
-	if b.Vouch(2, as("new"), at(5)) {
+func TestReaffirmInASweep(t *testing.T) {
+	r := session.NewRegistry()
+	admit(r, 1, as("old"), "", never)
+	r.OpenSweep()
+	admit(r, 2, as("new"), "", never)
+	if r.Reaffirm(2, as("new"), at(5)) {
 		t.Error("who came in during the sweep was asked for already")
 	}
-	if b.Vouch(1, as("x"), at(5)) || !b.Vouch(1, as("old"), at(5)) {
+	if r.Reaffirm(1, as("x"), at(5)) || !r.Reaffirm(1, as("old"), at(5)) {
 		t.Error("a wrong answer used up the right one, or was taken for it")
 	}
-	b.OpenSweep() // a second reload before the sweep has closed
-	if !b.Vouch(1, as("old"), at(5)) || !b.Vouch(2, as("new"), at(5)) {
+	r.OpenSweep() // a second reload before the sweep has closed
+	if !r.Reaffirm(1, as("old"), at(5)) || !r.Reaffirm(2, as("new"), at(5)) {
 		t.Error("the second sweep does not ask for all")
 	}
 }
 
-// TestVouchAfterASweepThatDidNotAsk: the broker asks in the sweep or not at all, so that afterwards whoever asks is new.
-func TestVouchAfterASweepThatDidNotAsk(t *testing.T) {
-	b := session.NewBook()
-	admit(b, 1, as("c"), "", never)
-	b.OpenSweep()
-	b.CloseSweep()
-	if b.Vouch(1, as("c"), at(5)) {
-		t.Error("vouched for after the sweep")
+// TestReaffirmAfterASweepThatDidNotAsk: the broker asks in the sweep or not at all, so that afterwards whoever asks is new.
+func TestReaffirmAfterASweepThatDidNotAsk(t *testing.T) {
+	r := session.NewRegistry()
+	admit(r, 1, as("c"), "", never)
+	r.OpenSweep()
+	r.CloseSweep()
+	if r.Reaffirm(1, as("c"), at(5)) {
+		t.Error("reaffirmed after the sweep")
 	}
 }
 
-// TestVouchChangesNoDeadline: after a reload the old deadline counts.
-func TestVouchChangesNoDeadline(t *testing.T) {
-	b := session.NewBook()
-	admit(b, 1, as("c"), "", at(10))
-	b.OpenSweep()
-	b.Vouch(1, as("c"), at(5))
-	b.CloseSweep()
-	if got := due(b, at(10)); !slices.Equal(got, []string{"c"}) || b.Len() != 1 {
-		t.Errorf("due %v, %d live", got, b.Len())
+// TestReaffirmChangesNoDeadline: after a reload the old deadline counts.
+func TestReaffirmChangesNoDeadline(t *testing.T) {
+	r := session.NewRegistry()
+	admit(r, 1, as("c"), "", at(10))
+	r.OpenSweep()
+	r.Reaffirm(1, as("c"), at(5))
+	r.CloseSweep()
+	if got := due(r, at(10)); !slices.Equal(got, []string{"c"}) || r.Len() != 1 {
+		t.Errorf("due %v, %d live", got, r.Len())
 	}
 }
 
-// TestAgainstASimpleBook plays many random events on the Book and on a list, which must agree.
-func TestAgainstASimpleBook(t *testing.T) {
+// TestAgainstASimpleRegistry plays many random events on the Registry and on a list, which must agree.
+func TestAgainstASimpleRegistry(t *testing.T) {
 	type entry struct {
 		until time.Time
 		due   bool
 	}
-	b, simple := session.NewBook(), map[session.Client]*entry{}
+	r, simple := session.NewRegistry(), map[session.Client]*entry{}
 	random := rand.New(rand.NewPCG(1, 2))
 	now := 0
 	for step := range 20000 {
@@ -272,15 +272,15 @@ func TestAgainstASimpleBook(t *testing.T) {
 			if random.IntN(5) == 0 {
 				until = never
 			}
-			admit(b, client, as("c"), "", until)
+			admit(r, client, as("c"), "", until)
 			simple[client] = &entry{until: until}
 		case 2:
-			b.Leave(client)
+			r.Leave(client)
 			delete(simple, client)
 		case 3:
 			now += random.IntN(20)
 			got := map[session.Client]bool{}
-			for s, last := b.Due(at(now)), never; s != nil; s = b.Due(at(now)) {
+			for s, last := r.Due(at(now)), never; s != nil; s = r.Due(at(now)) {
 				if got[s.Client] = true; s.Until.Before(last) {
 					t.Fatalf("step %d: %s came after %s", step, s.Until, last)
 				}
@@ -304,70 +304,70 @@ func TestAgainstASimpleBook(t *testing.T) {
 				next = e.until
 			}
 		}
-		if b.Len() != len(simple) || !b.NextDeadline().Equal(next) {
-			t.Fatalf("step %d: %d live, next %s, want %d, %s", step, b.Len(), b.NextDeadline(), len(simple), next)
+		if r.Len() != len(simple) || !r.NextDeadline().Equal(next) {
+			t.Fatalf("step %d: %d live, next %s, want %d, %s", step, r.Len(), r.NextDeadline(), len(simple), next)
 		}
 	}
 }
 
 // Rechecks are apart from the deadlines, and end with the session.
 func TestRechecks(t *testing.T) {
-	b := session.NewBook()
-	one, two, three := admit(b, 1, as("one"), "", at(50)), admit(b, 2, as("two"), "", never), admit(b, 3, as("three"), "", never)
+	r := session.NewRegistry()
+	one, two, three := admit(r, 1, as("one"), "", at(50)), admit(r, 2, as("two"), "", never), admit(r, 3, as("three"), "", never)
 	one.Bearer = "a token"
-	b.Recheck(one, at(30))
-	b.Recheck(two, at(20))
-	b.Recheck(three, at(10))
-	b.Recheck(three, at(40)) // moved
+	r.Recheck(one, at(30))
+	r.Recheck(two, at(20))
+	r.Recheck(three, at(10))
+	r.Recheck(three, at(40)) // moved
 	asked := func(now time.Time) (names []string) {
-		for s := b.DueRecheck(now); s != nil; s = b.DueRecheck(now) {
+		for s := r.DueRecheck(now); s != nil; s = r.DueRecheck(now) {
 			names = append(names, s.ClientID)
 		}
 		return names
 	}
-	if got := asked(at(20).Add(-1)); got != nil || !b.NextRecheck().Equal(at(20)) {
-		t.Errorf("before the first: %v, next %s", got, b.NextRecheck())
+	if got := asked(at(20).Add(-1)); got != nil || !r.NextRecheck().Equal(at(20)) {
+		t.Errorf("before the first: %v, next %s", got, r.NextRecheck())
 	}
-	if got := asked(at(30)); !slices.Equal(got, []string{"two", "one"}) || !b.NextRecheck().Equal(at(40)) {
-		t.Errorf("got %v, next %s", got, b.NextRecheck())
+	if got := asked(at(30)); !slices.Equal(got, []string{"two", "one"}) || !r.NextRecheck().Equal(at(40)) {
+		t.Errorf("got %v, next %s", got, r.NextRecheck())
 	}
-	if !b.NextDeadline().Equal(at(50)) {
-		t.Errorf("the deadline is at %s", b.NextDeadline())
+	if !r.NextDeadline().Equal(at(50)) {
+		t.Errorf("the deadline is at %s", r.NextDeadline())
 	}
-	b.Recheck(one, at(60))
-	b.Leave(1)
-	b.Leave(3)
-	if got := asked(at(1e9)); got != nil || b.Lives(one) || !b.Lives(two) || one.Bearer != "" {
-		t.Errorf("after they left: %v, lives %t, %t, token %q", got, b.Lives(one), b.Lives(two), one.Bearer)
+	r.Recheck(one, at(60))
+	r.Leave(1)
+	r.Leave(3)
+	if got := asked(at(1e9)); got != nil || r.Lives(one) || !r.Lives(two) || one.Bearer != "" {
+		t.Errorf("after they left: %v, lives %t, %t, token %q", got, r.Lives(one), r.Lives(two), one.Bearer)
 	}
 	// The next one at the same address is another session.
-	again := admit(b, 1, as("one"), "", never)
-	if b.Lives(one) || !b.Lives(again) {
+	again := admit(r, 1, as("one"), "", never)
+	if r.Lives(one) || !r.Lives(again) {
 		t.Error("the old session lives by the address of the new one")
 	}
 }
 
-func admit(b *session.Book, client session.Client, with session.Credentials, token string, until time.Time) *session.Session {
+func admit(r *session.Registry, client session.Client, with session.Credentials, token string, until time.Time) *session.Session {
 	s := &session.Session{Client: client, Token: token, Until: until}
-	b.Admit(s, with)
+	r.Admit(s, with)
 	return s
 }
 
-// Whoever is to be disconnected for another reason than its end is given out when it is tried, and not vouched for.
+// Whoever is to be disconnected for another reason than its end is given out when it is tried, and not reaffirmed.
 func TestExpel(t *testing.T) {
 	for _, until := range []time.Time{at(60), at(1), never} {
-		b := session.NewBook()
+		r := session.NewRegistry()
 		s := &session.Session{Client: 1, Until: until}
-		b.Admit(s, as("a"))
-		b.Expel(s, at(10), "revoked")
-		if got := due(b, at(9)); got != nil {
+		r.Admit(s, as("a"))
+		r.Expel(s, at(10), "revoked")
+		if got := due(r, at(9)); got != nil {
 			t.Errorf("due before: %q", got)
 		}
-		b.OpenSweep()
-		if b.Vouch(1, as("a"), at(0)) {
-			t.Error("vouched for")
+		r.OpenSweep()
+		if r.Reaffirm(1, as("a"), at(0)) {
+			t.Error("reaffirmed")
 		}
-		if got := due(b, at(10)); !slices.Equal(got, []string{"a"}) || s.Why != "revoked" {
+		if got := due(r, at(10)); !slices.Equal(got, []string{"a"}) || s.Why != "revoked" {
 			t.Errorf("due: %q, because %q", got, s.Why)
 		}
 	}
