@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/guard"
 	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/verdict"
 
@@ -133,16 +134,12 @@ func (p *Provider) memory() (doc Document, due bool, err error) {
 	return Document{}, due, errUnread
 }
 
-// refresh reads the document, unless somebody just has, and keeps it, or the failure. It runs on a goroutine of its own,
-// where a panic would take the broker down.
+// refresh reads the document, unless somebody just has, and keeps it, or the failure.
 func (p *Provider) refresh(ctx context.Context) (doc Document, err error) {
 	if doc, due, err := p.memory(); !due {
 		return doc, err
 	}
 	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("fault while reading %s: %v", p.URI(), fault)
-		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.err = err; err != nil {
@@ -151,6 +148,7 @@ func (p *Provider) refresh(ctx context.Context) (doc Document, err error) {
 		}
 		p.doc, p.read = doc, p.now()
 	}()
+	defer guard.Catch(func(fault error) { err = fmt.Errorf("fault while reading %s: %w", p.URI(), fault) })
 	return p.fetch(ctx)
 }
 

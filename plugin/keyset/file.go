@@ -22,7 +22,7 @@ type file struct {
 	accept acceptance
 	Options
 
-	mu     guard // of all below
+	mu     reportingMutex // of all below
 	looked time.Time
 	seen   stamp
 	set    Set
@@ -39,7 +39,7 @@ type stamp struct {
 }
 
 func newFile(path string, accept acceptance, o Options) *file {
-	return &file{path: path, accept: accept, Options: o, mu: guard{to: o.Report}}
+	return &file{path: path, accept: accept, Options: o, mu: reportingMutex{to: o.Report}}
 }
 
 func (f *file) Find(_ context.Context, kid, alg string) ([]any, error) {

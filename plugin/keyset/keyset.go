@@ -116,25 +116,25 @@ type Options struct {
 	Report func(event.Note)
 }
 
-// guard is a lock under which there may be something to report: that is done when it has been given up, since logins wait
-// for it.
-type guard struct {
+// reportingMutex is a lock under which there may be something to report: Unlock does that when the lock is free again, since
+// logins wait for it.
+type reportingMutex struct {
 	mutex sync.Mutex
 	to    func(event.Note)
 	notes []event.Note
 }
 
-func (g *guard) Lock() { g.mutex.Lock() }
+func (m *reportingMutex) Lock() { m.mutex.Lock() }
 
 // report has a note reported by Unlock. The lock is held.
-func (g *guard) report(n event.Note) { g.notes = append(g.notes, n) }
+func (m *reportingMutex) report(n event.Note) { m.notes = append(m.notes, n) }
 
-func (g *guard) Unlock() {
-	notes := g.notes
-	g.notes = nil
-	g.mutex.Unlock()
+func (m *reportingMutex) Unlock() {
+	notes := m.notes
+	m.notes = nil
+	m.mutex.Unlock()
 	for _, n := range notes {
-		g.to(n)
+		m.to(n)
 	}
 }
 

@@ -21,14 +21,14 @@ type local struct {
 	set Set
 	at  string
 
-	mu    guard // of crowd
+	mu    reportingMutex // of crowd
 	crowd crowd
 }
 
 // newLocal reads an HMAC secret or, for the asymmetric algorithms, public keys in PEM (PKIX, PKCS #1 or certificates). A
 // PEM is never taken for a secret: that is how a public key becomes a forger's HMAC key (RFC 8725 §2.1).
 func newLocal(secret config.Secret, accept acceptance, o Options) (*local, error) {
-	l := &local{at: "$.options.modes.local", mu: guard{to: o.Report}}
+	l := &local{at: "$.options.modes.local", mu: reportingMutex{to: o.Report}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	value := []byte(secret.Reveal())

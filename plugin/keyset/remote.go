@@ -11,6 +11,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/guard"
 	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -34,8 +35,8 @@ type remote struct {
 	ctx   context.Context
 	close context.CancelFunc
 
-	mu    guard  // of all below
-	fetch *fetch // under way; nil: none
+	mu    reportingMutex // of all below
+	fetch *fetch         // under way; nil: none
 	snapshot
 	outage
 	// credits are logins that were put off and whose fetch has come in since. So many may be served from the set even
@@ -98,7 +99,7 @@ func newRemote(cfg *config.Provider, accept acceptance, o Options) *remote {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &remote{
 		cfg: cfg.JWKS, origin: originOf(cfg), accept: accept, Options: o, ctx: ctx, close: cancel,
-		mu: guard{to: o.Report}, misses: newMisses(), turns: newTurns(cfg.JWKS.MaxBlock),
+		mu: reportingMutex{to: o.Report}, misses: newMisses(), turns: newTurns(cfg.JWKS.MaxBlock),
 	}
 }
 
@@ -390,12 +391,7 @@ func (r *remote) putOff(f *fetch) error {
 }
 
 func (r *remote) read() (answer *endpoint.Answer, set Set, err error) {
-	defer func() {
-		// This runs on a goroutine of its own, where a panic would take the broker down.
-		if p := recover(); p != nil {
-			err = fmt.Errorf("fault while reading the set: %v", p)
-		}
-	}()
+	defer guard.Catch(func(fault error) { err = fmt.Errorf("fault while reading the set: %w", fault) })
 	uri := r.cfg.URI
 	if uri == "" {
 		if uri, err = r.Locate(r.ctx); err != nil {
