@@ -30,7 +30,7 @@ $(PLUGIN): $(SOURCES) | headers
 # The command-line tool, with its man pages and shell completions.
 tool: $(TOOL)
 
-$(TOOL): $(SOURCES) $(shell find cmd test/idp -name '*_test.go' -prune -o -type f -print)
+$(TOOL): $(SOURCES) $(shell find cmd idp -name '*_test.go' -prune -o -type f -print)
 	cd cmd && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(CURDIR)/$@ ./go-jwt-auth
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(TOOL) docs build
 
@@ -65,6 +65,7 @@ test: unit e2e
 
 unit: set-up
 	go test -race ./...
+	cd idp && go test -race ./...
 	cd cmd && go test -race ./...
 	cd test && go test -race -count=1 $$(go list ./... | grep -v /e2e)
 
@@ -176,6 +177,7 @@ MOSQUITTO_STYLE := sed -E 's/\) \{$$/){/; s/(else|do) \{$$/\1{/; s/\} (else|whil
 lint: $(GOLANGCI_LINT) headers
 	@$(INSTALL) clang-format cppcheck shellcheck
 	$(GOLANGCI_LINT) run ./...
+	cd idp && $(GOLANGCI_LINT) run ./...
 	cd cmd && $(GOLANGCI_LINT) run ./...
 	cd test && $(GOLANGCI_LINT) run ./...
 	@echo clang-format $(C_FILES)
@@ -189,7 +191,7 @@ format: $(GOLANGCI_LINT)
 	$(GOLANGCI_LINT) fmt
 	@for f in $(C_FILES); do clang-format $$f | $(MOSQUITTO_STYLE) >$$f.new && mv $$f.new $$f || exit 1; done
 
-# Built by the Go that the newer of the two modules asks for, as it can't lint
+# Built by the Go that the newest of the modules asks for, as it can't lint
 # code for a newer one than its own.
 $(GOLANGCI_LINT):
 	@mkdir -p $(@D)

@@ -4,7 +4,7 @@ go 1.26.0
 
 replace go-jwt-auth => ..
 
-replace go-jwt-auth/test => ../test
+replace go-jwt-auth/idp => ../idp
 
 require (
 	github.com/fatih/color v1.19.0
@@ -12,7 +12,7 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
 	go-jwt-auth v0.0.0-00010101000000-000000000000
-	go-jwt-auth/test v0.0.0-00010101000000-000000000000
+	go-jwt-auth/idp v0.0.0-00010101000000-000000000000
 	golang.org/x/oauth2 v0.37.0
 )
 

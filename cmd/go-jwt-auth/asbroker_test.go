@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 // needsBroker skips a test, and says so loudly, where it can't become the broker's user.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 // The client whose credentials the printed jwt.json introspects with.

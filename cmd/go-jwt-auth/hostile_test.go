@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 // commands are text that a terminal may obey: 7-bit and 8-bit sequences, a change of direction, a line of another's.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 // What init calls good, the broker's user can use.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 // said is what a run of the tool has left.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 // The sign before an endpoint is what the plugin could make of it, and the exit code tells "no" from "nobody knows".

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // stormClients is how many clients log in at a time.

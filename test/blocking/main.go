@@ -20,8 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // options are the command line.

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // mosquittoConf keeps the measurement to the broker. Debug lines and those for each connection would make it wait for

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
-	"go-jwt-auth/test/idp"
 )
 
 func provider(t *testing.T) *idp.Provider {

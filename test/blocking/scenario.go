@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
-	"go-jwt-auth/test/idp"
 )
 
 // never is the delay of an endpoint that does not answer.

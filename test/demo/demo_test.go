@@ -11,9 +11,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // paper is a screen to read afterwards, which calls read with all that is on it when something new is.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // The only identity with a role, and the two OAuth clients that are given tokens for it.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // imagesVariable names the environment variable that images.sh sets: the images that it has built, by words.

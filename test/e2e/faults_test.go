@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // Whatever an endpoint does wrong, a login gets its refusal with the cause, or is admitted where the file says so, and the

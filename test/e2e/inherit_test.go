@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // A reload in the middle of an outage does not make it worse: with lazyConnect the file takes effect, and the keys that

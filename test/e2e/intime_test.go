@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // kickExpiredClients false lets a client stay, and nobody in: a token that expires while its verdict is waited for is

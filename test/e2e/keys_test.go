@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 func TestNoGoodTokenIsRefusedWhileKeysRotate(t *testing.T) {

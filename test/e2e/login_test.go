@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 func TestAGoodTokenLogsIn(t *testing.T) {

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/glewlwyd"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // A provider of another make: Glewlwyd's tokens by real grants, its JWKS, introspection and revocation.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // With check "afterConnect" a client is in by signature and claims, and out when it is found inactive.

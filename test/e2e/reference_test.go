@@ -24,9 +24,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // The files of docs/configuration.md run as they stand there: the broker reaches their hosts through a proxy that leads

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // SIGHUP makes the broker ask for everybody again: nobody is lost, and the provider is not asked.

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // crowd opens connections: many over TCP, and a few over WebSockets, which Mosquitto 2.0 serves ten times a second.

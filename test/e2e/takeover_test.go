@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // byUsername is a broker with use_username_as_clientid, on which dynamic-security knows "operator" and the password file

@@ -17,9 +17,9 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // page is the browser's example, open in headless Chromium and not logged in, with a provider and a broker of its own.

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
-	"go-jwt-auth/test/idp"
 )
 
 // lifetime of the examples' tokens: the shortest of which a busy machine still sees the last fifth.

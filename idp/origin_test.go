@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 // A page that happens to be open in the browser of this machine must not get at tokens; the one that logs users in must.

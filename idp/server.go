@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -78,7 +79,8 @@ func (s *server) up() error {
 	if s.http != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp4", s.address)
+	var config net.ListenConfig
+	listener, err := config.Listen(context.Background(), "tcp4", s.address) // a numeric address: no name to look up
 	if err != nil {
 		return fmt.Errorf("idp: %w", err)
 	}

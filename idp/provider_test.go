@@ -23,7 +23,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/oauth2"
 
-	"go-jwt-auth/test/idp"
+	"go-jwt-auth/idp"
 )
 
 func start(t *testing.T, options ...idp.Option) *idp.Provider {

@@ -1,6 +1,6 @@
 // Package idp is an OpenID provider inside the process: the op package of zitadel/oidc on a loopback port, with its
-// state in memory. The demo and the end-to-end tests obtain their tokens from it, let the plugin fetch its keys and
-// introspect at it, and make it slow, wrong or absent.
+// state in memory. `go-jwt-auth dev-idp` is this provider; the demo and the end-to-end tests obtain their tokens from it, let
+// the plugin fetch its keys and introspect at it, and make it slow, wrong or absent.
 //
 // It offers the client credentials grant (RFC 6749 §4.4), the device authorization grant (RFC 8628), JWT and opaque
 // access tokens, introspection (RFC 7662), revocation (RFC 7009), discovery and key rotation; to clients with Redirects the
