@@ -47,13 +47,13 @@ type front struct {
 
 // gate is the state of one endpoint.
 type gate struct {
-	requests, heads int
-	probes          int // about made-up tokens; not among requests
-	last            *http.Request
-	delay           time.Duration
-	hold            chan struct{} // closed when the hold ends; nil: no hold
-	answer          *Answer
-	header          http.Header
+	requests int // but for HEAD
+	probes   int // about made-up tokens; not among requests
+	last     *http.Request
+	delay    time.Duration
+	hold     chan struct{} // closed when the hold ends; nil: no hold
+	answer   *Answer
+	header   http.Header
 }
 
 func newFront(o *op.Provider) *front {
@@ -96,7 +96,6 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.with(endpoint, func(g *gate) {
 		switch {
 		case r.Method == http.MethodHead:
-			g.heads++
 		case madeUp(r.PostForm.Get("token")):
 			g.probes++
 		default:
@@ -154,12 +153,6 @@ func (p *Provider) Requests(endpoint Endpoint) (n int) {
 // Probes is how many requests about made-up tokens have reached the endpoint. They are not among Requests.
 func (p *Provider) Probes(endpoint Endpoint) (n int) {
 	p.front.with(endpoint, func(g *gate) { n = g.probes })
-	return n
-}
-
-// Heads is how many HEAD requests have reached the endpoint.
-func (p *Provider) Heads(endpoint Endpoint) (n int) {
-	p.front.with(endpoint, func(g *gate) { n = g.heads })
 	return n
 }
 

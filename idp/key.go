@@ -89,16 +89,16 @@ func (r *keyring) published() []key {
 	return slices.Clone(r.keys)
 }
 
-// rotate signs with a new key from now on. A published key of the same kid is replaced.
-func (r *keyring) rotate(id string) (string, error) {
-	next, err := newKey(id, r.current().algorithm)
+// rotate signs with a new key from now on, and returns its kid.
+func (r *keyring) rotate() (kid string, err error) {
+	next, err := newKey(rand.Text(), r.current().algorithm)
 	if err != nil {
 		return "", err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.keys = append(slices.DeleteFunc(r.keys, func(k key) bool { return k.id == id }), next)
-	return id, nil
+	r.keys = append(r.keys, next)
+	return next.id, nil
 }
 
 func (r *keyring) dropOld() {

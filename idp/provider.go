@@ -50,7 +50,6 @@ type settings struct {
 	address   string
 	algorithm string
 	tls       bool
-	logLevel  slog.Level
 	clients   []Client
 }
 
@@ -75,21 +74,15 @@ func WithClient(client Client) Option {
 	return func(s *settings) { s.clients = append(s.clients, client) }
 }
 
-// WithLogging lets the library log through log/slog's default logger from level Info on. Without it Start raises the
-// threshold of that logger above every level. Either holds for the whole process, since the library has no switch of
-// its own, and until the next Start. A program that has called slog.SetDefault keeps what it set.
-func WithLogging() Option {
-	return func(s *settings) { s.logLevel = slog.LevelInfo }
-}
-
 // Start generates a key and serves until [Provider.Close]. It fails if the address can't be bound, or an option names
-// an unknown algorithm or a client without ID or secret.
+// an unknown algorithm or a client without ID or secret. It silences log/slog's default logger for the whole process, as
+// the library logs there and has no switch of its own; what a program has given to slog.SetDefault is left alone.
 func Start(options ...Option) (*Provider, error) {
-	set := settings{address: "127.0.0.1:0", algorithm: "RS256", logLevel: math.MaxInt}
+	set := settings{address: "127.0.0.1:0", algorithm: "RS256"}
 	for _, option := range options {
 		option(&set)
 	}
-	slog.SetLogLoggerLevel(set.logLevel)
+	slog.SetLogLoggerLevel(math.MaxInt)
 	p := &Provider{client: &http.Client{Transport: &http.Transport{}}}
 	var err error
 	if p.storage, err = newStorage(set.algorithm); err != nil {
@@ -214,13 +207,7 @@ func (p *Provider) Obtain(ctx context.Context, client Client, scopes ...string) 
 // Rotate makes a new key, publishes it and signs with it from now on. The keys before it stay published until
 // [Provider.DropOldKeys]. It returns the new kid.
 func (p *Provider) Rotate() (kid string, err error) {
-	return p.storage.keys.rotate(rand.Text())
-}
-
-// RotateInPlace makes a new key under the kid of the present one, which is gone with that.
-func (p *Provider) RotateInPlace() error {
-	_, err := p.storage.keys.rotate(p.KeyID())
-	return err
+	return p.storage.keys.rotate()
 }
 
 // DropOldKeys stops publishing every key but the one that signs. The provider itself then takes their tokens as

@@ -1,21 +1,16 @@
 package idp_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -114,83 +109,6 @@ func verify(t *testing.T, p *idp.Provider, token, algorithm string) (jwt.MapClai
 	return claims, err
 }
 
-func TestDiscoveryNamesTheEndpoints(t *testing.T) {
-	p := start(t)
-	var got map[string]any
-	get(t, p, p.Issuer()+"/.well-known/openid-configuration", &got)
-	for name, want := range map[string]string{
-		"issuer":                 p.Issuer(),
-		"jwks_uri":               p.JWKSURI(),
-		"token_endpoint":         p.TokenURI(),
-		"introspection_endpoint": p.IntrospectionURI(),
-		"revocation_endpoint":    p.RevocationURI(),
-	} {
-		if got[name] != want {
-			t.Errorf("%s is %v, want %s", name, got[name], want)
-		}
-	}
-	if !slices.Contains(got["grant_types_supported"].([]any), any("client_credentials")) {
-		t.Errorf("client_credentials is not among %v", got["grant_types_supported"])
-	}
-}
-
-func TestClientCredentialsGiveAToken(t *testing.T) {
-	jwtClient := idp.Client{
-		ID: "sensor", Secret: "a secret: 100% of it & more", Subject: "service-user-7",
-		Audience: []string{"mqtt", "other"}, Lifetime: time.Minute, Claims: map[string]any{"plant": "north"},
-	}
-	opaqueClient := jwtClient
-	opaqueClient.ID, opaqueClient.Opaque = "opaque-sensor", true
-	p := start(t, idp.WithClient(jwtClient), idp.WithClient(opaqueClient))
-
-	for name, test := range map[string]struct {
-		client idp.Client
-		parts  int
-	}{
-		"a JWT":             {jwtClient, 3},
-		"an opaque one":     {opaqueClient, 5},
-		"of a default kind": {p.App(), 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			token, err := p.Obtain(t.Context(), test.client, "mqtt:publish", "mqtt:subscribe")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := len(strings.Split(token, ".")); got != test.parts || !strings.HasPrefix(token, "ey") {
-				t.Errorf("%d parts, beginning %q", got, token[:2])
-			}
-			subject, lives, audience := "service-user-7", 60.0, []string{"mqtt", "other"}
-			if test.client.ID == p.App().ID {
-				subject, lives, audience = "app", 3600.0, []string{"app"}
-			}
-			answer := introspect(t, p, token)
-			if answer["active"] != true || answer["sub"] != subject || answer["client_id"] != test.client.ID ||
-				answer["iss"] != p.Issuer() || answer["scope"] != "mqtt:publish mqtt:subscribe" {
-				t.Errorf("introspection says %v", answer)
-			}
-			if got := answer["exp"].(float64) - answer["iat"].(float64); got != lives {
-				t.Errorf("lives for %v s, want %v", got, lives)
-			}
-			if want, ok := test.client.Claims["plant"]; ok && answer["plant"] != want {
-				t.Errorf("introspection leaves the client's own claim out: %v", answer)
-			}
-			if test.client.Opaque {
-				return
-			}
-			claims, err := verify(t, p, token, "RS256")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if claims["sub"] != subject || claims["iss"] != p.Issuer() || claims["client_id"] != test.client.ID {
-				t.Errorf("claims are %v", claims)
-			}
-			if got, _ := claims.GetAudience(); !slices.Equal(got, audience) {
-				t.Errorf("aud is %v, want %v", got, audience)
-			}
-		})
-	}
-}
-
 func TestWrongClientSecretIsUnauthorized(t *testing.T) {
 	p := start(t)
 	token := p.Token("alice", time.Minute)
@@ -212,25 +130,6 @@ func TestWrongClientSecretIsUnauthorized(t *testing.T) {
 		t.Errorf("Obtain fails by %v, want invalid_client", err)
 	}
 	wantActive(t, p, token, true)
-}
-
-func TestLibraryLogsOnlyWhenAsked(t *testing.T) {
-	for _, test := range []struct {
-		options []idp.Option
-		logs    bool
-	}{{[]idp.Option{idp.WithLogging()}, true}, {nil, false}} {
-		var logged bytes.Buffer
-		before := log.Writer()
-		log.SetOutput(&logged)
-		p := start(t, test.options...)
-		if _, err := p.Obtain(t.Context(), idp.Client{ID: "nobody", Secret: "x"}); err == nil {
-			t.Error("an unknown client got a token")
-		}
-		log.SetOutput(before)
-		if got := logged.Len() > 0; got != test.logs {
-			t.Errorf("with options %d: logged %q", len(test.options), &logged)
-		}
-	}
 }
 
 func TestUserLogsInByAuthorizationCode(t *testing.T) {
@@ -433,24 +332,6 @@ func TestIntrospection(t *testing.T) {
 	}
 }
 
-func TestIntrospectionShowsTheClaims(t *testing.T) {
-	p := start(t)
-	options := []idp.TokenOption{idp.Audience("mqtt"), idp.Scope("a", "b"), idp.Claim("preferred_username", "Alice")}
-	for name, token := range map[string]string{
-		"JWT":    p.Token("alice", time.Minute, options...),
-		"opaque": p.Opaque("alice", time.Minute, options...),
-	} {
-		answer := introspect(t, p, token)
-		if answer["sub"] != "alice" || answer["scope"] != "a b" || answer["preferred_username"] != "Alice" ||
-			answer["client_id"] != p.App().ID || answer["token_type"] != "Bearer" || answer["jti"] == nil {
-			t.Errorf("%s: %v", name, answer)
-		}
-		if audience, _ := answer["aud"].([]any); len(audience) != 1 || audience[0] != "mqtt" {
-			t.Errorf("%s: aud is %v", name, answer["aud"])
-		}
-	}
-}
-
 func TestRevocation(t *testing.T) {
 	p := start(t)
 	obtained, err := p.Obtain(t.Context(), p.App())
@@ -509,48 +390,6 @@ func TestRevocation(t *testing.T) {
 	})
 }
 
-func TestTokenOptions(t *testing.T) {
-	p := start(t)
-	at := time.Unix(1_900_000_000, 0)
-	token := p.Token(
-		"alice", time.Minute,
-		idp.Claim("realm_access", map[string]any{"roles": []string{"a"}}), idp.Claim("email", nil), idp.Without("nbf", "client_id"),
-		idp.IssuedAt(at.Add(-time.Hour)), idp.ExpiresAt(at), idp.Issuer("http://other.example"), idp.Audience("x", "y"),
-		idp.Header("typ", "at+jwt"), idp.Header("kid", "other"), idp.Header("crit", []string{"b64"}), idp.WithoutHeader("alg"),
-	)
-	parts := strings.Split(token, ".")
-	decode := func(part string) map[string]any {
-		raw, err := jwt.NewParser().DecodeSegment(part)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var object map[string]any
-		if err := json.Unmarshal(raw, &object); err != nil {
-			t.Fatal(err)
-		}
-		return object
-	}
-	header, claims := decode(parts[0]), decode(parts[1])
-	delete(claims, "jti")
-	if got, want := toJSON(t, header), `{"crit":["b64"],"kid":"other","typ":"at+jwt"}`; got != want {
-		t.Errorf("header is %s, want %s", got, want)
-	}
-	want := `{"aud":["x","y"],"email":null,"exp":1900000000,"iat":1899996400,"iss":"http://other.example",` +
-		`"realm_access":{"roles":["a"]},"sub":"alice"}`
-	if got := toJSON(t, claims); got != want {
-		t.Errorf("claims are %s, want %s", got, want)
-	}
-	if unsigned := p.Token("alice", time.Minute, idp.Unsigned()); !strings.HasSuffix(unsigned, ".") {
-		t.Errorf("an unsecured token has a signature: %s", unsigned)
-	}
-	defer func() {
-		if recover() == nil {
-			t.Error("a claim that JSON can't hold has made a token")
-		}
-	}()
-	p.Token("alice", time.Minute, idp.Claim("c", func() {}))
-}
-
 func TestLifetimeIsNeverShorterThanAsked(t *testing.T) {
 	p := start(t)
 	for _, lifetime := range []time.Duration{
@@ -602,82 +441,6 @@ func TestRotation(t *testing.T) {
 		t.Error(err)
 	}
 	wantActive(t, p, old, false)
-
-	if err := p.RotateInPlace(); err != nil {
-		t.Fatal(err)
-	}
-	if p.KeyID() != newKID {
-		t.Errorf("RotateInPlace has changed the kid from %s to %s", newKID, p.KeyID())
-	}
-	if _, err := verify(t, p, rotated, "RS256"); !errors.Is(err, jwt.ErrTokenSignatureInvalid) {
-		t.Errorf("a token by the replaced key: %v, want an invalid signature", err)
-	}
-	if _, err := verify(t, p, p.Token("alice", time.Minute), "RS256"); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestDownRefusesAndUpKeepsEverything(t *testing.T) {
-	for name, options := range map[string][]idp.Option{"HTTP": nil, "TLS": {idp.WithTLS()}} {
-		t.Run(name, func(t *testing.T) {
-			p := start(t, options...)
-			token := p.Token("alice", time.Minute)
-			for range 3 {
-				wantActive(t, p, token, true)
-				if err := p.SetDown(true); err != nil {
-					t.Fatal(err)
-				}
-				if response, err := p.HTTPClient().Get(p.JWKSURI()); !errors.Is(err, syscall.ECONNREFUSED) {
-					if err == nil {
-						_ = response.Body.Close()
-					}
-					t.Errorf("while down: %v, want connection refused", err)
-				}
-				for range 2 {
-					if err := p.SetDown(false); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			wantActive(t, p, token, true)
-		})
-	}
-	p := start(t)
-	if err := p.SetDown(true); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if p.SetDown(false) == nil {
-		t.Error("a closed provider is up again")
-	}
-}
-
-func TestDownCutsRequestsUnderWay(t *testing.T) {
-	p := start(t)
-	defer p.Hold(idp.JWKS)()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.JWKSURI(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	failed := make(chan error)
-	go func() {
-		response, err := p.HTTPClient().Do(request)
-		if err == nil {
-			_ = response.Body.Close()
-		}
-		failed <- err
-	}()
-	eventually(t, func() bool { return p.Requests(idp.JWKS) == 1 })
-	if err := p.SetDown(true); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-failed; err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a request under way ended by %v, want a cut connection", err)
-	}
 }
 
 func TestGivenAddressIsTheIssuer(t *testing.T) {
@@ -696,149 +459,6 @@ func TestGivenAddressIsTheIssuer(t *testing.T) {
 	}
 }
 
-func TestTLSIsTrustedByItsOwnAuthorityOnly(t *testing.T) {
-	p := start(t, idp.WithTLS())
-	if !strings.HasPrefix(p.Issuer(), "https://") || !bytes.HasPrefix(p.CA(), []byte("-----BEGIN CERTIFICATE-----")) {
-		t.Errorf("issuer %s, CA %s", p.Issuer(), p.CA())
-	}
-	wantActive(t, p, p.Token("alice", time.Minute), true)
-	if _, err := p.Obtain(t.Context(), p.App()); err != nil {
-		t.Error(err)
-	}
-	for name, client := range map[string]*http.Client{
-		"the system's roots": {Transport: &http.Transport{}},
-		"another provider's": start(t, idp.WithTLS()).HTTPClient(),
-	} {
-		if response, err := client.Get(p.JWKSURI()); err == nil {
-			_ = response.Body.Close()
-			t.Errorf("trusted by %s", name)
-		}
-	}
-	if start(t).CA() != nil {
-		t.Error("a plain provider has a CA")
-	}
-}
-
-func TestCounters(t *testing.T) {
-	p := start(t)
-	const parallel = 8
-	var group sync.WaitGroup
-	for range parallel {
-		group.Go(func() { do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil) })
-		group.Go(func() { do(t, p, http.MethodHead, p.JWKSURI(), idp.Client{}, nil) })
-		group.Go(func() { introspect(t, p, p.Token("alice", time.Minute)) })
-	}
-	group.Wait()
-	for _, test := range []struct {
-		endpoint        idp.Endpoint
-		requests, heads int
-	}{
-		{idp.JWKS, parallel, parallel},
-		{idp.Introspect, parallel, 0},
-		{idp.Discovery, 0, 0},
-		{idp.Token, 0, 0},
-		{idp.Revoke, 0, 0},
-	} {
-		if requests, heads := p.Requests(test.endpoint), p.Heads(test.endpoint); requests != test.requests || heads != test.heads {
-			t.Errorf("%s: %d requests, %d HEADs, want %d, %d", test.endpoint, requests, heads, test.requests, test.heads)
-		}
-	}
-	last := p.Last(idp.Introspect)
-	if id, secret, _ := last.BasicAuth(); id != p.Broker().ID || secret != p.Broker().Secret || last.PostForm.Get("token") == "" {
-		t.Errorf("the last introspection had form %v", last.PostForm)
-	}
-	defer func() {
-		if recover() == nil {
-			t.Error("an unknown endpoint is counted")
-		}
-	}()
-	p.Requests("intropsect")
-}
-
-func TestFaults(t *testing.T) {
-	p := start(t)
-	t.Run("a canned answer stands in for the endpoint's, for HEAD too", func(t *testing.T) {
-		p.SetAnswer(idp.JWKS, &idp.Answer{
-			Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"7"}}, Body: "later",
-		})
-		response, body := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil)
-		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "7" || string(body) != "later" {
-			t.Errorf("%s %v %q", response.Status, response.Header, body)
-		}
-		if response, _ := do(t, p, http.MethodHead, p.JWKSURI(), idp.Client{}, nil); response.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("HEAD: %s", response.Status)
-		}
-		p.SetAnswer(idp.JWKS, &idp.Answer{Body: "not JSON"})
-		if response, body := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil); response.StatusCode != http.StatusOK || string(body) != "not JSON" {
-			t.Errorf("%s %q", response.Status, body)
-		}
-		p.SetAnswer(idp.JWKS, nil)
-		if _, err := verify(t, p, p.Token("alice", time.Minute), "RS256"); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("a header joins the endpoint's own", func(t *testing.T) {
-		p.SetHeader(idp.JWKS, http.Header{"Cache-Control": {"max-age=2"}})
-		response, _ := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil)
-		if response.StatusCode != http.StatusOK || response.Header.Get("Cache-Control") != "max-age=2" ||
-			response.Header.Get("Content-Type") != "application/json" {
-			t.Errorf("%s %v", response.Status, response.Header)
-		}
-		p.SetHeader(idp.JWKS, nil)
-		if response, _ := do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil); response.Header.Get("Cache-Control") != "" {
-			t.Errorf("still there: %v", response.Header)
-		}
-	})
-	t.Run("a delay holds up its endpoint and no other", func(t *testing.T) {
-		const delay = 50 * time.Millisecond
-		p.SetDelay(idp.Introspect, delay)
-		defer p.SetDelay(idp.Introspect, 0)
-		begin := time.Now()
-		wantActive(t, p, p.Token("alice", time.Minute), true)
-		if took := time.Since(begin); took < delay {
-			t.Errorf("answered after %v", took)
-		}
-		p.SetDelay(idp.Introspect, time.Hour)
-		do(t, p, http.MethodGet, p.JWKSURI(), idp.Client{}, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), delay)
-		defer cancel()
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.IntrospectionURI(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if response, err := p.HTTPClient().Do(request); !errors.Is(err, context.DeadlineExceeded) {
-			if err == nil {
-				_ = response.Body.Close()
-			}
-			t.Errorf("%v, want a timeout", err)
-		}
-	})
-	t.Run("a hold ends when it is released", func(t *testing.T) {
-		before := p.Requests(idp.Introspect)
-		release := p.Hold(idp.Introspect)
-		token := p.Token("alice", time.Minute)
-		answered := make(chan struct{})
-		go func() {
-			defer close(answered)
-			wantActive(t, p, token, false)
-		}()
-		eventually(t, func() bool { return p.Requests(idp.Introspect) == before+1 })
-		// What happens during the hold counts for the answer after it.
-		if err := p.Revoke(token); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-answered:
-			t.Error("answered during the hold")
-		default:
-		}
-		release()
-		<-answered
-		release()
-		wantActive(t, p, p.Token("alice", time.Minute), true)
-	})
-}
-
 func TestClientNeedsIDAndSecret(t *testing.T) {
 	for _, client := range []idp.Client{{ID: "a"}, {Secret: "b"}, {}} {
 		if p, err := idp.Start(idp.WithClient(client)); err == nil {
@@ -852,18 +472,6 @@ func TestClientNeedsIDAndSecret(t *testing.T) {
 	}
 }
 
-// eventually waits for a condition that another goroutine brings about.
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatal("the condition never came true")
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // kinds maps each member of a JSON object to the Go type of its value.
 func kinds(object map[string]any) map[string]string {
 	kinds := map[string]string{}
@@ -871,13 +479,4 @@ func kinds(object map[string]any) map[string]string {
 		kinds[name] = fmt.Sprintf("%T", value)
 	}
 	return kinds
-}
-
-func toJSON(t *testing.T, value any) string {
-	t.Helper()
-	raw, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
 }

@@ -57,22 +57,10 @@ func ExpiresAt(t time.Time) TokenOption { return Claim("exp", t.Unix()) }
 // NotBefore sets nbf, rounded down to seconds.
 func NotBefore(t time.Time) TokenOption { return Claim("nbf", t.Unix()) }
 
-// IssuedAt sets iat, rounded down to seconds.
-func IssuedAt(t time.Time) TokenOption { return Claim("iat", t.Unix()) }
-
 // Header sets a field of the header: kid, typ, or any other. The signature covers it. A value for alg changes only
 // what the header says, not how the token is signed: for that see [SignedBy].
 func Header(name string, value any) TokenOption {
 	return func(d *draft) { d.header[name] = value }
-}
-
-// WithoutHeader leaves fields of the header out.
-func WithoutHeader(names ...string) TokenOption {
-	return func(d *draft) {
-		for _, name := range names {
-			delete(d.header, name)
-		}
-	}
 }
 
 // SignedBy signs with a key of the caller's, and says so in alg; kid stays what it was. The key is a []byte for

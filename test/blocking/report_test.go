@@ -121,19 +121,3 @@ func TestTheCriteria(t *testing.T) {
 		})
 	}
 }
-
-func TestScenariosAreChosenWithTheirReference(t *testing.T) {
-	v := brokers.Version{Name: "2.0.11"}
-	all := append(references(v), atEveryDelay(scenario{version: v, name: "onRetry"})...)
-	all = append(all, references(brokers.Version{Name: "2.1.2"})...)
-	var titles []string
-	for _, s := range choose(all, "onRetry, 100 ms") {
-		titles = append(titles, s.title())
-	}
-	if got, want := strings.Join(titles, "; "), "2.0.11 anonymous; 2.0.11 onRetry, 100 ms"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	if got := choose(all, "nothing"); got != nil {
-		t.Errorf("%v, want nothing", got)
-	}
-}

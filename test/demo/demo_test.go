@@ -59,69 +59,6 @@ func (p *paper) holds(t *testing.T, texts ...string) {
 	}
 }
 
-func TestWhatDoesNotGoAsToldIsShownAndFails(t *testing.T) {
-	came := func(got string) func(*stage) outcome { return func(*stage) outcome { return outcome{got: got} } }
-	for _, c := range []struct {
-		name  string
-		do    func(r *run) outcome
-		code  int
-		shown []string
-	}{
-		{
-			"as told", func(*run) outcome { return outcome{got: "in", aside: "1 ms"} },
-			0,
-			[]string{"✓ try", "→ in (1 ms)", "✓ go on", "All happened as told"},
-		},
-		{
-			"another outcome", func(*run) outcome { return outcome{got: "in again", log: "a line of the log"} },
-			1,
-			[]string{"✗ try", "→ in again", "expected:   in\n", "      a line of the log\n", "FAILED"},
-		},
-		{
-			"no outcome", func(r *run) outcome { r.Fatalf("never came %s", "back"); return outcome{} },
-			1,
-			[]string{"✗ try", "→ never came back", "expected:   in\n", "FAILED"},
-		},
-		{
-			"a bad end", func(r *run) outcome {
-				r.Cleanup(func() { r.Fatalf("did not end") })
-				return outcome{got: "in"}
-			},
-			1,
-			[]string{"✓ try", "✓ go on", "✗ did not end", "FAILED"},
-		},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			temporary(t)
-			var out paper
-			r := &run{screen: &screen{w: &out}}
-			var undone []int
-			r.Cleanup(func() { undone = append(undone, 1) })
-			if err := os.WriteFile(filepath.Join(r.TempDir(), "file"), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			r.guard(func() {
-				r.play(nil, []scene{
-					{"First", []step{{"try", "in", func(*stage) outcome { return c.do(r) }}}},
-					{"Second", []step{{"go on", "on", came("on")}}},
-				})
-			})
-			r.Cleanup(func() { undone = append(undone, 2) })
-			r.end()
-			if code := r.conclude(0); code != c.code {
-				t.Errorf("exit code %d, want %d", code, c.code)
-			}
-			out.holds(t, c.shown...)
-			if strings.Contains(out.String(), "✗ try") && strings.Contains(out.String(), "go on") {
-				t.Errorf("it went on after a step that failed:\n%s", &out)
-			}
-			if !slices.Equal(undone, []int{2, 1}) {
-				t.Errorf("undone: %v, want the last first", undone)
-			}
-		})
-	}
-}
-
 func TestTheShow(t *testing.T) {
 	brokers.Each(t, func(t *testing.T, v brokers.Version) {
 		temporary(t)

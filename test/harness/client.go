@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +26,6 @@ const (
 	PahoPython5   Kind = "paho-mqtt (Python), MQTT 5"
 	MosquittoSub3 Kind = "mosquitto_sub, MQTT 3.1.1"
 	MosquittoSub5 Kind = "mosquitto_sub, MQTT 5"
-)
-
-// Kinds are all those for Connect, PersistentKinds those for Persist.
-var (
-	Kinds           = []Kind{Paho3, Paho5, MQTTJS3, MQTTJS5}
-	PersistentKinds = append(slices.Clone(Kinds), PahoPython3, PahoPython5, MosquittoSub3, MosquittoSub5)
 )
 
 // Protocol is the protocol level that the kind sends in CONNECT: 4 or 5.
@@ -151,7 +144,7 @@ type driver interface {
 	// subscribe returns the code in SUBACK.
 	subscribe(filter string, qos byte) (byte, error)
 	// publish returns the code in PUBACK or PUBREC, 0 where there is none.
-	publish(topic, payload string, qos byte, retain bool) (byte, error)
+	publish(topic, payload string, qos byte) (byte, error)
 	disconnect()
 	drop()
 }
@@ -233,18 +226,7 @@ func (c *Client) Subscribe(filter string, qos byte) byte {
 // an MQTT 5 client may not.
 func (c *Client) Publish(topic, payload string, qos byte) byte {
 	c.t.Helper()
-	return c.publish(topic, payload, qos, false)
-}
-
-// PublishRetained is Publish with the retain flag.
-func (c *Client) PublishRetained(topic, payload string, qos byte) byte {
-	c.t.Helper()
-	return c.publish(topic, payload, qos, true)
-}
-
-func (c *Client) publish(topic, payload string, qos byte, retain bool) byte {
-	c.t.Helper()
-	code, err := c.driver.publish(topic, payload, qos, retain)
+	code, err := c.driver.publish(topic, payload, qos)
 	if err != nil {
 		c.t.Fatalf("%s: PUBLISH %s: %v", c.kind, topic, err)
 	}

@@ -37,7 +37,6 @@ type jsRequest struct {
 	Topic    string   `json:"topic,omitempty"`
 	Payload  []byte   `json:"payload"`
 	QoS      byte     `json:"qos"`
-	Retain   bool     `json:"retain"`
 }
 
 type jsLogin struct {
@@ -205,8 +204,8 @@ func (m *mqttjs) subscribe(filter string, qos byte) (byte, error) {
 	return a.Code, err
 }
 
-func (m *mqttjs) publish(topic, payload string, qos byte, retain bool) (byte, error) {
-	a, err := m.ask(jsRequest{Op: "publish", Topic: topic, Payload: []byte(payload), QoS: qos, Retain: retain})
+func (m *mqttjs) publish(topic, payload string, qos byte) (byte, error) {
+	a, err := m.ask(jsRequest{Op: "publish", Topic: topic, Payload: []byte(payload), QoS: qos})
 	return a.Code, err
 }
 

@@ -85,8 +85,8 @@ func (p *paho3) subscribe(filter string, qos byte) (byte, error) {
 	return token.Result()[filter], token.Error()
 }
 
-func (p *paho3) publish(topic, payload string, qos byte, retain bool) (byte, error) {
-	token := p.mqtt.Publish(topic, qos, retain, payload)
+func (p *paho3) publish(topic, payload string, qos byte) (byte, error) {
+	token := p.mqtt.Publish(topic, qos, false, payload)
 	if !token.WaitTimeout(Patience) {
 		return 0, errNoAnswer
 	}

@@ -80,9 +80,9 @@ func (p *paho5) subscribe(filter string, qos byte) (byte, error) {
 	return answer.Reasons[0], nil
 }
 
-func (p *paho5) publish(topic, payload string, qos byte, retain bool) (byte, error) {
+func (p *paho5) publish(topic, payload string, qos byte) (byte, error) {
 	answer, err := p.mqtt.Publish(context.Background(), &paho.Publish{
-		Topic: topic, Payload: []byte(payload), QoS: qos, Retain: retain,
+		Topic: topic, Payload: []byte(payload), QoS: qos,
 	})
 	if answer == nil {
 		return 0, err

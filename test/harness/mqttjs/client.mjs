@@ -65,13 +65,13 @@ const requests = {
 			answer(code === undefined ? { error: String(err) } : { code })
 		})
 	},
-	publish({ topic, payload, qos, retain }, answer) {
+	publish({ topic, payload, qos }, answer) {
 		let code = 0
 		const note = (packet) => {
 			if (['puback', 'pubrec'].includes(packet.cmd)) code = packet.reasonCode ?? 0
 		}
 		client.on('packetreceive', note)
-		client.publish(topic, Buffer.from(payload, 'base64'), { qos, retain }, (err) => {
+		client.publish(topic, Buffer.from(payload, 'base64'), { qos }, (err) => {
 			client.off('packetreceive', note)
 			answer(err && code < 0x80 ? { error: String(err) } : { code })
 		})
