@@ -61,8 +61,8 @@ func TestReloadInAnOutageKeepsTheKeys(t *testing.T) {
 func TestReloadForgetsGoodAnswersAlone(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p, object{"options.revocation.cache": object{"ttlMs": 600_000, "negativeTtlMs": 300_000}}))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p, object{"options.revocation.cache": object{"ttlMs": 600_000, "negativeTtlMs": 300_000}}))
 		good, bad := p.Token("sensor-1", time.Hour), revoked(t, p, "sensor-1")
 		if got := knock(t, b, harness.V5, login("good", good)); !got.Accepted() {
 			t.Fatalf("CONNECT was %v", got)
@@ -83,7 +83,7 @@ func TestReloadForgetsGoodAnswersAlone(t *testing.T) {
 				t.Errorf("%s: CONNECT was %v", l.ClientID, got)
 			}
 		}
-		if got := d.questions(bad); got != 1 {
+		if got := g.questions(bad); got != 1 {
 			t.Errorf("%d questions about a token that is known to be bad, want one", got)
 		}
 	})
@@ -93,8 +93,8 @@ func TestReloadForgetsGoodAnswersAlone(t *testing.T) {
 func TestReloadKeepsAFailedEndpointAlone(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p, object{"options.lazyConnect": true}))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p, object{"options.lazyConnect": true}))
 		b.WaitLog(`1 key from http`)
 		l := login("c", p.Token("sensor-1", time.Hour))
 		p.SetAnswer(idp.Introspect, &idp.Answer{Status: http.StatusInternalServerError})
@@ -104,7 +104,7 @@ func TestReloadKeepsAFailedEndpointAlone(t *testing.T) {
 			}
 		}
 		b.WaitLog(`introspection endpoint: 5 requests in a row brought no usable answer`)
-		began, before := time.Now(), d.questions(*l.Password)
+		began, before := time.Now(), g.questions(*l.Password)
 		const logins = 40
 		for n := range logins {
 			if n%10 == 5 {
@@ -118,7 +118,7 @@ func TestReloadKeepsAFailedEndpointAlone(t *testing.T) {
 		}
 		// One trial in two seconds, as without a reload.
 		most := 1 + int(time.Since(began)/(2*time.Second))
-		if got := d.questions(*l.Password) - before; got > most {
+		if got := g.questions(*l.Password) - before; got > most {
 			t.Errorf("%d questions in %d logins within %s, want %d at most", got, logins, time.Since(began), most)
 		}
 	})
@@ -129,7 +129,7 @@ func TestReloadKeepsAFailedEndpointAlone(t *testing.T) {
 func TestReloadToAnotherProviderDoesNotRecheckThere(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		p, other := ownProvider(t), ownProvider(t)
-		before, after := newDesk(t, p), newDesk(t, other)
+		before, after := newGate(t, p), newGate(t, other)
 		recheck := object{"options.revocation.recheckIntervalMs": 1000, "options.common.requireExpiration": false}
 		b := start(t, v, before.file(t, p, recheck))
 		p.SetAnswer(idp.Introspect, &idp.Answer{Body: `{"active": true}`}) // one without exp is inactive to it

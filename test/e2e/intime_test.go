@@ -27,11 +27,11 @@ func TestATokenThatExpiresWhilePendingIsRefused(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				p := ownProvider(t)
-				d := newDesk(t, p)
-				b := start(t, v, d.file(t, p, c.change))
+				g := newGate(t, p)
+				b := start(t, v, g.file(t, p, c.change))
 				p.SetAnswer(idp.Introspect, &idp.Answer{Body: `{"active": true}`}) // it is not what ends the token
 				token := p.Token("sensor-1", 2*time.Second)
-				r, release := d.pend(t, b, "c", token)
+				r, release := g.pend(t, b, "c", token)
 				time.Sleep(time.Until(expiryOf(t, token)))
 				release()
 				if got := connack(t, r); got.Accepted() != c.accepted {
@@ -53,8 +53,8 @@ func TestWhoWasFoundInactiveDoesNotComeBack(t *testing.T) {
 			for _, negativeTTL := range []int{0, 60_000} {
 				t.Run(fmt.Sprintf("onUnavailable %s, negativeTtlMs %d", onUnavailable, negativeTTL), func(t *testing.T) {
 					p := ownProvider(t)
-					d := newDesk(t, p)
-					b := start(t, v, d.file(t, p, object{
+					g := newGate(t, p)
+					b := start(t, v, g.file(t, p, object{
 						"options.revocation.check": "afterConnect", "options.revocation.onUnavailable": onUnavailable,
 						"options.revocation.cache": object{"negativeTtlMs": negativeTTL},
 					}))
@@ -66,7 +66,7 @@ func TestWhoWasFoundInactiveDoesNotComeBack(t *testing.T) {
 						t.Errorf("%v, want 0x98", left)
 					}
 					// Whatever a client sends right behind its CONNECT would be delivered if that were accepted.
-					_, release := d.hold(t, bad)
+					_, release := g.hold(t, bad)
 					for _, protocol := range []byte{harness.V311, harness.V5} {
 						if got := deliver(t, b, protocol, login("c", bad), "sensors/1/stolen"); got.Accepted() {
 							t.Fatalf("CONNECT was %v, want a refusal at once", got)

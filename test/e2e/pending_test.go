@@ -17,8 +17,8 @@ import (
 	"go-jwt-auth/test/harness"
 )
 
-// desk stands before a provider's introspection endpoint and keeps questions about single tokens waiting.
-type desk struct {
+// gate stands before a provider's introspection endpoint and keeps questions about single tokens waiting.
+type gate struct {
 	URL string
 
 	mu   sync.Mutex // guards what follows
@@ -32,13 +32,13 @@ type wait struct {
 	once              sync.Once
 }
 
-func newDesk(t *testing.T, p *idp.Provider) *desk {
+func newGate(t *testing.T, p *idp.Provider) *gate {
 	t.Helper()
 	target, err := url.Parse(p.IntrospectionURI())
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{held: map[string]*wait{}, seen: map[string]int{}}
+	g := &gate{held: map[string]*wait{}, seen: map[string]int{}}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL = target }}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -48,10 +48,10 @@ func newDesk(t *testing.T, p *idp.Provider) *desk {
 		form, _ := url.ParseQuery(string(body)) // a HEAD has none
 		token := form.Get("token")
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		d.mu.Lock()
-		held := d.held[token]
-		d.seen[token]++
-		d.mu.Unlock()
+		g.mu.Lock()
+		held := g.held[token]
+		g.seen[token]++
+		g.mu.Unlock()
 		if held != nil {
 			held.once.Do(func() { close(held.arrived) })
 			select {
@@ -63,34 +63,34 @@ func newDesk(t *testing.T, p *idp.Provider) *desk {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	d.URL = server.URL
-	return d
+	g.URL = server.URL
+	return g
 }
 
 // questions tells how often it was asked about a token.
-func (d *desk) questions(token string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.seen[token]
+func (g *gate) questions(token string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.seen[token]
 }
 
 // hold keeps the questions about a token; release lets them go on, and may be called more than once.
-func (d *desk) hold(t *testing.T, token string) (arrived <-chan struct{}, release func()) {
+func (g *gate) hold(t *testing.T, token string) (arrived <-chan struct{}, release func()) {
 	t.Helper()
 	w := &wait{arrived: make(chan struct{}), released: make(chan struct{})}
-	d.mu.Lock()
-	d.held[token] = w
-	d.mu.Unlock()
+	g.mu.Lock()
+	g.held[token] = w
+	g.mu.Unlock()
 	release = sync.OnceFunc(func() { close(w.released) })
 	t.Cleanup(release)
 	return w.arrived, release
 }
 
-// file is the tutorial's with this desk as the endpoint, and with the key set kept.
-func (d *desk) file(t *testing.T, p *idp.Provider, changes ...object) object {
+// file is the tutorial's with this gate as the endpoint, and with the key set kept.
+func (g *gate) file(t *testing.T, p *idp.Provider, changes ...object) object {
 	t.Helper()
 	return config(t, p, append([]object{{
-		"options.revocation.introspection.uri": d.URL,
+		"options.revocation.introspection.uri": g.URL,
 		"options.revocation.timeoutMs":         300_000,
 		"options.modes.jwks.cache.ttlMs":       600_000,
 	}}, changes...)...)
@@ -111,9 +111,9 @@ func come(t *testing.T, b *harness.Broker, l harness.Login) *harness.Raw {
 }
 
 // pend brings a login to where it waits for the answer about its token.
-func (d *desk) pend(t *testing.T, b *harness.Broker, id, token string) (r *harness.Raw, release func()) {
+func (g *gate) pend(t *testing.T, b *harness.Broker, id, token string) (r *harness.Raw, release func()) {
 	t.Helper()
-	asked, release := d.hold(t, token)
+	asked, release := g.hold(t, token)
 	r = come(t, b, login(id, token))
 	await(t, "the question", asked)
 	return r, release
@@ -168,11 +168,11 @@ func TestALoginThatWaitsStopsNobody(t *testing.T) {
 			}
 			t.Run(check, func(t *testing.T) {
 				p := ownProvider(t)
-				d := newDesk(t, p)
-				b := start(t, v, d.file(t, p, object{"options.revocation.check": check}))
+				g := newGate(t, p)
+				b := start(t, v, g.file(t, p, object{"options.revocation.check": check}))
 				observer := operator(t, b)
 				observer.Subscribe("sensors/#", 1)
-				r, release := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
+				r, release := g.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 				for n := range 3 {
 					topic := fmt.Sprint("sensors/", n)
 					observer.Publish(topic, "x", 1)
@@ -194,12 +194,12 @@ func TestALoginThatWaitsStopsNobody(t *testing.T) {
 func TestAStaleVerdictAdmitsNobody(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p))
-		first, releaseGood := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p))
+		first, releaseGood := g.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 		first.Close()
 		b.WaitLog(`Client c .*(disconnected|closed)`)
-		second, releaseBad := d.pend(t, b, "c", revoked(t, p, "sensor-2"))
+		second, releaseBad := g.pend(t, b, "c", revoked(t, p, "sensor-2"))
 		releaseGood()
 		b.WaitLog(`client "c" \[127\.0\.0\.1\] left before its verdict \(accept\)`)
 		releaseBad()
@@ -214,14 +214,14 @@ func TestAStaleVerdictAdmitsNobody(t *testing.T) {
 func TestAStaleVerdictOfAnotherListenerAdmitsNobody(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
+		g := newGate(t, p)
 		b := harness.Start(t, v, harness.Options{PerListenerSettings: true, Listeners: []harness.Listener{
-			{Plugins: []harness.Plugin{harness.JWT("one.json", d.file(t, p))}},
-			{Plugins: []harness.Plugin{harness.JWT("two.json", d.file(t, p))}},
+			{Plugins: []harness.Plugin{harness.JWT("one.json", g.file(t, p))}},
+			{Plugins: []harness.Plugin{harness.JWT("two.json", g.file(t, p))}},
 		}})
 		bad := revoked(t, p, "sensor-2")
-		badAsked, releaseBad := d.hold(t, bad)
-		first, releaseGood := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
+		badAsked, releaseBad := g.hold(t, bad)
+		first, releaseGood := g.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 		first.Close()
 		b.WaitLog(`Client c .*(disconnected|closed)`)
 		second, err := harness.Dial(b.URL(1), harness.V5)
@@ -246,10 +246,10 @@ func TestAStaleVerdictOfAnotherListenerAdmitsNobody(t *testing.T) {
 func TestTwoPendingLoginsNeverShareAClientID(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p, object{"options.common.matchClientIdToSubject": true}))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p, object{"options.common.matchClientIdToSubject": true}))
 		good := p.Token("sensor-1", time.Hour)
-		first, releaseBad := d.pend(t, b, "c1", revoked(t, p, "sensor-1"))
+		first, releaseBad := g.pend(t, b, "c1", revoked(t, p, "sensor-1"))
 		mark := b.Mark()
 		if got := connack(t, come(t, b, login("c2", good))); !got.Closed {
 			t.Errorf("the second CONNECT was %v, want closed without CONNACK", got)
@@ -271,9 +271,9 @@ func TestTwoPendingLoginsNeverShareAClientID(t *testing.T) {
 func TestAClientThatDropsWhilePending(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p))
-		r, release := d.pend(t, b, "c", p.Token("sensor-1", short))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p))
+		r, release := g.pend(t, b, "c", p.Token("sensor-1", short))
 		r.Close()
 		b.WaitLog(`Client c .*(disconnected|closed)`)
 		release()
@@ -292,9 +292,9 @@ func TestAClientThatDropsWhilePending(t *testing.T) {
 func TestASecondConnectByAPendingID(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p))
-		first, release := d.pend(t, b, "c", p.Token("sensor-1", time.Hour))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p))
+		first, release := g.pend(t, b, "c", p.Token("sensor-1", time.Hour))
 		for range 3 {
 			if got := connack(t, come(t, b, login("c", p.Token("sensor-1", time.Hour)))); !got.Closed {
 				t.Errorf("the second CONNECT was %v, want closed without CONNACK", got)
@@ -311,13 +311,13 @@ func TestASecondConnectByAPendingID(t *testing.T) {
 func TestAPendingLoginThatFailsLeavesTheSessionAlone(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p))
 		resume := login("c", p.Token("sensor-1", time.Hour))
 		resume.SessionExpiry = 600
 		c := harness.Connect(t, b.URL(0), harness.Paho5, resume).Accepted()
 		c.Subscribe("sensors/1/a", 1)
-		r, release := d.pend(t, b, "c", revoked(t, p, "sensor-1"))
+		r, release := g.pend(t, b, "c", revoked(t, p, "sensor-1"))
 		release()
 		if got := connack(t, r); got.Code != 0x87 {
 			t.Errorf("CONNECT was %v, want refused with 0x87", got)
@@ -332,14 +332,14 @@ func TestAPendingLoginThatFailsLeavesTheSessionAlone(t *testing.T) {
 func TestReloadWithALoginPending(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p, other := ownProvider(t), provider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p))
 		connected := harness.Connect(t, b.URL(0), harness.Paho5, login("c", p.Token("sensor-1", time.Hour))).Accepted()
 		byPassword := harness.Connect(t, b.URL(0), harness.Paho5,
 			harness.Login{ClientID: "d", Username: new("operator"), Password: new("operator's password")}).Accepted()
 		pending := map[*harness.Raw]func(){}
 		for _, id := range []string{"c", "d"} {
-			r, release := d.pend(t, b, id, p.Token("sensor-1", time.Hour))
+			r, release := g.pend(t, b, id, p.Token("sensor-1", time.Hour))
 			pending[r] = release
 		}
 		b.WriteFile("jwt.json", config(t, other))
@@ -368,10 +368,10 @@ func TestReloadWithALoginPending(t *testing.T) {
 func TestShutdownWithLoginsPending(t *testing.T) {
 	delaying(t, func(t *testing.T, v brokers.Version) {
 		p := ownProvider(t)
-		d := newDesk(t, p)
-		b := start(t, v, d.file(t, p))
+		g := newGate(t, p)
+		b := start(t, v, g.file(t, p))
 		for n := range 20 {
-			d.pend(t, b, fmt.Sprint("c", n), p.Token("sensor-1", time.Hour))
+			g.pend(t, b, fmt.Sprint("c", n), p.Token("sensor-1", time.Hour))
 		}
 		if code := b.Stop(); code != 0 {
 			t.Errorf("exit code %d", code)

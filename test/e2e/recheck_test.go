@@ -37,15 +37,15 @@ func TestAClientThatIsFoundInactiveLeaves(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				p := ownProvider(t)
-				d := newDesk(t, p)
-				b := start(t, v, d.file(t, p, object{
+				g := newGate(t, p)
+				b := start(t, v, g.file(t, p, object{
 					"options.revocation.check": "afterConnect", "options.revocation.onUnavailable": c.onUnavailable,
 				}))
 				observer := operator(t, b)
 				observer.Subscribe("#", 1)
 				token := p.Token("sensor-1", time.Hour)
 				c.arrange(t, p, token)
-				asked, release := d.hold(t, token)
+				asked, release := g.hold(t, token)
 				l := login("c", token)
 				l.Will = &harness.Will{Topic: "sensors/1/will", Payload: "gone"}
 				client := harness.Connect(t, b.URL(0), harness.Paho5, l).Accepted()
