@@ -22,7 +22,7 @@ import (
 
 func main() {}
 
-// table is one for all instances, as the broker's own of client ids is.
+// table is shared by all instances, as the broker has one table of client ids.
 var table = plugin.NewTable()
 
 //export gja_go_init
@@ -66,7 +66,7 @@ func gja_go_basic_auth(handle, client C.uintptr_t, id, username, password, addre
 	case verdict.Pending:
 		return C.GJA_ERR_AUTH_DELAYED
 	case verdict.Retry:
-		// Anything but AUTH and DEFER closes the connection without a CONNACK, which clients take for a lost one.
+		// Anything but AUTH and DEFER closes the connection without a CONNACK, which clients take for a lost connection.
 		return C.MOSQ_ERR_UNKNOWN
 	case verdict.Deny:
 		return refusal(v.Reason)
@@ -74,7 +74,7 @@ func gja_go_basic_auth(handle, client C.uintptr_t, id, username, password, addre
 	return C.MOSQ_ERR_AUTH
 }
 
-// refusal is how the broker is told to refuse a client: Mosquitto 2.1 tells MQTT 5 clients more than that.
+// refusal is the result that refuses a client: Mosquitto 2.1 has some that tell MQTT 5 clients more than "not authorized".
 func refusal(reason verdict.Reason) C.int {
 	switch {
 	case !bool(C.gja_broker_is_2_1()):
@@ -110,12 +110,12 @@ func gja_go_reload(handle C.uintptr_t) {
 	of(handle).Reload()
 }
 
-// of is the instance that C holds a handle of.
+// of returns the instance behind a handle that C holds.
 func of(handle C.uintptr_t) *plugin.Plugin {
 	return cgo.Handle(handle).Value().(*plugin.Plugin) //nolint:errcheck,forcetypeassert // a panic is the answer to anything else
 }
 
-// recovered ends a panic: it is logged, and answer sets what C is told.
+// recovered stops a panic and logs it; answer sets what C is told.
 func recovered(during string, answer func()) {
 	fault := recover()
 	if fault == nil {
@@ -127,7 +127,7 @@ func recovered(during string, answer func()) {
 	plugin.Log(&broker{}, event.Error, "fault during %s, denied: %v", during, fault)
 }
 
-// optional keeps apart what is missing (NULL) and what is empty.
+// optional tells a missing string (NULL) from an empty one.
 func optional(s *C.char) *string {
 	if s == nil {
 		return nil

@@ -1,6 +1,6 @@
 /*
  * plugin.c - the shim: it registers Mosquitto's callbacks, keeps signals away from Go's stacks, and passes events on.
- * It decides nothing.
+ * It makes no decisions.
  */
 #include "go_jwt_auth.h"
 
@@ -18,21 +18,21 @@ struct gja_instance {
 	pthread_t main_thread;
 	/* The Go side; 0 before it has started. */
 	uintptr_t handle;
-	/* When TICK has something to do, in ms by now_ms, and whether it has at once. A TICK with neither costs no call
-	 * into Go: the broker makes thousands of them a second. */
+	/* When TICK has something to do, in ms by now_ms, and whether it has something to do at once. If neither holds, TICK does
+	 * not call into Go: the broker makes thousands of TICKs a second. */
 	_Atomic int64_t tick_at;
 	atomic_bool wake;
 };
 
 /*
  * Mosquitto sets its signal handlers without SA_ONSTACK. On a thread that runs Go such a handler would run on a
- * goroutine's small stack and crash the broker. So: Go's threads are born with these signals blocked (the constructor
- * comes before the Go runtime's), the main thread gets them back in mosquitto_plugin_init, and as soon as Mosquitto
- * has set its handlers they are given SA_ONSTACK.
+ * goroutine's small stack and crash the broker. So Go's threads start with these signals blocked (the constructor runs
+ * before the Go runtime's), the main thread gets them back in mosquitto_plugin_init, and SA_ONSTACK is added to Mosquitto's
+ * handlers as soon as they are set.
  */
 static sigset_t mask_at_load;
 
-/* SIGRTMIN rotates the log since 2.1. It is no constant, so the list is made when asked for. */
+/* SIGRTMIN rotates the log since 2.1. It is not a constant expression, so the list can't be static. */
 static int handled_signal(int i)
 {
 	const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGRTMIN};
@@ -40,8 +40,8 @@ static int handled_signal(int i)
 	return i < (int)(sizeof(signals) / sizeof(signals[0])) ? signals[i] : 0;
 }
 
-/* 101 is the first priority that is not the compiler's own. A preloaded library is in other programs as well: there
- * signals are blocked when the runtime is started. */
+/* 101 is the first priority that is not reserved for the compiler. A preloaded library is mapped into other programs, too,
+ * so it blocks signals only when the runtime is started. */
 #ifdef GJA_PRELOADED
 #define AT_LOAD
 #else
@@ -66,14 +66,14 @@ static void signals_unblock(void)
 }
 
 #ifdef GJA_PRELOADED
-/* Go's start, which is a constructor elsewhere. It wants the process's arguments, which musl gives to no constructor. */
+/* Go's start, which is a constructor elsewhere. It needs the process's arguments, which musl does not pass to constructors. */
 extern void GJA_RUNTIME_START(int argc, char **argv);
 extern char **environ;
 
 static void runtime_start(void)
 {
 	static bool started = false;
-	/* argv, NULL, environment, NULL, auxiliary vector (AT_NULL): as a program finds them on its stack. Go keeps it. */
+	/* argv, NULL, environment, NULL, auxiliary vector (AT_NULL): the layout of a program's stack. Go keeps a reference. */
 	char **vector;
 	size_t count = 0, at = 0;
 
@@ -120,9 +120,9 @@ static void signals_use_altstack(void)
 
 /*
  * The broker sleeps up to 100 ms in its event loop. A signal to its thread ends that, and nothing else: system calls that
- * must not be interrupted are begun again (SA_RESTART), epoll_wait never is. It is the last real-time signal that nobody
- * has a use for (2.1 rotates its log on SIGRTMIN); 0: there is none, and verdicts wait for the next Tick. One for all
- * instances; it stays, since a signal may still be on its way when an instance ends.
+ * must not be interrupted are restarted (SA_RESTART), but epoll_wait never is. It is the highest real-time signal that is
+ * not in use (2.1 rotates its log on SIGRTMIN); 0: all are in use, and verdicts wait for the next TICK. One serves all
+ * instances. Its handler is never removed, since a signal may still be pending when an instance ends.
  */
 static int wake_signal;
 
@@ -147,7 +147,7 @@ static void wake_signal_choose(void)
 	}
 }
 
-/* By the clock that nobody sets: with the time of day, an hour set back would be an hour without TICK. */
+/* By the monotonic clock: with the time of day, setting the clock back by an hour would stop TICK for an hour. */
 static int64_t now_ms(void)
 {
 	struct timespec now;
@@ -162,12 +162,12 @@ static int on_basic_auth(int event, void *event_data, void *userdata)
 	struct gja_instance *instance = userdata;
 
 	(void)event;
-	/* The HTTP API of 2.1 asks from a thread of its own, for a client that is none: not for a token to open. */
+	/* The HTTP API of 2.1 asks from a thread of its own, about a client that is not an MQTT connection: no login by token. */
 	if(!pthread_equal(pthread_self(), instance->main_thread)){
 		return MOSQ_ERR_PLUGIN_DEFER;
 	}
 	signals_use_altstack();
-	/* cgo knows no const; Go copies the strings and keeps none. */
+	/* cgo has no const; Go copies the strings and keeps no pointer. */
 	return gja_go_basic_auth(instance->handle, (uintptr_t)login->client, (char *)mosquitto_client_id(login->client),
 			login->username, login->password, (char *)mosquitto_client_address(login->client));
 }
@@ -179,17 +179,18 @@ static int on_tick(int event, void *event_data, void *userdata)
 
 	(void)event;
 	signals_use_altstack();
-	/* 2.1 holds the next TICK against the time of day: an hour set back would be an hour without. So it is to come at 0,
-	 * which is always past. Its sleep is not changed by that, and 2.0 looks at neither. */
+	/* 2.1 compares the time of the next TICK with the time of day: setting the clock back by an hour would stop TICK for an
+	 * hour. So the next one is asked for at 0, which is always past. This does not shorten the broker's sleep, and 2.0 ignores
+	 * the field. */
 	tick->next_s = -tick->now_s;
-	/* The flag is read before it is cleared, as a read is cheaper and it is seldom set. */
+	/* The flag is read before it is cleared: it is seldom set, and a read is cheaper than an exchange. */
 	if((atomic_load(&instance->wake) && atomic_exchange(&instance->wake, false)) || now_ms() >= atomic_load(&instance->tick_at)){
 		gja_go_tick(instance->handle);
 	}
 	return MOSQ_ERR_SUCCESS;
 }
 
-/* 2.1 only. The data begins like DISCONNECT's. */
+/* 2.1 only. The event's data begins with the same fields as DISCONNECT's. */
 static int on_connect(int event, void *event_data, void *userdata)
 {
 	struct mosquitto_evt_disconnect *coming = event_data;
@@ -201,15 +202,15 @@ static int on_connect(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
-/* 2.0 tells how the connection began, which since MQTT 5 says nothing of its end: a client that began a new session may have
- * asked to have it kept. Where it has subscriptions, so that messages may wait for it, that is to be supposed. */
+/* 2.0 says only how the connection began, which since MQTT 5 does not determine how it ends: a client that began a new session
+ * may have asked to have it kept. If it has subscriptions, so that messages may be queued for it, that is assumed. */
 static bool may_be_kept(const struct mosquitto *client)
 {
 	return !mosquitto_client_clean_session(client) ||
 			(mosquitto_client_protocol_version(client) == 5 && mosquitto_client_sub_count(client) > 0);
 }
 
-/* Also for CLIENT_OFFLINE, whose data begins alike. */
+/* Also for CLIENT_OFFLINE, whose data begins with the same fields. */
 static int on_disconnect(int event, void *event_data, void *userdata)
 {
 	struct mosquitto_evt_disconnect *leaving = event_data;
@@ -230,7 +231,7 @@ static int on_reload(int event, void *event_data, void *userdata)
 	(void)event_data;
 	signals_use_altstack();
 	gja_go_reload(instance->handle);
-	/* 2.0 asks the next plugin only after DEFER; 2.1 asks all, and stops the broker on anything but success. */
+	/* 2.0 calls the next plugin only after DEFER; 2.1 calls all of them, and stops the broker on anything but success. */
 	return gja_broker_is_2_1() ? MOSQ_ERR_SUCCESS : MOSQ_ERR_PLUGIN_DEFER;
 }
 
@@ -293,7 +294,7 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
 
 	instance->handle = gja_go_init(instance, options, option_count);
 	if(instance->handle == 0){
-		/* Go has said why. */
+		/* The Go side has logged the reason. */
 		instance_free(instance);
 		return MOSQ_ERR_INVAL;
 	}
@@ -320,7 +321,7 @@ int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int 
 {
 	(void)options;
 	(void)option_count;
-	/* NULL where init failed: 2.0 cleans up all the same. */
+	/* NULL if init failed: 2.0 cleans up all the same. */
 	if(userdata != NULL){
 		instance_free(userdata);
 	}

@@ -4,6 +4,8 @@
  * Everything that crosses is declared here: what the shim offers to Go, and those parts of the Mosquitto 2.1 plugin
  * interface that older headers lack. What Go offers to the shim is in cgo/bridge.go, by the names gja_go_*.
  *
+ * The prefix gja stands for go_jwt_auth: C has one namespace for the whole broker and all of its plugins.
+ *
  * One binary serves Mosquitto 2.0.11 to 2.1: functions that only 2.1 exports are weak, and NULL on 2.0.
  */
 #ifndef GO_JWT_AUTH_H
@@ -22,8 +24,8 @@
 #endif
 
 /*
- * mosquitto/broker.h of 2.1: the event of a client that was let in, by whatever plugin or none, and the one that takes
- * DISCONNECT's place where the broker keeps the client's session.
+ * mosquitto/broker.h of 2.1: the event of a client that was admitted, by any plugin or by none, and the one that replaces
+ * DISCONNECT if the broker keeps the client's session.
  */
 #define GJA_EVT_CONNECT 11
 #define GJA_EVT_CLIENT_OFFLINE 28
@@ -35,12 +37,12 @@
 #define GJA_ERR_SERVER_UNAVAILABLE 136
 #define GJA_ERR_SERVER_BUSY 137
 
-/* The same: mosquitto_complete_basic_auth will tell the verdict. */
+/* Also a result of BASIC_AUTH: mosquitto_complete_basic_auth will give the verdict. */
 #define GJA_ERR_AUTH_DELAYED -5
 
 /*
- * On musl the library is mapped by LD_PRELOAD (cgo/musl), into whatever program is started in that environment. All but
- * the broker lack its functions, and must start nonetheless.
+ * On musl the library is mapped by LD_PRELOAD (cgo/musl), into every program that is started in that environment. All but
+ * the broker lack its functions, and must start all the same.
  */
 #ifdef GJA_PRELOADED
 #pragma weak mosquitto_callback_register
@@ -55,7 +57,7 @@
 #pragma weak mosquitto_kick_client_by_clientid
 #pragma weak mosquitto_log_printf
 #pragma weak mosquitto_set_username
-/* Not the names that Mosquitto looks up: it finds those in loader.c. */
+/* Other names than those that Mosquitto looks up, which are in loader.c. */
 #define mosquitto_plugin_init go_jwt_auth_plugin_init
 #define mosquitto_plugin_cleanup go_jwt_auth_plugin_cleanup
 #define mosquitto_plugin_version go_jwt_auth_plugin_version
@@ -75,7 +77,7 @@ struct gja_instance;
 /* Asks for a Tick in so many ms. From the broker's thread. */
 void gja_tick_in(struct gja_instance *instance, int64_t ms);
 
-/* Asks for a Tick at once, and ends the broker's sleep for it, unless that begins just now. From any thread. */
+/* Asks for a Tick at once, and ends the broker's sleep for it, unless that sleep is just about to begin. From any thread. */
 void gja_wake(struct gja_instance *instance);
 
 /* Writes one line to the broker's log; level is one of MOSQ_LOG_*. */
@@ -84,29 +86,29 @@ void gja_log(int level, const char *line);
 /* Tells whether the broker is 2.1 or newer. */
 bool gja_broker_is_2_1(void);
 
-/* Names the plugin to the broker, where that asks for it (2.1). */
+/* Tells the broker the plugin's name and version, if it takes them (2.1). */
 void gja_set_info(struct gja_instance *instance, const char *version);
 
 /*
- * The broker's functions on a client, which Go knows by its address alone. What only 2.1 has answers
- * MOSQ_ERR_NOT_SUPPORTED on 2.0; gja_holds is true there, as 2.0 can't tell whose a client id is.
+ * The broker's functions on a client, which Go knows by its address alone. What only 2.1 has returns
+ * MOSQ_ERR_NOT_SUPPORTED on 2.0; gja_holds is true there, as 2.0 can't tell which client has a client id.
  */
 int gja_set_username(uintptr_t client, const char *username);
 int gja_set_clientid(uintptr_t client, const char *clientid);
 bool gja_holds(const char *clientid, uintptr_t client);
 
 /*
- * Tells whether the broker surely knows the client already, by this id, so that a BASIC_AUTH for it is not a CONNECT's. 2.0
- * can't look it up; but a client that is just connecting has no subscriptions there, and before the first TICK after RELOAD
- * none comes but over WebSockets, which are served between the two.
+ * Tells whether the broker is certain to know the client already, by this id, so that a BASIC_AUTH for it is not a
+ * CONNECT's. 2.0 can't look it up, but a client that is just connecting has no subscriptions there, and between RELOAD and the
+ * next TICK 2.0 reads no CONNECT other than those over WebSockets.
  */
 bool gja_knows(const char *clientid, uintptr_t client, bool before_tick);
 
-/* The client, connected or away, whose session the broker keeps by this id (NULL: none), and its username; 2.1 only. */
+/* The client, connected or away, whose session the broker keeps by this id (NULL: none), and its username. 2.1 only. */
 struct mosquitto *gja_session(const char *clientid);
 const char *gja_username(const struct mosquitto *client);
 
-/* Gives the verdict on the login that is pending by this client id, from TICK alone; without effect on 2.0. */
+/* Gives the verdict on the login that is pending by this client id. From TICK only; without effect on 2.0. */
 void gja_complete(const char *clientid, bool accepted);
 
 /* Where the broker keeps its files; NULL on 2.0. */

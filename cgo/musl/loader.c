@@ -1,9 +1,9 @@
 /*
- * loader.c - what mosquitto.conf names on musl systems (Alpine): it finds the plugin proper in the broker's memory, or
- * says how it gets there.
+ * loader.c - what mosquitto.conf names on musl systems (Alpine): it finds the plugin itself in the broker's memory, or
+ * says how to get it there.
  *
- * musl's dlopen refuses libraries written in Go, which want thread-local storage that it can only give at start-up. So the
- * plugin proper is mapped by LD_PRELOAD. This file has no such needs, and can be loaded in any case.
+ * musl's dlopen refuses libraries written in Go, which need thread-local storage that is only available at start-up. So the
+ * plugin itself is mapped by LD_PRELOAD. This file has no such need, and can always be loaded.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
