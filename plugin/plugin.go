@@ -286,17 +286,17 @@ func (p *Plugin) logVerdict(login Login, result chain.Result) {
 		if result.Identity.Username != nil {
 			name = verdict.QuoteUnless(result.Bearer(), *result.Identity.Username)
 		}
-		if result.Detail != "" {
+		if result.Unchecked {
 			p.log(event.Notice, "%s accepted as %s without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
-				who, name, result.Detail, result.Token)
+				who, name, result.Note, result.Token)
 			return
 		}
 		p.log(event.Debug, "%s accepted as %s (token %s)", who, name, result.Token)
 	case verdict.Pending:
 		p.log(event.Debug, "%s waits for its verdict (token %s)", who, result.Token)
 	case verdict.Defer:
-		if result.Detail != "" {
-			p.log(event.Notice, "%s left to the next plugin or password file: it sent %s, and has to send the token alone", who, result.Detail)
+		if result.Note != "" {
+			p.log(event.Notice, "%s left to the next plugin or password file: it sent %s, and has to send the token alone", who, result.Note)
 			return
 		}
 		p.log(event.Debug, "%s left to the next plugin or password file: its password is no token", who)

@@ -20,10 +20,10 @@ func (p *Plugin) confirm(c *chain.Chain, s *session.Session, result chain.Result
 		switch {
 		case result.Kind != verdict.Accept:
 			return func() { p.expel(s, result.Verdict) }
-		case result.Detail != "":
+		case result.Unchecked:
 			return func() {
 				p.log(event.Notice, "%s stays without having been asked about ($.options.revocation.onUnavailable): %s (token %s)",
-					named(s), result.Detail, s.Token)
+					named(s), result.Note, s.Token)
 			}
 		}
 		return nil // the usual case, for which the broker is not woken

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -205,7 +206,7 @@ func judge(ctx context.Context, from *config.Config, now func() time.Time, q tok
 }
 
 func (r *tokenReport) fill(result chain.Result, cfg *config.Config, now time.Time) {
-	r.Verdict, r.Reason, r.Detail, r.Token = result.Kind.String(), result.Reason, result.Detail, result.Token
+	r.Verdict, r.Reason, r.Detail, r.Token = result.Kind.String(), result.Reason, cmp.Or(result.Detail, result.Note), result.Token
 	if result.Kind == verdict.Retry || result.Kind == verdict.Pending || result.Reason.Unavailable() {
 		r.Verdict = "unknown"
 	}

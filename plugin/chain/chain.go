@@ -441,7 +441,7 @@ func (c *Chain) applyAnswer(said revocation.Answer, result *Result) {
 	case v.Reason == verdict.ProviderUnavailable && c.checker.WasInactive(result.token):
 		result.Detail += "; the token was not active when the endpoint last answered"
 	case v.Reason == verdict.ProviderUnavailable && c.cfg.Revocation.OnUnavailable == config.UnavailableAllow:
-		result.Verdict = verdict.Verdict{Kind: verdict.Accept, Detail: v.String()}
+		result.Verdict = verdict.Verdict{Kind: verdict.Accept, Unchecked: true, Note: v.String()}
 	case v.Reason == verdict.Revoked && id != "" && !result.claims.HasAudience(id):
 		// Keycloak since 26.6.2, for one; it says so in its own log alone.
 		result.Detail += fmt.Sprintf("; some providers say so of a token whose aud does not hold %s ($.options.revocation.introspection.clientId)",
@@ -593,7 +593,7 @@ func (c *Chain) shape(field string) (token.Shape, token.Header) {
 	return token.Look(field)
 }
 
-// nonToken is the verdict on a login without a token. Where there is one in a field with something around it, the Detail says
+// nonToken is the verdict on a login without a token. Where there is one in a field with something around it, the Note says
 // what: its client is about to be refused, and nobody else would tell why.
 func (c *Chain) nonToken(login Login, trace *verdict.Trace) verdict.Verdict {
 	found, wrapped := "a password of another kind", ""
@@ -612,7 +612,7 @@ func (c *Chain) nonToken(login Login, trace *verdict.Trace) verdict.Verdict {
 		return trace.FailWith(verdict.Refuse(verdict.NotAToken, "%s, and $.options.common.onNonToken is %q", found, config.NonTokenDeny),
 			"shape", "a signed token", found)
 	}
-	return trace.FailWith(verdict.Verdict{Kind: verdict.Defer, Detail: wrapped}, "shape", "a signed token", found)
+	return trace.FailWith(verdict.Verdict{Kind: verdict.Defer, Note: wrapped}, "shape", "a signed token", found)
 }
 
 func (c *Chain) locateJWKS(ctx context.Context) (string, error) {

@@ -381,11 +381,13 @@ func TestOnUnavailable(t *testing.T) {
 		status       int
 		lifetime     int
 		want         string
+		unchecked    bool
 	}{
-		{"no answer", "", 500, 60, "accept"},
-		{"nonsense", "<html>", 200, 60, "accept"},
-		{"an answer", `{"active":false}`, 200, 60, "revoked"},
-		{"an expired token", "", 500, -60, "expired"},
+		{"no answer", "", 500, 60, "accept", true},
+		{"nonsense", "<html>", 200, 60, "accept", true},
+		{"an answer", `{"active":false}`, 200, 60, "revoked", false},
+		{"a good answer", `{"active":true}`, 200, 60, "accept", false},
+		{"an expired token", "", 500, -60, "expired", false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p := newProvider(t)
@@ -397,8 +399,8 @@ func TestOnUnavailable(t *testing.T) {
 			if got := result.String(); !strings.HasPrefix(got, c.want) {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
-			if (result.Kind == verdict.Accept) != strings.HasPrefix(result.Detail, "provider unavailable: POST") {
-				t.Errorf("detail %q", result.Detail)
+			if result.Unchecked != c.unchecked || strings.HasPrefix(result.Note, "provider unavailable: POST") != c.unchecked {
+				t.Errorf("unchecked %t, note %q", result.Unchecked, result.Note)
 			}
 		})
 	}

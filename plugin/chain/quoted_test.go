@@ -37,7 +37,7 @@ func quotedAtItsSource(t *testing.T, texts ...string) {
 func everything(t *testing.T, judge *chain.Chain, said *reports, l chain.Login) (all []string) {
 	t.Helper()
 	result := judge.Check(t.Context(), l)
-	all = append(all, result.String(), result.Detail, result.Token)
+	all = append(all, result.String(), result.Detail, result.Note, result.Token)
 	for _, c := range result.Trace {
 		all = append(all, c.Name, c.Expected, c.Found)
 	}

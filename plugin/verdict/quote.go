@@ -11,10 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// This is the one place where text from outside is made fit for a log line: what clients, tokens, providers and
-// certificates say, and what stands in files. There is a function for each kind of text: Quote for a value, Word for a name
-// or an address of which most need no quotes, Address for a client's, Phrase for another's message. Line goes over all of it
-// once more, last of all.
+// This file alone makes text from outside (clients, tokens, providers, certificates, files) fit for a log line. There is a
+// function for each kind of text: Quote for a value, Word for a name or an address, which seldom needs quotes, Address for a
+// client's IP address, Phrase for a message of another program. Line is applied to every finished log line once more.
 
 // Bounds on what a text from outside can put into a log line, in bytes before quoting.
 const (
@@ -23,7 +22,7 @@ const (
 	maxPhrase = 512
 )
 
-// redacted stands where a token stood.
+// redacted replaces a token.
 const redacted = "(a token)"
 
 // Quote returns s as it may stand in a log line: quoted, control and format characters escaped (no forged log lines), cut
@@ -40,8 +39,8 @@ func Quote(s string) string {
 	return string(strconv.AppendQuote(space[:0], cut(shown, maxQuoted))) + fmt.Sprintf("… (%d bytes)", len(s))
 }
 
-// QuoteUnless is Quote for a value that may be the secret itself, as an opaque token that a client sends as its id as well.
-// An empty secret is none.
+// QuoteUnless is Quote for a value that may be the secret itself, such as an opaque token that a client sends as its client id,
+// too: then it is not shown. An empty secret equals nothing.
 func QuoteUnless(secret, s string) string {
 	if secret != "" && s == secret {
 		return redacted
@@ -50,7 +49,7 @@ func QuoteUnless(secret, s string) string {
 }
 
 // Word returns s as it is if that is one word of printable ASCII without quotes, as addresses, paths and names of claims are;
-// else it is Quote.
+// else it returns Quote(s).
 func Word(s string) string {
 	if s == "" || len(s) > maxWord || strings.ContainsFunc(s, notOfAWord) {
 		return Quote(s)
@@ -64,7 +63,7 @@ func Word(s string) string {
 func notOfAWord(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
 
 // Address returns a client's IP address as it is, and quotes anything else: a WebSocket listener of Mosquitto 2.0 takes it
-// from X-Forwarded-For, which is whatever the client says.
+// from X-Forwarded-For, which the client may choose.
 func Address(s string) string {
 	// A zone ("fe80::1%eth0") can be any text. The broker gives none.
 	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
@@ -73,8 +72,8 @@ func Address(s string) string {
 	return Quote(s)
 }
 
-// Phrase returns the text of an error, or another message that holds words of others, without quotes around it: as Line, and
-// cut after 512 bytes.
+// Phrase returns the text of an error or of another message that holds text from outside, without quotes around it: as Line
+// does, and cut after 512 bytes.
 func Phrase(s string) string {
 	head, rest := Cut(Line(s), maxPhrase)
 	if rest != "" {
@@ -84,10 +83,10 @@ func Phrase(s string) string {
 }
 
 // Line returns s as it may go to the log: on one line, with control and format characters escaped as Quote does it, and
-// without what looks like a token. A text that needs none of that, as one whose parts have been quoted, stays as it is.
+// without what looks like a token. A text that needs none of that, such as one whose parts have been quoted, is unchanged.
 func Line(s string) string { return escape(redact(s)) }
 
-// escape replaces what is not printable by its escape sequence in Go. What is escaped already stays.
+// escape replaces what is not printable by its escape sequence in Go. Existing escape sequences stay.
 func escape(s string) string {
 	if isPlain(s) || (utf8.ValidString(s) && !strings.ContainsFunc(s, unprintable)) {
 		return s
@@ -106,7 +105,7 @@ func escape(s string) string {
 	return string(text)
 }
 
-// isPlain tells whether s is printable ASCII, as nearly everything is.
+// isPlain tells whether s is printable ASCII: the usual case.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -118,7 +117,7 @@ func isPlain(s string) bool {
 
 func unprintable(r rune) bool { return !strconv.IsPrint(r) }
 
-// cut returns at most the first most bytes of s, and no half of a character.
+// cut returns at most the first most bytes of s, without splitting a character.
 func cut(s string, most int) string {
 	for n := most; n > most-utf8.UTFMax; n-- {
 		if utf8.RuneStart(s[n]) {
@@ -128,8 +127,8 @@ func cut(s string, most int) string {
 	return s[:most]
 }
 
-// Cut divides what Line has returned after at most so many bytes (10 or more), and neither inside of a character nor of an
-// escape sequence.
+// Cut splits a text that Line has returned after at most so many bytes (10 or more), but not inside of a character or an escape
+// sequence.
 func Cut(line string, most int) (head, rest string) {
 	if len(line) <= most {
 		return line, ""
@@ -160,7 +159,7 @@ func unit(s string) int {
 	}
 }
 
-// redact replaces what looks like a signed or an encrypted token (RFC 7515 §3.1, RFC 7516 §3.1), wherever it stands.
+// redact replaces whatever looks like a signed or an encrypted token (RFC 7515 §3.1, RFC 7516 §3.1), anywhere in s.
 func redact(s string) string {
 	if strings.Count(s, ".") < 2 {
 		return s
@@ -181,10 +180,10 @@ func redact(s string) string {
 	}
 }
 
-// HoldsToken tells whether there is in s what Line and the others would leave out.
+// HoldsToken tells whether s holds what Line and the others replace as a token.
 func HoldsToken(s string) bool { return redact(s) != s }
 
-// findToken is where after from the next token begins and ends; -1: there is none.
+// findToken returns the bounds of the next token from an index on; -1 if there is none.
 func findToken(s string, from int) (start, end int) {
 	for start := from; start < len(s); {
 		end, dots, last, before := start, 0, 0, 0
@@ -211,13 +210,12 @@ func inToken(c byte) bool {
 const (
 	// maxHeader is how many characters of a header are decoded. What is longer is judged by its beginning.
 	maxHeader = 1024
-	// maxTries bounds what one text can cost. A part with more places that look like a header's
-	// beginning counts as one.
+	// maxTries bounds the cost of one text. A part with more places that look like the beginning of a header counts as one.
 	maxTries = 16
 )
 
-// findHeader is where in parts that are joined by dots a header begins, at the beginning of a part or inside of it; -1:
-// nowhere.
+// findHeader returns the index at which a header begins in parts that are joined by dots, at the beginning of a part or inside
+// of it; -1 if there is none.
 func findHeader(parts string) int {
 	tries := 0
 	for at := 0; at < len(parts); {
@@ -247,9 +245,9 @@ func findHeader(parts string) int {
 // beginsObject tells whether base64url text begins with `{` and a quote or white space, by its first two characters.
 func beginsObject(part string) bool { return part[0] == 'e' && (part[1] == 'y' || part[1] == 'w') }
 
-// isHeader tells whether base64url text is a JSON object with a member. Of a whole part the object's beginning is enough, as it is
-// for package token, which calls a token malformed if the rest can't be read; inside of a part, where letters can meet by
-// chance, the rest counts as well.
+// isHeader tells whether base64url text is a JSON object with a member. For a whole part the beginning of an object is enough, as
+// it is for package token, which calls a token malformed if the rest can't be read. Inside of a part, where such letters can meet
+// by chance, the rest must be valid, too.
 func isHeader(part string, whole bool) bool {
 	var space [maxHeader]byte
 	n, err := base64.RawURLEncoding.Decode(space[:], []byte(part[:min(len(part), maxHeader)]))

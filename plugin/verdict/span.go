@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Span writes a length of time as a person does, in its largest unit of which there are two: "90 s", "45 min", "30 h", "12 days",
-// "3 years". Below a second it is in ms.
+// Span formats a duration in the largest unit of which it holds at least two: "90 s", "45 min", "30 h", "12 days", "3 years".
+// Below a second it is in ms.
 func Span(d time.Duration) string {
 	const day, year = 24 * time.Hour, 8766 * time.Hour
 	for _, unit := range []struct {

@@ -9,13 +9,13 @@ type Check struct {
 	Expected, Found string
 }
 
-// Trace is every check of one login, in the order in which they were made. The command-line tool prints it.
+// Trace lists the checks of one login in the order in which they were made, for the command-line tool.
 type Trace []Check
 
 // Pass records a check that the token has passed.
 func (t *Trace) Pass(name, expected, found string) { t.add(name, true, expected, found) }
 
-// add makes each text one line, for those that read a trace without the log's own guard.
+// add makes each text one line, since the tool prints a trace without the log's own escaping.
 func (t *Trace) add(name string, ok bool, expected, found string) {
 	*t = append(*t, Check{Name: Line(name), OK: ok, Expected: Line(expected), Found: Line(found)})
 }
@@ -26,7 +26,7 @@ func (t *Trace) Fail(reason Reason, name, expected, found string) Verdict {
 	return Refuse(reason, "%s must be %s, found %s", name, expected, found)
 }
 
-// FailWith is Fail for a check whose refusal reads better in words of its own.
+// FailWith records the check that decided, and returns v: for a refusal that Fail would word badly.
 func (t *Trace) FailWith(v Verdict, name, expected, found string) Verdict {
 	t.add(name, false, expected, found)
 	return v

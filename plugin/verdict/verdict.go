@@ -1,6 +1,6 @@
-// Package verdict holds the answer to a login, as a value, and the closed list of reasons for a refusal.
-//
-// The log line, the tests and the command-line tool share this list; nothing else may invent a reason.
+// Package verdict holds the answer to a login, as a value, and the closed list of reasons for a refusal, which the log, the tests
+// and the command-line tool share. It is also where text from outside is made fit for a log line (quote.go). It decides nothing:
+// that is done by the packages that check a token.
 package verdict
 
 import "fmt"
@@ -8,7 +8,7 @@ import "fmt"
 // Kind says what becomes of a login.
 type Kind uint8
 
-// The zero Kind denies, so that a verdict nobody set can't let anyone in.
+// The zero Kind denies, so that a verdict that was never set can't let anyone in.
 const (
 	// Deny refuses the login; Verdict.Reason says why.
 	Deny Kind = iota
@@ -16,10 +16,10 @@ const (
 	Accept
 	// Defer leaves it to the next plugin or to the password file.
 	Defer
-	// Retry closes the connection without an answer: what is needed to decide is on its way, and the client's next
+	// Retry closes the connection without an answer: what is needed to decide is being fetched, and the client's next
 	// attempt will find it.
 	Retry
-	// Pending is a login whose verdict is still being sought, and comes later.
+	// Pending says that the verdict comes later.
 	Pending
 )
 
@@ -43,11 +43,11 @@ type Reason string
 
 // Every reason there is.
 const (
-	// NotAToken: the password is no token, and onNonToken is "deny".
+	// NotAToken: the password is not a token, and onNonToken is "deny".
 	NotAToken Reason = "not a token"
 	// TooLong: the password has more than maxTokenBytes bytes; it was not read.
 	TooLong Reason = "too long"
-	// Encrypted: a JWE (RFC 7516), which nobody but its recipient can check.
+	// Encrypted: a JWE (RFC 7516), which only its recipient can check.
 	Encrypted Reason = "encrypted token"
 	// Malformed: a token by its shape whose parts, header or registered claims can't be read.
 	Malformed Reason = "malformed token"
@@ -55,7 +55,7 @@ const (
 	WrongAlgorithm Reason = "wrong algorithm"
 	// UnknownKey: no key of the set fits the token's kid and alg.
 	UnknownKey Reason = "unknown key"
-	// KeysUnavailable: there is no usable key set, as the identity provider can't be reached or answered nonsense.
+	// KeysUnavailable: there is no usable key set, as the identity provider can't be reached or its answer can't be used.
 	KeysUnavailable Reason = "keys unavailable"
 	// BadSignature: no fitting key verifies the signature.
 	BadSignature Reason = "bad signature"
@@ -67,15 +67,15 @@ const (
 	NoExpiration Reason = "no expiration"
 	// NotYetValid: nbf or, where it is checked, iat lies ahead (RFC 7519 §4.1.5, §4.1.6).
 	NotYetValid Reason = "not yet valid"
-	// WrongIssuer: iss is not the configured one.
+	// WrongIssuer: iss is not the configured one (RFC 7519 §4.1.1).
 	WrongIssuer Reason = "wrong issuer"
-	// WrongAudience: aud holds none of the configured ones.
+	// WrongAudience: aud holds none of the configured ones (RFC 7519 §4.1.3).
 	WrongAudience Reason = "wrong audience"
 	// MissingClaim: a required claim is missing or has another value.
 	MissingClaim Reason = "missing claim"
 	// MissingScope: a required scope was not granted.
 	MissingScope Reason = "missing scope"
-	// NoIdentity: the claim that the identity is mapped from is missing or no string.
+	// NoIdentity: the claim that the identity is mapped from is missing or not a string.
 	NoIdentity Reason = "no identity"
 	// UnsafeIdentity: the mapped identity can't be used in topic patterns.
 	UnsafeIdentity Reason = "unsafe identity"
@@ -87,24 +87,28 @@ const (
 	Revoked Reason = "revoked"
 	// ProviderUnavailable: the identity provider did not say whether the token is active.
 	ProviderUnavailable Reason = "provider unavailable"
-	// ServerBusy: so many logins are waiting for the identity provider that no more are taken.
+	// ServerBusy: the limit on logins that wait for the identity provider is reached.
 	ServerBusy Reason = "server busy"
 	// InternalError: a fault of this plugin, or an answer of the broker that it did not expect.
 	InternalError Reason = "internal error"
 )
 
-// Unavailable tells whether the reason lies with the provider rather than with the token: the same login may succeed later.
+// Unavailable tells whether the reason lies with the identity provider rather than with the token: the same login may succeed later.
 func (r Reason) Unavailable() bool { return r == KeysUnavailable || r == ProviderUnavailable }
 
-// Verdict is the answer to one login.
+// Verdict is the answer to one login. Its texts are single lines for the log, which hold no secret, and of a token nothing but
+// values of its claims.
 type Verdict struct {
 	Kind Kind
-	// Reason is set where Kind is Deny or Retry.
+	// Reason and Detail are set if Kind is Deny or Retry: why, what was expected and what was found. Detail may be empty.
 	Reason Reason
-	// Detail says what was expected and what was found, for the log; with Accept, what could not be checked; with Defer, what a token that is not one is
-	// surrounded by. It holds no secret and no part of a token but
-	// its claims' values.
 	Detail string
+	// Unchecked is set with an Accept of a token about which the identity provider could not be asked, if the configuration
+	// admits those (revocation.onUnavailable). Note says why it could not.
+	Unchecked bool
+	// Note is what an operator should know of an Accept or a Defer; empty: nothing. With a Defer, it says what surrounds a token
+	// that was sent with something else in the same field.
+	Note string
 }
 
 // Refuse returns a Deny with its reason and what was expected and found, as one line (Line).
