@@ -79,7 +79,7 @@ type Result struct {
 	claims token.Claims
 	// needsKeys is a Pending whose keys are to be read again first; question one whose token is to be asked about.
 	needsKeys bool
-	question  *revocation.Question
+	question  *revocation.Slot
 }
 
 // Bearer is the token itself, for Recheck.
@@ -113,7 +113,7 @@ func New(file *config.Config, o Options) (*Chain, error) {
 	c.verifier = token.New(cfg, c.keys, o.Now)
 	if cfg.Revocation != nil {
 		c.checker, err = revocation.New(cfg.Revocation, revocation.Options{
-			Client: client, Locate: c.locateIntrospection, Issuer: cfg.Common.Issuer, Now: o.Now, Report: o.Report,
+			Path: cfg.Path, Client: client, Locate: c.locateIntrospection, Issuer: cfg.Common.Issuer, Now: o.Now, Report: o.Report,
 		})
 	}
 	return c, err
@@ -247,7 +247,7 @@ func (c *Chain) FromMemory(login Login) Result {
 	if c.checker == nil {
 		return result
 	}
-	said, known := c.checker.Recall(result.token)
+	said, known := c.checker.Lookup(result.token)
 	if !known {
 		return putOff()
 	}
@@ -305,13 +305,13 @@ func (c *Chain) checkRevocation(result *Result) {
 	if c.checker == nil {
 		return
 	}
-	if said, known := c.checker.Recall(result.token); known {
+	if said, known := c.checker.Lookup(result.token); known {
 		c.applyAnswer(said, result)
 		return
 	}
 	opaque, check := c.cfg.Mode == config.ModeIntrospection, c.check(result)
 	if check == config.CheckOnRetry || (opaque && c.delays) {
-		told, err := c.checker.Prepare(result.token, result.Expiry)
+		told, err := c.checker.Prefetch(result.token, result.Expiry)
 		if err != nil {
 			result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
 			return
@@ -321,13 +321,13 @@ func (c *Chain) checkRevocation(result *Result) {
 		return
 	}
 	if !c.delays && check != config.CheckAfterConnect {
-		if said, resting := c.checker.Trial(result.token, result.Expiry); resting {
+		if said, resting := c.checker.ProbeRecovery(result.token, result.Expiry); resting {
 			c.applyAnswer(said, result)
 			return
 		}
 	}
 	var err error
-	if result.question, err = c.checker.Reserve(result.token, result.Expiry); err != nil {
+	if result.question, err = c.checker.Acquire(result.token, result.Expiry); err != nil {
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
 		return
 	}
@@ -386,7 +386,7 @@ func (c *Chain) Drop(result *Result) {
 		return
 	}
 	if result.question != nil {
-		result.question.Drop()
+		result.question.Release()
 		result.question = nil
 	}
 	result.Unconfirmed = false
@@ -416,7 +416,7 @@ func (c *Chain) Recheck(ctx context.Context, token string, expires time.Time) (r
 		result.Verdict = verdict.Refuse(verdict.ProviderUnavailable, "there is no endpoint to ask any more")
 		return result
 	}
-	question, err := c.checker.Reserve(token, expires)
+	question, err := c.checker.Acquire(token, expires)
 	if err != nil {
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
 		return result

@@ -151,7 +151,7 @@ func (c *Chain) TryCredentials(ctx context.Context) []event.Note {
 	if c.checker == nil || c.cfg.Revocation.Plain != nil {
 		return nil
 	}
-	active, err := c.checker.Try(ctx, c.madeUp())
+	active, err := c.checker.AskDirectly(ctx, c.madeUp())
 	var status *endpoint.StatusError
 	switch {
 	case ctx.Err() != nil:

@@ -20,8 +20,8 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// hall is an endpoint that lets nobody go before the test says so, with a Checker that asks it.
-type hall struct {
+// gate is an endpoint that lets nobody go before the test says so, with a Checker that asks it.
+type gate struct {
 	*revocation.Checker
 	cfg      config.Revocation
 	open     chan struct{}
@@ -34,51 +34,63 @@ type hall struct {
 }
 
 // now is set by passed.
-func (h *hall) now() time.Time { return time.Unix(1_795_446_000, h.passed.Load()) }
+func (g *gate) now() time.Time { return time.Unix(1_795_446_000, g.passed.Load()) }
 
-func newHall(t *testing.T, cfg config.Revocation) *hall {
+func newGate(t *testing.T, cfg config.Revocation) *gate {
 	t.Helper()
-	h := &hall{open: make(chan struct{})}
-	h.answer.Store(`{"active":true}`)
-	h.status.Store(http.StatusOK)
+	g := &gate{open: make(chan struct{})}
+	g.answer.Store(`{"active":true}`)
+	g.status.Store(http.StatusOK)
 	uri := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body) // only then does the server see a client go
-		h.requests.Add(1)
-		inside := h.inside.Add(1)
-		defer h.inside.Add(-1)
-		for most := h.most.Load(); inside > most && !h.most.CompareAndSwap(most, inside); most = h.most.Load() {
+		g.requests.Add(1)
+		inside := g.inside.Add(1)
+		defer g.inside.Add(-1)
+		for most := g.most.Load(); inside > most && !g.most.CompareAndSwap(most, inside); most = g.most.Load() {
 		}
 		select {
-		case <-h.open:
+		case <-g.open:
 		case <-r.Context().Done():
 		}
-		w.WriteHeader(int(h.status.Load()))
-		_, _ = io.WriteString(w, h.answer.Load().(string))
+		w.WriteHeader(int(g.status.Load()))
+		_, _ = io.WriteString(w, g.answer.Load().(string))
 	})
+	cfg.Introspection.URI = uri
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Minute
+	}
+	g.cfg = cfg
+	g.Checker = g.another(t)
+	return g
+}
+
+// another is one more Checker of the same configuration.
+func (g *gate) another(t *testing.T) *revocation.Checker {
+	t.Helper()
 	client, err := endpoint.New(config.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	cfg.Introspection.URI = uri
-	if cfg.Timeout == 0 {
-		cfg.Timeout = time.Minute
-	}
-	h.cfg = cfg
-	h.Checker = open(t, &cfg, revocation.Options{Client: client, Now: h.now, Report: func(event.Note) {}})
-	return h
+	cfg := g.cfg
+	return open(t, &cfg, revocation.Options{Client: client, Now: g.now, Report: func(event.Note) {}})
 }
 
 // asks starts a question and returns where its verdict will be.
-func (h *hall) asks(t *testing.T, token string) <-chan verdict.Verdict {
+func (g *gate) asks(t *testing.T, token string) <-chan verdict.Verdict {
 	t.Helper()
-	question, err := h.Reserve(token, time.Time{})
+	return asks(t, g.Checker, token)
+}
+
+func asks(t *testing.T, c *revocation.Checker, token string) <-chan verdict.Verdict {
+	t.Helper()
+	slot, err := c.Acquire(token, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	said := make(chan verdict.Verdict, 1)
 	go func() {
-		_, v := h.Judge(question.Ask(context.Background()), new(verdict.Trace))
+		_, v := c.Judge(slot.Ask(context.Background()), new(verdict.Trace))
 		said <- v
 	}()
 	return said
@@ -99,7 +111,7 @@ func waiting() int {
 	n := 0
 	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
 		state, calls, _ := strings.Cut(stack, "\n")
-		if strings.Contains(state, "[select") && strings.Contains(calls, "(*Question).Ask(") {
+		if strings.Contains(state, "[select") && strings.Contains(calls, "(*Slot).Ask(") {
 			n++
 		}
 	}
@@ -107,71 +119,71 @@ func waiting() int {
 }
 
 func TestEqualQuestionsShareOneRequest(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 64})
+	g := newGate(t, config.Revocation{MaxConcurrent: 64})
 	var all []<-chan verdict.Verdict
 	for range 20 {
-		all = append(all, h.asks(t, "one token"))
+		all = append(all, g.asks(t, "one token"))
 	}
-	other := h.asks(t, "another token")
-	eventually(t, "there are not two requests", func() bool { return h.requests.Load() == 2 })
+	other := g.asks(t, "another token")
+	eventually(t, "there are not two requests", func() bool { return g.requests.Load() == 2 })
 	eventually(t, "not all wait for the answer", func() bool { return waiting() == len(all)+1 })
-	close(h.open)
+	close(g.open)
 	for _, said := range append(all, other) {
 		if v := <-said; v.Kind != verdict.Accept {
 			t.Errorf("got %s", v)
 		}
 	}
-	if got := h.requests.Load(); got != 2 {
+	if got := g.requests.Load(); got != 2 {
 		t.Errorf("%d requests, want 2", got)
 	}
 }
 
 func TestNoMoreRequestsAreUnderWayThanAllowed(t *testing.T) {
 	const most, logins = 3, 50
-	h := newHall(t, config.Revocation{MaxConcurrent: most})
+	g := newGate(t, config.Revocation{MaxConcurrent: most})
 	var all []<-chan verdict.Verdict
 	for i := range logins {
-		all = append(all, h.asks(t, fmt.Sprint("token ", i)))
+		all = append(all, g.asks(t, fmt.Sprint("token ", i)))
 	}
-	eventually(t, "the first did not begin", func() bool { return h.inside.Load() == most })
-	close(h.open)
+	eventually(t, "the first did not begin", func() bool { return g.inside.Load() == most })
+	close(g.open)
 	for _, said := range all {
 		if v := <-said; v.Kind != verdict.Accept {
 			t.Errorf("got %s", v)
 		}
 	}
-	if got := h.most.Load(); got != most {
+	if got := g.most.Load(); got != most {
 		t.Errorf("%d requests at once, want %d", got, most)
 	}
 }
 
 func TestPastTheQueueNobodyIsTaken(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 1})
-	var taken []*revocation.Question
+	g := newGate(t, config.Revocation{MaxConcurrent: 1})
+	var taken []*revocation.Slot
 	var err error
 	for {
-		var question *revocation.Question
-		if question, err = h.Reserve(fmt.Sprint("token ", len(taken)), time.Time{}); err != nil {
+		var slot *revocation.Slot
+		if slot, err = g.Acquire(fmt.Sprint("token ", len(taken)), time.Time{}); err != nil {
 			break
 		}
-		taken = append(taken, question)
+		taken = append(taken, slot)
 	}
 	if !errors.Is(err, revocation.ErrBusy) || len(taken) != 1+1024 {
 		t.Errorf("got %v after %d", err, len(taken))
 	}
-	if _, err := h.Prepare("token", time.Time{}); !errors.Is(err, revocation.ErrBusy) {
-		t.Errorf("Prepare: got %v", err)
+	if _, err := g.Prefetch("token", time.Time{}); !errors.Is(err, revocation.ErrBusy) {
+		t.Errorf("Prefetch: got %v", err)
 	}
-	again, err := h.Reserve("token 0", time.Time{})
+	again, err := g.Acquire("token 0", time.Time{})
 	if err != nil {
 		t.Fatalf("a question that has its place: %v", err)
 	}
-	taken[0].Drop()
-	if _, err := h.Reserve("token", time.Time{}); !errors.Is(err, revocation.ErrBusy) {
+	taken[0].Release()
+	if _, err := g.Acquire("token", time.Time{}); !errors.Is(err, revocation.ErrBusy) {
 		t.Errorf("another waits for that answer, and yet: %v", err)
 	}
-	again.Drop()
-	if _, err := h.Reserve("token", time.Time{}); err != nil {
+	again.Release()
+	if _, err := g.Acquire("token", time.Time{}); err != nil {
 		t.Errorf("a place was given back, and yet: %v", err)
 	}
 }
@@ -179,11 +191,11 @@ func TestPastTheQueueNobodyIsTaken(t *testing.T) {
 // One token on many connections is one question: it leaves the others their places, and has a bound of its own.
 func TestOneTokenOnManyConnectionsFillsNoQueue(t *testing.T) {
 	const connections = 1100
-	h := newHall(t, config.Revocation{MaxConcurrent: 1})
+	g := newGate(t, config.Revocation{MaxConcurrent: 1})
 	var all []<-chan verdict.Verdict
 	busy := 0
 	for range connections {
-		question, err := h.Reserve("one token", time.Time{})
+		slot, err := g.Acquire("one token", time.Time{})
 		if err != nil {
 			if !errors.Is(err, revocation.ErrBusy) || !strings.Contains(err.Error(), "256 logins with the same token") {
 				t.Fatal(err)
@@ -193,7 +205,7 @@ func TestOneTokenOnManyConnectionsFillsNoQueue(t *testing.T) {
 		}
 		said := make(chan verdict.Verdict, 1)
 		go func() {
-			_, v := h.Judge(question.Ask(context.Background()), new(verdict.Trace))
+			_, v := g.Judge(slot.Ask(context.Background()), new(verdict.Trace))
 			said <- v
 		}()
 		all = append(all, said)
@@ -201,21 +213,21 @@ func TestOneTokenOnManyConnectionsFillsNoQueue(t *testing.T) {
 	if len(all) != 256 || busy != connections-256 {
 		t.Errorf("%d wait, %d were refused", len(all), busy)
 	}
-	all = append(all, h.asks(t, "another token"))
-	close(h.open)
+	all = append(all, g.asks(t, "another token"))
+	close(g.open)
 	for _, said := range all {
 		if v := <-said; v.Kind != verdict.Accept {
 			t.Errorf("got %s", v)
 		}
 	}
-	<-h.asks(t, "one token") // the places are free again
+	<-g.asks(t, "one token") // the places are free again
 }
 
 func TestWhoseTurnDoesNotComeInTimeIsTold(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 1, Timeout: 200 * time.Millisecond})
-	first := h.asks(t, "first")
-	eventually(t, "it did not begin", func() bool { return h.inside.Load() == 1 })
-	second := h.asks(t, "second")
+	g := newGate(t, config.Revocation{MaxConcurrent: 1, Timeout: 200 * time.Millisecond})
+	first := g.asks(t, "first")
+	eventually(t, "it did not begin", func() bool { return g.inside.Load() == 1 })
+	second := g.asks(t, "second")
 	if v := <-second; v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "200ms") {
 		t.Errorf("got %s", v)
 	}
@@ -225,23 +237,23 @@ func TestWhoseTurnDoesNotComeInTimeIsTold(t *testing.T) {
 }
 
 func TestAWaiterMayLeaveBeforeTheAnswer(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 1})
-	question, err := h.Reserve("token", time.Time{})
+	g := newGate(t, config.Revocation{MaxConcurrent: 1})
+	slot, err := g.Acquire("token", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	leave()
-	if _, v := h.Judge(question.Ask(ctx), new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable {
+	if _, v := g.Judge(slot.Ask(ctx), new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable {
 		t.Errorf("got %s", v)
 	}
 }
 
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 1})
-	said := h.asks(t, "token")
-	eventually(t, "it did not begin", func() bool { return h.inside.Load() == 1 })
-	h.Close()
+	g := newGate(t, config.Revocation{MaxConcurrent: 1})
+	said := g.asks(t, "token")
+	eventually(t, "it did not begin", func() bool { return g.inside.Load() == 1 })
+	g.Close()
 	if v := <-said; v.Reason != verdict.ProviderUnavailable {
 		t.Errorf("got %s", v)
 	}
@@ -249,12 +261,12 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 
 // What was asked for one attempt is there for the next, within the window.
 func TestAskingAheadOfTheNextAttempt(t *testing.T) {
-	recall := func(h *hall, token string) string {
-		said, known := h.Recall(token)
+	lookup := func(g *gate, token string) string {
+		said, known := g.Lookup(token)
 		if !known {
 			return ""
 		}
-		_, v := h.Judge(said, new(verdict.Trace))
+		_, v := g.Judge(said, new(verdict.Trace))
 		if v.Kind == verdict.Accept {
 			return "accept"
 		}
@@ -274,39 +286,39 @@ func TestAskingAheadOfTheNextAttempt(t *testing.T) {
 		{"that there was no answer, once", `{`, "provider unavailable", 0, []string{"", "", ""}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			h := newHall(t, window)
-			h.answer.Store(c.answer)
+			g := newGate(t, window)
+			g.answer.Store(c.answer)
 			var expires time.Time
 			if c.expires > 0 {
-				expires = h.now().Add(c.expires)
+				expires = g.now().Add(c.expires)
 			}
 			for range 3 { // while it is under way, it is not asked again
-				if _, err := h.Prepare("token", expires); err != nil {
+				if _, err := g.Prefetch("token", expires); err != nil {
 					t.Fatal(err)
 				}
-				if got := recall(h, "token"); got != "" {
+				if got := lookup(g, "token"); got != "" {
 					t.Errorf("before the answer: %s", got)
 				}
 			}
-			close(h.open)
+			close(g.open)
 			got := ""
-			eventually(t, "no outcome", func() bool { got = recall(h, "token"); return got != "" })
-			if got != c.want || h.requests.Load() != 1 {
-				t.Errorf("got %s after %d requests, want %s", got, h.requests.Load(), c.want)
+			eventually(t, "no outcome", func() bool { got = lookup(g, "token"); return got != "" })
+			if got != c.want || g.requests.Load() != 1 {
+				t.Errorf("got %s after %d requests, want %s", got, g.requests.Load(), c.want)
 			}
-			if other := recall(h, "token2"); other != "" {
+			if other := lookup(g, "token2"); other != "" {
 				t.Errorf("another token: %s", other)
 			}
 			for i, want := range c.steps {
-				if got := recall(h, "token"); got != want {
+				if got := lookup(g, "token"); got != want {
 					t.Errorf("after %d s: %q, want %q", 5*i, got, want)
 				}
-				h.passed.Add(int64(5 * time.Second))
+				g.passed.Add(int64(5 * time.Second))
 			}
-			if told, err := h.Prepare("token", time.Time{}); err != nil || told != "it is being asked" {
+			if told, err := g.Prefetch("token", time.Time{}); err != nil || told != "it is being asked" {
 				t.Fatalf("%s, %v", told, err)
 			}
-			eventually(t, "it was not asked again", func() bool { return h.requests.Load() == 2 })
+			eventually(t, "it was not asked again", func() bool { return g.requests.Load() == 2 })
 		})
 	}
 }
@@ -314,45 +326,45 @@ func TestAskingAheadOfTheNextAttempt(t *testing.T) {
 // A token that the provider did not know yet, or not while it restarted, is refused for half a minute, however long answers
 // wait for a client.
 func TestTheWindowIsNotForRefusals(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Minute})
-	h.answer.Store(`{"active":false}`)
-	close(h.open)
-	if _, err := h.Prepare("token", time.Time{}); err != nil {
+	g := newGate(t, config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Minute})
+	g.answer.Store(`{"active":false}`)
+	close(g.open)
+	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	var said revocation.Answer
 	eventually(t, "no outcome", func() bool {
-		answer, known := h.Recall("token")
+		answer, known := g.Lookup("token")
 		said = answer
 		return known
 	})
-	if _, v := h.Judge(said, new(verdict.Trace)); v.Reason != verdict.Revoked {
+	if _, v := g.Judge(said, new(verdict.Trace)); v.Reason != verdict.Revoked {
 		t.Fatalf("got %s", v)
 	}
-	h.answer.Store(`{"active":true}`)
-	h.passed.Add(int64(30 * time.Second))
-	if _, known := h.Recall("token"); known {
+	g.answer.Store(`{"active":true}`)
+	g.passed.Add(int64(30 * time.Second))
+	if _, known := g.Lookup("token"); known {
 		t.Error("after 30 s it is still refused")
 	}
-	if _, err := h.Prepare("token", time.Time{}); err != nil {
+	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is not asked about again", func() bool { return h.requests.Load() == 2 })
+	eventually(t, "it is not asked about again", func() bool { return g.requests.Load() == 2 })
 }
 
 // An answer that comes between a look for it and the decision to ask must not be lost to the client.
 func TestAnAnswerThatJustCameInIsNotAskedForAgain(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Second})
-	if _, err := h.Prepare("token", time.Time{}); err != nil {
+	g := newGate(t, config.Revocation{MaxConcurrent: 4, RetryWindow: 10 * time.Second})
+	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	close(h.open)
-	eventually(t, "no outcome", func() bool { _, known := h.Recall("token"); return known })
-	if _, err := h.Prepare("token", time.Time{}); err != nil {
+	close(g.open)
+	eventually(t, "no outcome", func() bool { _, known := g.Lookup("token"); return known })
+	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, known := h.Recall("token"); !known || h.requests.Load() != 1 {
-		t.Errorf("known: %t, %d requests", known, h.requests.Load())
+	if _, known := g.Lookup("token"); !known || g.requests.Load() != 1 {
+		t.Errorf("known: %t, %d requests", known, g.requests.Load())
 	}
 }
 
@@ -376,89 +388,89 @@ func TestAnEndpointThatFailsIsLeftAlone(t *testing.T) {
 		{"not active", 200, `{"active":false}`, false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			h := newHall(t, config.Revocation{MaxConcurrent: 64})
-			close(h.open)
-			h.status.Store(int32(c.status))
-			h.answer.Store(c.answer)
+			g := newGate(t, config.Revocation{MaxConcurrent: 64})
+			close(g.open)
+			g.status.Store(int32(c.status))
+			g.answer.Store(c.answer)
 			for i := range 5 {
-				if _, known := h.Recall("token"); known {
+				if _, known := g.Lookup("token"); known {
 					t.Fatalf("left alone after %d failures", i)
 				}
-				<-h.asks(t, fmt.Sprint("token ", i))
+				<-g.asks(t, fmt.Sprint("token ", i))
 			}
-			said, known := h.Recall("token")
+			said, known := g.Lookup("token")
 			if known != c.opens {
 				t.Fatalf("left alone: %t, want %t", known, c.opens)
 			}
 			if !c.opens {
 				return
 			}
-			if _, v := h.Judge(said, new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "it was not asked") {
+			if _, v := g.Judge(said, new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "it was not asked") {
 				t.Errorf("got %s", v)
 			}
-			if v := <-h.asks(t, "token"); v.Reason != verdict.ProviderUnavailable || h.requests.Load() != 5 {
-				t.Errorf("got %s after %d requests", v, h.requests.Load())
+			if v := <-g.asks(t, "token"); v.Reason != verdict.ProviderUnavailable || g.requests.Load() != 5 {
+				t.Errorf("got %s after %d requests", v, g.requests.Load())
 			}
 		})
 	}
 }
 
 // A caller that keeps everybody waiting while it asks must not be the one that tries whether the endpoint is back.
-func TestTheTrialIsMadeInTheBackground(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 64})
-	trial := func(token string) string {
-		said, resting := h.Trial(token, time.Time{})
+func TestProbeRecoveryAsksInTheBackground(t *testing.T) {
+	g := newGate(t, config.Revocation{MaxConcurrent: 64})
+	probe := func(token string) string {
+		said, resting := g.ProbeRecovery(token, time.Time{})
 		if !resting {
 			return ""
 		}
-		_, v := h.Judge(said, new(verdict.Trace))
+		_, v := g.Judge(said, new(verdict.Trace))
 		return string(v.Reason) + ": " + v.Detail
 	}
-	if got := trial("token"); got != "" {
-		t.Errorf("an endpoint that answers is tried: %s", got)
+	if got := probe("token"); got != "" {
+		t.Errorf("an endpoint that answers is tested: %s", got)
 	}
-	h.status.Store(http.StatusInternalServerError)
+	g.status.Store(http.StatusInternalServerError)
 	for i := range 5 {
-		said := h.asks(t, fmt.Sprint("token ", i))
-		h.open <- struct{}{}
+		said := g.asks(t, fmt.Sprint("token ", i))
+		g.open <- struct{}{}
 		<-said
 	}
-	eventually(t, "it is not ready for a trial", func() bool { _, known := h.Recall("token"); return !known })
-	h.status.Store(http.StatusOK)
+	eventually(t, "it is not ready for a test", func() bool { _, known := g.Lookup("token"); return !known })
+	g.status.Store(http.StatusOK)
 	for range 100 { // none of which waits, while the endpoint does
-		if got := trial("token"); !strings.HasPrefix(got, "provider unavailable: it was not asked") {
+		if got := probe("token"); !strings.HasPrefix(got, "provider unavailable: it was not asked") {
 			t.Fatalf("got %q", got)
 		}
 	}
-	eventually(t, "nobody tries it", func() bool { return h.inside.Load() == 1 })
-	if got := h.requests.Load(); got != 6 {
+	eventually(t, "nothing tests it", func() bool { return g.inside.Load() == 1 })
+	if got := g.requests.Load(); got != 6 {
 		t.Errorf("%d requests, want 6", got)
 	}
-	close(h.open)
-	eventually(t, "it is still left alone", func() bool { return trial("token") == "" })
-	if v := <-h.asks(t, "token"); v.Kind != verdict.Accept {
+	close(g.open)
+	eventually(t, "it is still left alone", func() bool { return probe("token") == "" })
+	if v := <-g.asks(t, "token"); v.Kind != verdict.Accept {
 		t.Errorf("got %s", v)
 	}
 }
 
 func TestAPanicIsNoAnswer(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 1})
-	close(h.open)
+	g := newGate(t, config.Revocation{MaxConcurrent: 1})
+	close(g.open)
 	faulty := revocation.Options{
-		Locate: func(context.Context) (string, error) { panic("boom") }, Now: h.now, Report: func(event.Note) {},
+		Locate: func(context.Context) (string, error) { panic("boom") }, Now: g.now, Report: func(event.Note) {},
 	}
 	c := open(t, &config.Revocation{Timeout: time.Minute}, faulty)
-	question, err := c.Reserve("token", time.Time{})
+	slot, err := c.Acquire("token", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, v := c.Judge(question.Ask(t.Context()), new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "boom") {
+	if _, v := c.Judge(slot.Ask(t.Context()), new(verdict.Trace)); v.Reason != verdict.ProviderUnavailable || !strings.Contains(v.Detail, "boom") {
 		t.Errorf("got %s", v)
 	}
 }
 
-// The address is found by a request in mode oidc: Recall does not wait for that.
-func TestRecallDoesNotWaitForTheAddress(t *testing.T) {
+// The address is found by a request in mode oidc: Lookup does not wait for that.
+func TestLookupDoesNotWaitForTheAddress(t *testing.T) {
 	var once sync.Once
 	c := open(t, &config.Revocation{Timeout: time.Minute}, revocation.Options{
 		Locate: func(ctx context.Context) (string, error) {
@@ -469,7 +481,7 @@ func TestRecallDoesNotWaitForTheAddress(t *testing.T) {
 		},
 		Now: time.Now, Report: func(event.Note) {},
 	})
-	if _, known := c.Recall("token"); known {
+	if _, known := c.Lookup("token"); known {
 		t.Error("something is known")
 	}
 }

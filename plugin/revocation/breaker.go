@@ -10,47 +10,64 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/event"
 )
 
-// What makes an endpoint count as down, and for how long it is left alone before one request tries again.
+// After failuresInARow requests the circuit opens: for openFor nothing is asked, and then one request tests the endpoint.
 const (
 	failuresInARow = 5
-	rest           = 2 * time.Second
+	openFor        = 2 * time.Second
 )
 
-// breaker keeps an endpoint that fails from being hammered. Safe for concurrent use.
+// breaker is a circuit breaker: it keeps requests from an endpoint that fails. Safe for concurrent use.
 type breaker struct {
 	circuit *gobreaker.CircuitBreaker[struct{}]
-	// last is the failure that the operator is told of.
+	// last is the last failure.
 	last atomic.Pointer[error]
+	// report is where changes are reported.
+	report atomic.Pointer[func(opened bool)]
 }
 
-func newBreaker(report func(event.Note)) *breaker {
+// newBreaker returns a closed breaker, which reports as reportTo says.
+func newBreaker(path config.Path, report func(event.Note)) *breaker {
 	b := &breaker{}
+	b.reportTo(path, report)
 	b.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:     rest,
+		Timeout:     openFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresInARow },
-		// What is neither counts for nothing: after a rest, the next request tries in its place.
+		// A request that is neither doesn't count: if it was to test the endpoint, the next one does so in its place.
 		IsSuccessful: func(err error) bool { return err == nil },
 		IsExcluded:   func(err error) bool { return err != nil && !isFailure(err) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed && to == gobreaker.StateOpen:
-				report(event.Warn(fmt.Sprintf("%d requests in a row brought no usable answer, the last: %s. It is left alone, but for one request every %s: "+
-					"meanwhile $.options.revocation.onUnavailable decides", failuresInARow, b.lastFailure(), rest)))
+				(*b.report.Load())(true)
 			case to == gobreaker.StateClosed:
-				report(event.Inform("it answers again"))
+				(*b.report.Load())(false)
 			}
 		},
 	})
 	return b
 }
 
-// isFailure tells whether an error speaks of the endpoint rather than of what it was asked. A stranger's rubbish that it
-// answers with 400 must neither shut the door for everybody nor, as no answer about a token came of it, open it again; nor
-// must what this plugin did not ask, had too little time left for, or gave up when it was closed.
+// reportTo reports to another Checker from now on, whose provider stands at path.
+func (b *breaker) reportTo(path config.Path, report func(event.Note)) {
+	onChange := func(opened bool) {
+		if !opened {
+			report(event.Inform("it answers again"))
+			return
+		}
+		report(event.Warn(fmt.Sprintf("%d requests in a row brought no usable answer, the last: %s. It is left alone, but for one request every %s: "+
+			"meanwhile %s decides", failuresInARow, b.lastFailure(), openFor, path.Key("options.revocation.onUnavailable"))))
+	}
+	b.report.Store(&onChange)
+}
+
+// isFailure tells whether an error is the endpoint's fault rather than due to what it was asked. If it answers a stranger's
+// malformed token with 400, that must not open the circuit for everybody, nor close it, as it is not an answer about a token. The
+// same holds for a request that was not sent, had too little time left, or was canceled when the plugin was closed.
 func isFailure(err error) bool {
 	var status *endpoint.StatusError
 	switch {
@@ -67,7 +84,7 @@ func isFailure(err error) bool {
 	}
 }
 
-// try does a request, or refuses to.
+// try makes a request, or returns the error of open if the circuit is open, or half-open with a test under way.
 func (b *breaker) try(request func() error) error {
 	_, err := b.circuit.Execute(func() (struct{}, error) {
 		err := request()
@@ -77,28 +94,28 @@ func (b *breaker) try(request func() error) error {
 		return struct{}{}, err
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return b.leftAlone()
+		return b.notAsked()
 	}
 	return err
 }
 
-// refusal is the error of try while it would refuse; nil where it would not, as far as can be told.
-func (b *breaker) refusal() error {
+// open returns the error of try while the circuit is open, else nil.
+func (b *breaker) open() error {
 	if b.circuit.State() == gobreaker.StateOpen {
-		return b.leftAlone()
+		return b.notAsked()
 	}
 	return nil
 }
 
-// rested is the same error while the next request would be the one that tries the endpoint again; else nil.
-func (b *breaker) rested() error {
+// halfOpen returns the same error while a request is to test the endpoint, or does so; else nil.
+func (b *breaker) halfOpen() error {
 	if b.circuit.State() == gobreaker.StateHalfOpen {
-		return b.leftAlone()
+		return b.notAsked()
 	}
 	return nil
 }
 
-func (b *breaker) leftAlone() error {
+func (b *breaker) notAsked() error {
 	return fmt.Errorf("it was not asked, as its last %d answers were of no use; the last: %w", failuresInARow, b.lastFailure())
 }
 

@@ -19,7 +19,7 @@ import (
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		b := newBreaker(func(n event.Note) { lines = append(lines, fmt.Sprintf("%t %s", n.Level == event.Warning, n.Text)) })
+		b := newBreaker("", func(n event.Note) { lines = append(lines, fmt.Sprintf("%t %s", n.Level == event.Warning, n.Text)) })
 		requests := 0
 		try := func(answer error) error {
 			return b.try(func() error { requests++; return answer })
@@ -27,8 +27,8 @@ func TestBreaker(t *testing.T) {
 		down := errors.New("connection refused")
 		expect := func(rule string, made int, leftAlone bool) {
 			t.Helper()
-			if requests != made || (b.refusal() != nil) != leftAlone {
-				t.Errorf("%s: %d requests, left alone: %t; want %d, %t", rule, requests, b.refusal() != nil, made, leftAlone)
+			if requests != made || (b.open() != nil) != leftAlone {
+				t.Errorf("%s: %d requests, left alone: %t; want %d, %t", rule, requests, b.open() != nil, made, leftAlone)
 			}
 		}
 		for range failuresInARow - 1 {
@@ -56,7 +56,7 @@ func TestBreaker(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		expect("left alone", 5, true)
-		time.Sleep(rest + 1)
+		time.Sleep(openFor + 1)
 		expect("after a rest", 5, false)
 
 		// One request alone tries, and the others are told at once.
@@ -67,12 +67,12 @@ func TestBreaker(t *testing.T) {
 			}
 			return down
 		})
-		expect("the trial fails", 6, true)
-		time.Sleep(rest + 1)
+		expect("the test fails", 6, true)
+		time.Sleep(openFor + 1)
 		if err := try(nil); err != nil {
 			t.Errorf("got %v", err)
 		}
-		expect("the trial succeeds", 7, false)
+		expect("the test succeeds", 7, false)
 		want := []string{"true 5 requests in a row brought no usable answer, the last: connection refused. It is left alone", "false it answers again"}
 		if !slices.EqualFunc(lines, want, strings.HasPrefix) {
 			t.Errorf("reported %q", lines)
@@ -97,36 +97,36 @@ func TestBreakerIsMovedByAnswersAlone(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBreaker(func(event.Note) {})
+				b := newBreaker("", func(event.Note) {})
 				try := func(err error) { _ = b.try(func() error { return err }) }
 				for range 2 * failuresInARow {
 					try(c.answer)
 				}
-				if b.refusal() != nil {
+				if b.open() != nil {
 					t.Fatal("it opened")
 				}
 				for range failuresInARow {
 					try(down)
 					try(c.answer)
 				}
-				if b.refusal() == nil {
+				if b.open() == nil {
 					t.Fatal("it did not open")
 				}
-				time.Sleep(rest + 1)
-				if b.rested() == nil {
-					t.Error("it is not ready for a trial")
+				time.Sleep(openFor + 1)
+				if b.halfOpen() == nil {
+					t.Error("it is not ready for a test")
 				}
 				try(c.answer)
-				if b.rested() == nil {
-					t.Error("a trial that says nothing ended the wait for one that does")
+				if b.halfOpen() == nil {
+					t.Error("a test that says nothing ended the wait for one that does")
 				}
 				try(down)
-				if b.refusal() == nil {
-					t.Error("a trial that failed closed it")
+				if b.open() == nil {
+					t.Error("a test that failed closed it")
 				}
-				time.Sleep(rest + 1)
+				time.Sleep(openFor + 1)
 				try(nil)
-				if b.refusal() != nil || b.rested() != nil {
+				if b.open() != nil || b.halfOpen() != nil {
 					t.Error("a usable answer did not close it")
 				}
 			})
@@ -166,15 +166,15 @@ func TestBreakerPassesOverRequestsWhoseTurnCameLate(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i := range 2 * failuresInARow {
-					question, err := checker.Reserve(fmt.Sprint(i), time.Time{})
+					slot, err := checker.Acquire(fmt.Sprint(i), time.Time{})
 					if err != nil {
 						t.Fatal(err)
 					}
-					go question.Ask(t.Context())
+					go slot.Ask(t.Context())
 				}
 				time.Sleep(timeout)
 				synctest.Wait()
-				if opened := checker.breaker.refusal() != nil; opened != c.opens {
+				if opened := checker.breaker.open() != nil; opened != c.opens {
 					t.Errorf("the circuit is open: %t, want %t", opened, c.opens)
 				}
 			})

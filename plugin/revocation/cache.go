@@ -11,63 +11,63 @@ import (
 	"go-jwt-auth/plugin/internal/jsonvalue"
 )
 
-// cache keeps for a while that tokens are active. memory has the others; that an endpoint gave no answer is never kept. Safe
-// for concurrent use.
-type cache struct {
-	ttl    time.Duration
-	now    func() time.Time
-	active *lru.Cache[question, kept]
+// activeCache keeps active answers for the configured time (cache.ttlMs; 0: none). inactiveCache has the others; that an endpoint
+// gave no answer is never cached. Safe for concurrent use.
+type activeCache struct {
+	ttl     time.Duration
+	now     func() time.Time
+	answers *lru.Cache[cacheKey, activeAnswer]
 }
 
-// question is the SHA-256 of the endpoint that was asked and of the whole token: an answer of one endpoint never passes for
-// that of another, nor the answer about a token for one that begins like it.
-type question [sha256.Size]byte
+// cacheKey is the SHA-256 of an endpoint and of the whole token, so that an answer of one endpoint never passes for that of
+// another, nor the answer about a token for one that begins like it.
+type cacheKey [sha256.Size]byte
 
-// kept is an answer and how long it may be used.
-type kept struct {
-	answered
+func keyOf(endpoint, token string) cacheKey {
+	h := sha256.New()
+	h.Write(binary.AppendUvarint(nil, uint64(len(endpoint))))
+	h.Write([]byte(endpoint))
+	h.Write([]byte(token))
+	return cacheKey(h.Sum(nil))
+}
+
+// activeAnswer is an answer and how long it may be used.
+type activeAnswer struct {
+	response
 	validity
 }
 
-func newCache(cfg config.AnswerCache, now func() time.Time) (*cache, error) {
-	active, err := lru.New[question, kept](cfg.MaxEntries)
-	return &cache{ttl: cfg.TTL, now: now, active: active}, err
-}
-
-func questionOf(uri, token string) question {
-	h := sha256.New()
-	h.Write(binary.AppendUvarint(nil, uint64(len(uri))))
-	h.Write([]byte(uri))
-	h.Write([]byte(token))
-	return question(h.Sum(nil))
+func newActiveCache(cfg config.AnswerCache, now func() time.Time) (*activeCache, error) {
+	answers, err := lru.New[cacheKey, activeAnswer](cfg.MaxEntries)
+	return &activeCache{ttl: cfg.TTL, now: now, answers: answers}, err
 }
 
 // get returns an answer that may still be used.
-func (c *cache) get(q question) (answered, bool) {
-	k, found := c.active.Get(q)
-	return k.answered, found && k.holds(c.now())
+func (c *activeCache) get(key cacheKey) (response, bool) {
+	a, found := c.answers.Get(key)
+	return a.response, found && a.isValid(c.now())
 }
 
-// put keeps an answer in place of an older one, never past expires (zero: none) nor past the exp that an introspection
-// response names. One that says "inactive" only removes the older one.
-func (c *cache) put(q question, said answered, expires time.Time) {
+// put caches an active answer in place of an older one, never past expires (zero: none) nor past the exp that an introspection
+// response names. An inactive answer only removes the older one.
+func (c *activeCache) put(key cacheKey, said response, expires time.Time) {
 	if !said.active || c.ttl == 0 {
-		c.active.Remove(q)
+		c.answers.Remove(key)
 		return
 	}
-	c.active.Add(q, kept{said, validity{c.now().Add(c.ttl), endOf(said, expires)}})
+	c.answers.Add(key, activeAnswer{said, validity{c.now().Add(c.ttl), endOf(said, expires)}})
 }
 
-// validity is how long an answer may be used. Its two ends are looked at by themselves, as they are of two clocks: until is
-// an interval after a reading of the monotonic one, which nobody sets, and ends, zero where there is none, an exp.
+// validity is how long an answer may be used. Both ends count, as they go by different clocks: until ends an interval of the
+// monotonic clock, which is never set, and ends, zero if there is none, is an exp, by the wall clock.
 type validity struct{ until, ends time.Time }
 
-func (v validity) holds(now time.Time) bool {
+func (v validity) isValid(now time.Time) bool {
 	return now.Before(v.until) && (v.ends.IsZero() || now.Before(v.ends))
 }
 
-// endOf is the end of a token: by its own exp (zero: none), or by the one that the response names, whichever is sooner.
-func endOf(said answered, expires time.Time) time.Time {
+// endOf is the end of a token: its own exp (zero: none), or the one that the response names, whichever is sooner.
+func endOf(said response, expires time.Time) time.Time {
 	exp, _ := jsonvalue.NumericDate(said.claims["exp"])
 	if expires.IsZero() || !exp.IsZero() && exp.Before(expires) {
 		return exp

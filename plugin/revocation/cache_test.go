@@ -16,8 +16,8 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// desk is an endpoint that counts its questions and answers as a test says, with a Checker that asks it.
-type desk struct {
+// env is an endpoint that counts its questions and answers as a test says, with a Checker that asks it.
+type env struct {
 	*revocation.Checker
 	clock  time.Time
 	status int
@@ -25,13 +25,13 @@ type desk struct {
 	asked  int
 }
 
-func newDesk(t *testing.T, answers config.AnswerCache) *desk {
+func newEnv(t *testing.T, answers config.AnswerCache) *env {
 	t.Helper()
-	d := &desk{clock: time.Unix(1_795_446_000, 0), status: http.StatusOK, answer: `{"active":true}`}
+	e := &env{clock: time.Unix(1_795_446_000, 0), status: http.StatusOK, answer: `{"active":true}`}
 	uri := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		d.asked++
-		w.WriteHeader(d.status)
-		_, _ = io.WriteString(w, d.answer)
+		e.asked++
+		w.WriteHeader(e.status)
+		_, _ = io.WriteString(w, e.answer)
 	})
 	client, err := endpoint.New(config.TLS{})
 	if err != nil {
@@ -42,21 +42,21 @@ func newDesk(t *testing.T, answers config.AnswerCache) *desk {
 		answers.MaxEntries = 100
 	}
 	cfg := config.Revocation{Timeout: time.Minute, Cache: answers, Introspection: config.Introspection{URI: uri}}
-	d.Checker = open(t, &cfg, revocation.Options{Client: client, Now: func() time.Time { return d.clock }, Report: func(event.Note) {}})
-	return d
+	e.Checker = open(t, &cfg, revocation.Options{Client: client, Now: func() time.Time { return e.clock }, Report: func(event.Note) {}})
+	return e
 }
 
 // says asks about a token and checks the verdict and the number of questions so far.
-func (d *desk) says(t *testing.T, token string, expires time.Time, want string, asked int) map[string]any {
+func (e *env) says(t *testing.T, token string, expires time.Time, want string, asked int) map[string]any {
 	t.Helper()
 	var trace verdict.Trace
-	claims, v := await(t, d.Checker, token, expires, &trace)
+	claims, v := await(t, e.Checker, token, expires, &trace)
 	got := string(v.Reason)
 	if v.Kind == verdict.Accept {
 		got = "accept"
 	}
-	if got != want || d.asked != asked {
-		t.Errorf("got %s after %d questions, want %s after %d", v, d.asked, want, asked)
+	if got != want || e.asked != asked {
+		t.Errorf("got %s after %d questions, want %s after %d", v, e.asked, want, asked)
 	}
 	return claims
 }
@@ -65,141 +65,141 @@ func TestKeptAnswers(t *testing.T) {
 	var never time.Time
 	both := config.AnswerCache{TTL: time.Minute, NegativeTTL: 10 * time.Second}
 	t.Run("an active token for ttlMs", func(t *testing.T) {
-		d := newDesk(t, both)
-		d.says(t, "a", never, "accept", 1)
-		d.answer = `{"active":false}`
-		d.clock = d.clock.Add(time.Minute - 1)
-		d.says(t, "a", never, "accept", 1)
-		d.clock = d.clock.Add(1)
-		d.says(t, "a", never, "revoked", 2)
+		e := newEnv(t, both)
+		e.says(t, "a", never, "accept", 1)
+		e.answer = `{"active":false}`
+		e.clock = e.clock.Add(time.Minute - 1)
+		e.says(t, "a", never, "accept", 1)
+		e.clock = e.clock.Add(1)
+		e.says(t, "a", never, "revoked", 2)
 	})
 	t.Run("an inactive one for negativeTtlMs", func(t *testing.T) {
-		d := newDesk(t, config.AnswerCache{NegativeTTL: time.Minute})
-		d.answer = `{"active":false}`
-		d.says(t, "a", never, "revoked", 1)
-		d.answer = `{"active":true}`
-		d.clock = d.clock.Add(time.Minute - 1)
-		d.says(t, "a", never, "revoked", 1)
-		d.clock = d.clock.Add(1)
-		d.says(t, "a", never, "accept", 2)
+		e := newEnv(t, config.AnswerCache{NegativeTTL: time.Minute})
+		e.answer = `{"active":false}`
+		e.says(t, "a", never, "revoked", 1)
+		e.answer = `{"active":true}`
+		e.clock = e.clock.Add(time.Minute - 1)
+		e.says(t, "a", never, "revoked", 1)
+		e.clock = e.clock.Add(1)
+		e.says(t, "a", never, "accept", 2)
 	})
 	t.Run("by default none that is active, and an inactive one for 30 s", func(t *testing.T) {
-		d := newDesk(t, config.AnswerCache{})
+		e := newEnv(t, config.AnswerCache{})
 		for n := range 3 {
-			d.says(t, "a", never, "accept", n+1)
+			e.says(t, "a", never, "accept", n+1)
 		}
-		d.answer = `{"active":false}`
-		d.says(t, "a", never, "revoked", 4)
-		d.clock = d.clock.Add(30*time.Second - 1)
-		d.says(t, "a", never, "revoked", 4)
-		d.clock = d.clock.Add(1)
-		d.says(t, "a", never, "revoked", 5)
+		e.answer = `{"active":false}`
+		e.says(t, "a", never, "revoked", 4)
+		e.clock = e.clock.Add(30*time.Second - 1)
+		e.says(t, "a", never, "revoked", 4)
+		e.clock = e.clock.Add(1)
+		e.says(t, "a", never, "revoked", 5)
 	})
 	t.Run("never past the token's exp", func(t *testing.T) {
-		d := newDesk(t, both)
-		expires := d.clock.Add(5 * time.Second)
-		d.says(t, "a", expires, "accept", 1)
-		d.clock = expires.Add(-1)
-		d.says(t, "a", expires, "accept", 1)
-		d.clock = expires
-		d.says(t, "a", expires, "accept", 2)
+		e := newEnv(t, both)
+		expires := e.clock.Add(5 * time.Second)
+		e.says(t, "a", expires, "accept", 1)
+		e.clock = expires.Add(-1)
+		e.says(t, "a", expires, "accept", 1)
+		e.clock = expires
+		e.says(t, "a", expires, "accept", 2)
 	})
 	t.Run("never past the exp of the answer, whose claims are kept, too", func(t *testing.T) {
-		d := newDesk(t, both)
-		d.answer = fmt.Sprintf(`{"active":true,"sub":"alice","exp":%d}`, d.clock.Unix()+5)
+		e := newEnv(t, both)
+		e.answer = fmt.Sprintf(`{"active":true,"sub":"alice","exp":%d}`, e.clock.Unix()+5)
 		for range 2 {
-			if claims := d.says(t, "a", never, "accept", 1); claims["sub"] != "alice" {
+			if claims := e.says(t, "a", never, "accept", 1); claims["sub"] != "alice" {
 				t.Errorf("claims %v", claims)
 			}
 		}
-		d.clock = d.clock.Add(5 * time.Second)
-		d.says(t, "a", never, "accept", 2)
+		e.clock = e.clock.Add(5 * time.Second)
+		e.says(t, "a", never, "accept", 2)
 	})
 	t.Run("an endpoint that gives no answer is asked again", func(t *testing.T) {
-		d := newDesk(t, both)
-		d.status = http.StatusInternalServerError
-		d.says(t, "a", never, "provider unavailable", 1)
-		d.says(t, "a", never, "provider unavailable", 2)
-		d.status = http.StatusOK
-		d.says(t, "a", never, "accept", 3)
+		e := newEnv(t, both)
+		e.status = http.StatusInternalServerError
+		e.says(t, "a", never, "provider unavailable", 1)
+		e.says(t, "a", never, "provider unavailable", 2)
+		e.status = http.StatusOK
+		e.says(t, "a", never, "accept", 3)
 	})
 	t.Run("each token has its own, whatever it begins with", func(t *testing.T) {
-		d := newDesk(t, both)
-		d.says(t, "a", never, "accept", 1)
-		d.answer = `{"active":false}`
-		d.says(t, "ab", never, "revoked", 2)
-		d.says(t, "", never, "revoked", 3)
-		d.says(t, "a", never, "accept", 3)
+		e := newEnv(t, both)
+		e.says(t, "a", never, "accept", 1)
+		e.answer = `{"active":false}`
+		e.says(t, "ab", never, "revoked", 2)
+		e.says(t, "", never, "revoked", 3)
+		e.says(t, "a", never, "accept", 3)
 	})
 	t.Run("a newer answer takes the place of an older one of the other kind", func(t *testing.T) {
-		d := newDesk(t, config.AnswerCache{TTL: time.Minute, NegativeTTL: time.Hour})
-		d.says(t, "a", never, "accept", 1)
-		d.clock = d.clock.Add(time.Minute)
-		d.answer = `{"active":false}`
-		d.says(t, "a", never, "revoked", 2)
-		d.clock = d.clock.Add(time.Hour)
-		d.answer = `{"active":true}`
-		d.says(t, "a", never, "accept", 3)
-		d.says(t, "a", never, "accept", 3)
+		e := newEnv(t, config.AnswerCache{TTL: time.Minute, NegativeTTL: time.Hour})
+		e.says(t, "a", never, "accept", 1)
+		e.clock = e.clock.Add(time.Minute)
+		e.answer = `{"active":false}`
+		e.says(t, "a", never, "revoked", 2)
+		e.clock = e.clock.Add(time.Hour)
+		e.answer = `{"active":true}`
+		e.says(t, "a", never, "accept", 3)
+		e.says(t, "a", never, "accept", 3)
 	})
 	t.Run("no more than maxEntries", func(t *testing.T) {
-		d := newDesk(t, config.AnswerCache{TTL: time.Minute, MaxEntries: 2})
+		e := newEnv(t, config.AnswerCache{TTL: time.Minute, MaxEntries: 2})
 		for n, token := range []string{"a", "b", "c"} {
-			d.says(t, token, never, "accept", n+1)
+			e.says(t, token, never, "accept", n+1)
 		}
-		d.says(t, "c", never, "accept", 3)
-		d.says(t, "b", never, "accept", 3)
-		d.says(t, "a", never, "accept", 4)
+		e.says(t, "c", never, "accept", 3)
+		e.says(t, "b", never, "accept", 3)
+		e.says(t, "a", never, "accept", 4)
 	})
 }
 
 // A token that was found inactive is not forgotten until the endpoint says otherwise.
 func TestInactiveTokensAreRemembered(t *testing.T) {
 	var never time.Time
-	d := newDesk(t, config.AnswerCache{TTL: time.Hour, MaxEntries: 1})
+	e := newEnv(t, config.AnswerCache{TTL: time.Hour, MaxEntries: 1})
 	was := func(token string, want bool) {
 		t.Helper()
-		if got := d.WasInactive(token); got != want {
+		if got := e.WasInactive(token); got != want {
 			t.Errorf("%s was found inactive: %t, want %t", token, got, want)
 		}
 	}
-	d.says(t, "a", never, "accept", 1)
+	e.says(t, "a", never, "accept", 1)
 	was("a", false)
-	d.answer = `{"active":false}`
-	d.clock = d.clock.Add(time.Hour)
-	d.says(t, "a", d.clock.Add(time.Minute), "revoked", 2)
+	e.answer = `{"active":false}`
+	e.clock = e.clock.Add(time.Hour)
+	e.says(t, "a", e.clock.Add(time.Minute), "revoked", 2)
 	was("a", true)
-	d.clock = d.clock.Add(24 * time.Hour)
+	e.clock = e.clock.Add(24 * time.Hour)
 	was("a", true)
 	was("b", false)
-	d.answer = `{`
-	d.says(t, "a", never, "provider unavailable", 3)
+	e.answer = `{`
+	e.says(t, "a", never, "provider unavailable", 3)
 	was("a", true)
 	for n := range 100 { // more than the cache has entries
-		d.answer = `{"active":false}`
-		d.says(t, fmt.Sprint("b", n), never, "revoked", 4+n)
+		e.answer = `{"active":false}`
+		e.says(t, fmt.Sprint("b", n), never, "revoked", 4+n)
 	}
 	was("a", true)
-	d.answer = `{"active":true}`
-	d.says(t, "a", never, "accept", 104)
+	e.answer = `{"active":true}`
+	e.says(t, "a", never, "accept", 104)
 	was("a", false)
-	d.says(t, "a", never, "accept", 104)
+	e.says(t, "a", never, "accept", 104)
 }
 
 // What a put-off attempt has brought is over when the token is found inactive, as by a recheck of a connected client.
 func TestAnInactiveAnswerTakesBackAnActiveOne(t *testing.T) {
-	h := newHall(t, config.Revocation{MaxConcurrent: 1, RetryWindow: 10 * time.Minute})
-	close(h.open)
-	if _, err := h.Prepare("token", time.Time{}); err != nil {
+	g := newGate(t, config.Revocation{MaxConcurrent: 1, RetryWindow: 10 * time.Minute})
+	close(g.open)
+	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no answer", func() bool { _, known := h.Recall("token"); return known })
-	h.answer.Store(`{"active":false}`)
-	if v := <-h.asks(t, "token"); v.Reason != verdict.Revoked {
+	eventually(t, "no answer", func() bool { _, known := g.Lookup("token"); return known })
+	g.answer.Store(`{"active":false}`)
+	if v := <-g.asks(t, "token"); v.Reason != verdict.Revoked {
 		t.Fatalf("got %s", v)
 	}
-	h.passed.Add(int64(time.Minute))
-	if _, known := h.Recall("token"); known {
+	g.passed.Add(int64(time.Minute))
+	if _, known := g.Lookup("token"); known {
 		t.Error("the older answer is still used")
 	}
 }
@@ -222,15 +222,15 @@ func TestInactiveTokensAreKnownWithoutTheAddress(t *testing.T) {
 		t.Fatalf("got %s", v)
 	}
 	lost = errors.New("no document")
-	if said, known := c.Recall("token"); !known || !c.WasInactive("token") {
+	if said, known := c.Lookup("token"); !known || !c.WasInactive("token") {
 		t.Errorf("known: %t (%v), was inactive: %t", known, said, c.WasInactive("token"))
 	}
 }
 
 // An answer of one endpoint never passes for that of another (GHSA-4mq7-pvjg-xp2r).
 func TestKeptAnswersBelongToTheirEndpoint(t *testing.T) {
-	d, other := newDesk(t, config.AnswerCache{TTL: time.Minute}), newDesk(t, config.AnswerCache{TTL: time.Minute})
+	e, other := newEnv(t, config.AnswerCache{TTL: time.Minute}), newEnv(t, config.AnswerCache{TTL: time.Minute})
 	other.answer = `{"active":false}`
-	d.says(t, "a", time.Time{}, "accept", 1)
+	e.says(t, "a", time.Time{}, "accept", 1)
 	other.says(t, "a", time.Time{}, "revoked", 1)
 }

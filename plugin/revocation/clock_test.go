@@ -26,7 +26,7 @@ func TestAStepOfTheWallClock(t *testing.T) {
 	if back := stepped(start, -time.Hour); back.Sub(start) != 0 || back.Unix() != start.Unix()-3600 {
 		t.Fatalf("the clock was not stepped: %s, %s", start, back)
 	}
-	good := answered{active: true}
+	good := response{active: true}
 	for _, c := range []struct {
 		rule    string
 		expires time.Duration // after start
@@ -45,19 +45,19 @@ func TestAStepOfTheWallClock(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			now := start
 			clock := func() time.Time { return now }
-			kept, err := newCache(config.AnswerCache{TTL: time.Minute, MaxEntries: 1}, clock)
+			kept, err := newActiveCache(config.AnswerCache{TTL: time.Minute, MaxEntries: 1}, clock)
 			if err != nil {
 				t.Fatal(err)
 			}
-			next, err := newAhead(&config.Revocation{RetryWindow: time.Minute}, clock)
+			next, err := newPrefetched(&config.Revocation{RetryWindow: time.Minute}, clock)
 			if err != nil {
 				t.Fatal(err)
 			}
 			expires := start.Round(0).Add(c.expires) // an exp has no monotonic reading
-			kept.put(question{}, good, expires)
-			next.put("token", Answer{answered: good}, expires)
+			kept.put(cacheKey{}, good, expires)
+			next.put("token", Answer{response: good}, expires)
 			now = stepped(start.Add(c.passed), c.step)
-			if _, found := kept.get(question{}); found != c.kept {
+			if _, found := kept.get(cacheKey{}); found != c.kept {
 				t.Errorf("the cache has it: %t", found)
 			}
 			if _, found := next.take("token"); found != c.kept {
@@ -66,15 +66,15 @@ func TestAStepOfTheWallClock(t *testing.T) {
 		})
 	}
 	t.Run("what is inactive, for its time", func(t *testing.T) {
-		m, err := newMemory(config.AnswerCache{})
+		m, err := newInactiveCache(config.AnswerCache{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.note(question{}, answered{}, "", start)
-		if _, found := m.refuses(question{}, stepped(start.Add(refusedFor-time.Second), time.Hour), 0); !found {
+		m.put(cacheKey{}, response{}, "", start)
+		if _, found := m.get(cacheKey{}, stepped(start.Add(minNegativeTTL-time.Second), time.Hour), 0); !found {
 			t.Error("ahead: it is asked about again")
 		}
-		if _, found := m.refuses(question{}, stepped(start.Add(refusedFor), -time.Hour), 0); found {
+		if _, found := m.get(cacheKey{}, stepped(start.Add(minNegativeTTL), -time.Hour), 0); found {
 			t.Error("back: it is not asked about again")
 		}
 	})

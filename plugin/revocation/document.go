@@ -13,11 +13,11 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// signedAnswer is the media type of RFC 9701, which only those get who ask for it.
+// signedAnswer is the media type of RFC 9701. A provider should send it only if the request's Accept names it.
 const signedAnswer = "application/token-introspection+jwt"
 
-// document reads the JSON object that an answer is. Its members that are null are none: some providers list all that they
-// know of, and set what a token has not. Errors say what the answer is instead, and hold nothing of it.
+// document parses an answer that must be a JSON object. Members that are null are dropped, since some providers list every member
+// that they know of and set those that a token lacks to null. Errors say what the answer is instead, and hold nothing of it.
 func document(answer *endpoint.Answer) (map[string]any, error) {
 	members, err := jsonvalue.Document(answer.Body)
 	if err == nil {

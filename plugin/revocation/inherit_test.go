@@ -43,38 +43,38 @@ func TestInherit(t *testing.T) {
 		{"from the discovery document", func(r *config.Revocation) { r.Introspection.URI = "" }, "https://idp.test", false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			h := newHall(t, config.Revocation{MaxConcurrent: 1, Cache: config.AnswerCache{TTL: time.Hour}, Introspection: config.Introspection{
+			g := newGate(t, config.Revocation{MaxConcurrent: 1, Cache: config.AnswerCache{TTL: time.Hour}, Introspection: config.Introspection{
 				ClientID: "broker", ClientSecret: config.NewSecret("s"), ClientAuthentication: config.ClientBasic,
 			}})
-			close(h.open)
-			<-h.asks(t, "good")
-			h.answer.Store(`{"active":false}`)
-			<-h.asks(t, "bad")
-			h.status.Store(http.StatusInternalServerError)
+			close(g.open)
+			<-g.asks(t, "good")
+			g.answer.Store(`{"active":false}`)
+			<-g.asks(t, "bad")
+			g.status.Store(http.StatusInternalServerError)
 			for i := range 5 {
-				<-h.asks(t, fmt.Sprint("token ", i))
+				<-g.asks(t, fmt.Sprint("token ", i))
 			}
 			client, err := endpoint.New(config.TLS{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			cfg := h.cfg
+			cfg := g.cfg
 			c.change(&cfg)
 			fresh := open(t, &cfg, revocation.Options{
-				Client: client, Locate: func(context.Context) (string, error) { return "https://idp.test/x", nil }, Issuer: c.issuer, Now: h.now, Report: func(event.Note) {},
+				Client: client, Locate: func(context.Context) (string, error) { return "https://idp.test/x", nil }, Issuer: c.issuer, Now: g.now, Report: func(event.Note) {},
 			})
-			fresh.Inherit(h.Checker)
+			fresh.Inherit(g.Checker)
 			if got := fresh.WasInactive("bad"); got != c.taken {
 				t.Errorf("what was inactive is known: %t", got)
 			}
-			said, known := fresh.Recall("bad")
+			said, known := fresh.Lookup("bad")
 			if _, v := fresh.Judge(said, new(verdict.Trace)); known != c.taken || known && v.Reason != verdict.Revoked {
 				t.Errorf("what was inactive: known %t, %s", known, v)
 			}
-			said, known = fresh.Recall("good")
+			said, known = fresh.Lookup("good")
 			if !known {
-				said, known = fresh.Trial("good", time.Time{}) // its rest may be over by now
+				said, known = fresh.ProbeRecovery("good", time.Time{}) // its rest may be over by now
 			}
 			if _, v := fresh.Judge(said, new(verdict.Trace)); known != c.taken || known && !strings.Contains(v.String(), "provider unavailable: it was not asked") {
 				t.Errorf("what was active: known %t, %s", known, v)

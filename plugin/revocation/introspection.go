@@ -15,18 +15,20 @@ import (
 // introspection is an RFC 7662 endpoint.
 type introspection struct {
 	cfg config.Introspection
-	// assert makes a client assertion for the endpoint; nil where the client proves itself otherwise.
+	// path is where the provider stands in jwt.json.
+	path config.Path
+	// assert makes a client assertion for the endpoint (RFC 7523); nil if the client authenticates in another way.
 	assert func(uri string) (string, error)
 	// byToken says that the token itself is what authorizes the request (RFC 6750 §2.1).
 	byToken bool
 }
 
 func newIntrospection(cfg config.Introspection, o Options) (introspection, error) {
-	i := introspection{cfg: cfg, byToken: slices.ContainsFunc(cfg.Request.Headers, func(h config.Header) bool {
+	i := introspection{cfg: cfg, path: o.Path, byToken: slices.ContainsFunc(cfg.Request.Headers, func(h config.Header) bool {
 		return strings.EqualFold(h.Name, "Authorization") && strings.Contains(h.Value, config.TokenPlaceholder)
 	})}
 	if cfg.ClientAuthentication == config.ClientPrivateKeyJWT {
-		signer, err := newSigner(cfg)
+		signer, err := newSigner(cfg, o.Path)
 		if err != nil {
 			return i, err
 		}
@@ -87,10 +89,10 @@ func (i introspection) authenticate(uri string, header http.Header, form map[str
 	return nil
 }
 
-func (i introspection) read(answer *endpoint.Answer) (answered, error) {
+func (i introspection) read(answer *endpoint.Answer) (response, error) {
 	if answer.Status == http.StatusUnauthorized && i.byToken {
-		// Any stranger's token brings this about, and it says nothing of the endpoint.
-		return answered{found: "HTTP 401"}, nil
+		// Any invalid token causes this, and it is not a fault of the endpoint.
+		return response{found: "HTTP 401"}, nil
 	}
 	if err := answer.RequireOK(); err != nil {
 		if answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden {
@@ -98,19 +100,20 @@ func (i introspection) read(answer *endpoint.Answer) (answered, error) {
 			if i.assert != nil {
 				secret = "clientKey"
 			}
-			err = fmt.Errorf("%w: it does not accept $.options.revocation.introspection.clientId and %s, sent by clientAuthentication %q "+
-				"(the choices: \"basic\", \"basicRaw\", \"post\", \"privateKeyJwt\")", err, secret, i.cfg.ClientAuthentication)
+			err = fmt.Errorf("%w: it does not accept %s and %s, sent by clientAuthentication %q "+
+				"(the choices: \"basic\", \"basicRaw\", \"post\", \"privateKeyJwt\")", err, i.path.Key("options.revocation.introspection.clientId"),
+				secret, i.cfg.ClientAuthentication)
 		}
-		return answered{}, err
+		return response{}, err
 	}
 	claims, err := document(answer)
-	// RFC 7662 §2.2: active is a required boolean, by exactly this name. Anything else is no answer.
+	// RFC 7662 §2.2: active is a required boolean, by exactly this name. Anything else is not an answer.
 	active, isBool := claims["active"].(bool)
 	if err == nil && !isBool {
 		err = errors.New(`it has no boolean "active"`)
 	}
 	if err != nil {
-		return answered{}, answer.Unusable(fmt.Errorf("the answer is no introspection response (RFC 7662 §2.2): %w", err))
+		return response{}, answer.Unusable(fmt.Errorf("the answer is no introspection response (RFC 7662 §2.2): %w", err))
 	}
-	return answered{active: active, claims: claims, found: fmt.Sprintf(`"active": %t`, active)}, nil
+	return response{active: active, claims: claims, found: fmt.Sprintf(`"active": %t`, active)}, nil
 }

@@ -71,13 +71,13 @@ func open(t *testing.T, cfg *config.Revocation, o revocation.Options) *revocatio
 // await waits for what there is to be said of a token.
 func await(t *testing.T, c *revocation.Checker, token string, expires time.Time, trace *verdict.Trace) (map[string]any, verdict.Verdict) {
 	t.Helper()
-	said, known := c.Recall(token)
+	said, known := c.Lookup(token)
 	if !known {
-		question, err := c.Reserve(token, expires)
+		slot, err := c.Acquire(token, expires)
 		if err != nil {
 			t.Fatal(err)
 		}
-		said = question.Ask(t.Context())
+		said = slot.Ask(t.Context())
 	}
 	return c.Judge(said, trace)
 }

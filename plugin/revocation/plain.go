@@ -10,8 +10,12 @@ import (
 	"go-jwt-auth/plugin/internal/jsonvalue"
 )
 
-// plain is an endpoint of the user's own kind.
-type plain struct{ cfg config.Plain }
+// plain is an endpoint of the operator's own, with a request and an answer as the configuration describes them.
+type plain struct {
+	cfg config.Plain
+	// path is where the provider stands in jwt.json.
+	path config.Path
+}
 
 func (plain) name() string { return "revocation" }
 
@@ -27,20 +31,21 @@ func (p plain) request(uri, token string) (endpoint.Request, error) {
 
 func takesBody(method string) bool { return method != http.MethodGet && method != http.MethodDelete }
 
-// read goes by the status first. One of those of success says that the token is active, unless the body says otherwise;
-// among the others, those that say that the endpoint itself is at fault (RFC 9110 §15.6) or spares itself (429, RFC 6585 §4)
-// are no answer.
-func (p plain) read(answer *endpoint.Answer) (answered, error) {
-	said := answered{active: slices.Contains(p.cfg.Response.SuccessCodes, answer.Status), found: fmt.Sprintf("HTTP %d", answer.Status)}
+// read looks at the status first. A configured status of success says that the token is active, unless the body says otherwise.
+// Any other says that it is not active, except if the endpoint reports a fault of its own (RFC 9110 §15.6) or too many requests
+// (429, RFC 6585 §4): that is an error.
+func (p plain) read(answer *endpoint.Answer) (response, error) {
+	said := response{active: slices.Contains(p.cfg.Response.SuccessCodes, answer.Status), found: fmt.Sprintf("HTTP %d", answer.Status)}
 	switch {
 	case !said.active && (answer.Status >= http.StatusInternalServerError || answer.Status == http.StatusTooManyRequests):
-		return answered{}, answer.RequireOK()
+		return response{}, answer.RequireOK()
 	case !said.active || p.cfg.Response.JSONPath == "":
 		return said, nil
 	}
 	members, err := document(answer)
 	if err != nil {
-		return answered{}, answer.Unusable(fmt.Errorf("the answer is no JSON object, so that $.options.revocation.plain.response.jsonPath finds nothing: %w", err))
+		return response{}, answer.Unusable(fmt.Errorf("the answer is no JSON object, so that %s finds nothing: %w",
+			p.path.Key("options.revocation.plain.response.jsonPath"), err))
 	}
 	value, found := jsonvalue.Lookup(members, p.cfg.Response.JSONPath)
 	if said.active = found && jsonvalue.Equal(value, p.cfg.Response.SuccessValue); !said.active {

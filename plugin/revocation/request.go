@@ -12,8 +12,8 @@ import (
 	"go-jwt-auth/plugin/endpoint"
 )
 
-// render makes the request that parts describe, with the token put in wherever its placeholder stands: escaped for that
-// place, so that no token can add a parameter, a header or a member.
+// render makes the request that parts describe, with the token in place of each placeholder: escaped as that place needs it, so
+// that a token can't add a parameter, a header or a member. The error is errUnfit if it can't be escaped there.
 func render(uri string, parts config.Request, encoding config.BodyEncoding, header http.Header, token string) (endpoint.Request, error) {
 	if before, _, _ := strings.Cut(parts.Path, "?"); strings.Contains(before, config.TokenPlaceholder) && climbs(token) {
 		return endpoint.Request{}, errUnfit
@@ -42,8 +42,8 @@ func render(uri string, parts config.Request, encoding config.BodyEncoding, head
 	return r, nil
 }
 
-// climbs tells whether a token holds a dot segment (RFC 3986 §3.3), which no escape keeps servers from resolving: another
-// address would be asked. Many take an escaped slash for one, too, and some a backslash.
+// climbs tells whether a token holds a dot segment (RFC 3986 §3.3). Servers resolve those even if they are escaped, and another
+// address would be asked. Many also take an escaped slash for a slash, and some a backslash.
 func climbs(token string) bool {
 	for segment := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '/' || r == '\\' }) {
 		if segment == "." || segment == ".." {
@@ -53,7 +53,7 @@ func climbs(token string) bool {
 	return false
 }
 
-// target puts a path of the file's in the place of the path and query of uri.
+// target replaces path and query of uri by a configured path, unless that is empty.
 func target(uri, path, token string) string {
 	if path == "" {
 		return uri
@@ -70,7 +70,7 @@ func target(uri, path, token string) string {
 	return scheme + "://" + rest + path
 }
 
-// body encodes a payload. As a form, an object's members are the fields (a value that is no string as JSON), and a string
+// body encodes a payload. As a form, an object's members are the fields (values other than strings as JSON), and a string
 // is the body itself.
 func body(payload any, encoding config.BodyEncoding, token string) (string, error) {
 	if encoding == config.BodyJSON {

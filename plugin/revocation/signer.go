@@ -20,18 +20,21 @@ import (
 // assertionType is the client_assertion_type of a JWT (RFC 7523 §2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// assertionLife is how long a client assertion is good: for one request, and for clocks that differ a little.
+// assertionLife is how long a client assertion is valid. It is used once, so that this only has to cover the difference between two
+// clocks.
 const assertionLife = time.Minute
 
-// signer makes the JWTs by which a client proves its identity with its private key (RFC 7523 §2.2, §3).
+// signer makes the JWTs by which a client authenticates with its private key (RFC 7523 §2.2, §3).
 type signer struct {
 	clientID, keyID string
 	method          jwt.SigningMethod
 	key             crypto.Signer
+	// at is the key's path in jwt.json.
+	at string
 }
 
-func newSigner(cfg config.Introspection) (signer, error) {
-	const at = "$.options.revocation.introspection.clientKey"
+func newSigner(cfg config.Introspection, path config.Path) (signer, error) {
+	at := path.Key("options.revocation.introspection.clientKey")
 	key, err := privateKey([]byte(cfg.ClientKey.Reveal()))
 	if err != nil {
 		return signer{}, fmt.Errorf("%s: %w", at, err)
@@ -40,10 +43,10 @@ func newSigner(cfg config.Introspection) (signer, error) {
 	if method == nil {
 		return signer{}, fmt.Errorf("%s: must be a private key of RSA, of P-256, P-384 or P-521, or of Ed25519", at)
 	}
-	return signer{cfg.ClientID, cfg.ClientKeyID, method, key}, nil
+	return signer{cfg.ClientID, cfg.ClientKeyID, method, key, at}, nil
 }
 
-// privateKey reads the first private key of a PEM: PKCS #8, PKCS #1 or SEC 1. No error shows anything of it.
+// privateKey reads the first private key of a PEM: PKCS #8, PKCS #1 or SEC 1. Errors hold nothing of it.
 func privateKey(text []byte) (crypto.Signer, error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		var key any
@@ -68,7 +71,7 @@ func privateKey(text []byte) (crypto.Signer, error) {
 	return nil, errors.New("must be a private key in PEM (-----BEGIN PRIVATE KEY-----, RSA PRIVATE KEY or EC PRIVATE KEY)")
 }
 
-// methodOf is the algorithm for a key (RFC 7518 §3.1, RFC 8037); nil where there is none.
+// methodOf is the algorithm for a key (RFC 7518 §3.1, RFC 8037); nil if there is none.
 func methodOf(key crypto.Signer) jwt.SigningMethod {
 	switch key := key.(type) {
 	case *rsa.PrivateKey:
@@ -99,7 +102,7 @@ func (s signer) assertion(audience string, now time.Time) (string, error) {
 	}
 	signed, err := token.SignedString(s.key)
 	if err != nil {
-		return "", fmt.Errorf("no client assertion could be signed ($.options.revocation.introspection.clientKey): %w", err)
+		return "", fmt.Errorf("no client assertion could be signed (%s): %w", s.at, err)
 	}
 	return signed, nil
 }

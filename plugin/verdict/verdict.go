@@ -93,7 +93,8 @@ const (
 	InternalError Reason = "internal error"
 )
 
-// Unavailable tells whether the reason lies with the identity provider rather than with the token: the same login may succeed later.
+// Unavailable tells whether the reason lies with the identity provider rather than with the token: the same login may succeed
+// later.
 func (r Reason) Unavailable() bool { return r == KeysUnavailable || r == ProviderUnavailable }
 
 // Verdict is the answer to one login. Its texts are single lines for the log, which hold no secret, and of a token nothing but

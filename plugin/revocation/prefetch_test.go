@@ -10,33 +10,33 @@ import (
 )
 
 // A client that waits for longer than the window finds nothing, however often it comes: that must be known.
-func TestAnAnswerThatWasKeptInVain(t *testing.T) {
+func TestAnAnswerThatWasNeverTaken(t *testing.T) {
 	now := time.Unix(1_795_446_000, 0)
-	a, err := newAhead(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 1}}, func() time.Time { return now })
+	p, err := newPrefetched(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 1}}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin := func(rule string, ask, wasted bool) {
+	begin := func(rule string, ask, unused bool) {
 		t.Helper()
-		if gotAsk, gotWasted := a.begin("token"); gotAsk != ask || gotWasted != wasted {
-			t.Errorf("%s: ask %t, wasted %t; want %t, %t", rule, gotAsk, gotWasted, ask, wasted)
+		if gotAsk, gotUnused := p.begin("token"); gotAsk != ask || gotUnused != unused {
+			t.Errorf("%s: ask %t, unused %t; want %t, %t", rule, gotAsk, gotUnused, ask, unused)
 		}
 	}
-	good := Answer{answered: answered{active: true}}
+	good := Answer{response: response{active: true}}
 	begin("the first attempt", true, false)
 	begin("while it is asked", false, false)
-	a.put("token", good, time.Time{})
+	p.put("token", good, time.Time{})
 	begin("within the window", false, false)
 	now = now.Add(10 * time.Second)
 	begin("after it, unused", true, true)
-	a.put("token", good, time.Time{})
-	if _, known := a.take("token"); !known {
+	p.put("token", good, time.Time{})
+	if _, known := p.take("token"); !known {
 		t.Error("the answer is not there")
 	}
 	now = now.Add(10 * time.Second)
 	begin("after it, used", true, false)
-	a.put("token", Answer{err: errors.New("down")}, time.Time{})
-	if _, known := a.take("token"); !known {
+	p.put("token", Answer{err: errors.New("down")}, time.Time{})
+	if _, known := p.take("token"); !known {
 		t.Error("that there was none is not told")
 	}
 	begin("after a failure that was told", true, false)
@@ -44,33 +44,33 @@ func TestAnAnswerThatWasKeptInVain(t *testing.T) {
 
 // Whatever strangers send between a client's attempt and its retry pushes out neither its answer nor that it is being asked.
 func TestStrangersPushOutNoAnswerThatSomebodyWaitsFor(t *testing.T) {
-	const strangers = 10_508 + leastAhead
+	const strangers = 10_508 + minPrefetched
 	now := time.Unix(1_795_446_000, 0)
-	a, err := newAhead(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 100}}, func() time.Time { return now })
+	p, err := newPrefetched(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 100}}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.begin("waiting")
-	a.begin("good")
-	a.put("good", Answer{answered: answered{active: true}}, time.Time{})
+	p.begin("waiting")
+	p.begin("good")
+	p.put("good", Answer{response: response{active: true}}, time.Time{})
 	for i := range strangers {
 		token := fmt.Sprint("stranger ", i)
-		if ask, _ := a.begin(token); !ask {
+		if ask, _ := p.begin(token); !ask {
 			t.Fatal("a stranger's token is not asked about")
 		}
 		said := Answer{}
 		if i%2 == 0 {
 			said.err = errors.New("answered 400")
 		}
-		a.put(token, said, time.Time{})
+		p.put(token, said, time.Time{})
 	}
-	if said, known := a.take("good"); !known || !said.active {
+	if said, known := p.take("good"); !known || !said.active {
 		t.Errorf("the good answer: known %t, active %t", known, said.active)
 	}
-	if ask, _ := a.begin("waiting"); ask {
+	if ask, _ := p.begin("waiting"); ask {
 		t.Error("what is under way is asked about again")
 	}
-	if n := a.others.Len(); n > leastAhead {
+	if n := p.others.Len(); n > minPrefetched {
 		t.Errorf("%d answers to strangers are kept", n)
 	}
 }
@@ -79,7 +79,7 @@ func TestStrangersPushOutNoAnswerThatSomebodyWaitsFor(t *testing.T) {
 // between the answer of this one and its being put.
 func TestAnAnswerThatWasOvertakenIsNotPut(t *testing.T) {
 	now := time.Unix(1_795_446_000, 0)
-	a, err := newAhead(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 1}}, func() time.Time { return now })
+	p, err := newPrefetched(&config.Revocation{RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 1}}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,17 +92,17 @@ func TestAnAnswerThatWasOvertakenIsNotPut(t *testing.T) {
 		{"found inactive since", []bool{true, false}, false},
 		{"and active again", []bool{true, false, true}, true},
 	} {
-		if ask, _ := a.begin(c.rule); !ask {
+		if ask, _ := p.begin(c.rule); !ask {
 			t.Fatalf("%s: it is not asked about", c.rule)
 		}
 		for _, active := range c.answers {
-			a.learn(c.rule, active)
+			p.observe(c.rule, active)
 		}
-		a.put(c.rule, Answer{answered: answered{active: true}}, time.Time{})
-		if _, kept := a.take(c.rule); kept != c.kept {
+		p.put(c.rule, Answer{response: response{active: true}}, time.Time{})
+		if _, kept := p.take(c.rule); kept != c.kept {
 			t.Errorf("%s: kept: %t, want %t", c.rule, kept, c.kept)
 		}
-		if ask, _ := a.begin(c.rule); ask == c.kept {
+		if ask, _ := p.begin(c.rule); ask == c.kept {
 			t.Errorf("%s: the next attempt asks: %t", c.rule, ask)
 		}
 	}
