@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,6 +203,15 @@ func TestCheckToken(t *testing.T) {
 			}
 		})
 	}
+	t.Run("accepted though it could not be asked about", func(t *testing.T) {
+		allows := jwtJSON(t, p, brokerSecret, "another-secret", `"revocation": {`, `"revocation": {"onUnavailable": "allow",`)
+		args := []string{"check-token", "--config", allows, "--online", "-"}
+		const why = "provider unavailable: POST "
+		tool(t, good, args...).want(t, 0, "accepted", why)
+		if o := tool(t, good, append(args, "--json")...).want(t, 0).object(t); !strings.HasPrefix(fmt.Sprint(o["detail"]), why) {
+			t.Errorf("detail %v", o["detail"])
+		}
+	})
 	t.Run("what can't be told", func(t *testing.T) {
 		tool(t, "", "check-token", "--config", name, "-").want(t, exitUnknown, "there is no token")
 		tool(t, good, "check-token", "--config", name, "--at", "noon", "-").want(t, exitUnknown, "--at: must be a time")

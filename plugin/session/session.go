@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Client identifies a connection for as long as the broker keeps it. It is an address, so it comes back with another
-// client behind it once the broker has let go of the first.
+// Client identifies a connection for as long as the broker keeps it. It is an address, which the broker may use for another
+// client after that.
 type Client uintptr
 
 // Credentials are what a client authenticated with, as the broker will show them again after SIGHUP: with the username
@@ -34,8 +34,8 @@ type Session struct {
 	Why   string
 	// Kicks is how often it was tried to disconnect it, Waits how often that was put off.
 	Kicks, Waits int
-	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: nobody will. Endpoint is
-	// who answers for it.
+	// Bearer is the token itself, to ask about it again; empty: it is not asked about again. Expires is its exp (zero: none), and
+	// Endpoint the endpoint that has admitted it.
 	Bearer   string
 	Expires  time.Time
 	Endpoint string
@@ -92,7 +92,7 @@ func (r *Registry) Has(client Client) bool { return r.live[client] != nil }
 // Lives tells whether the session has not ended.
 func (r *Registry) Lives(s *Session) bool { return r.live[s.Client] == s }
 
-// Due takes the next session out of the list of deadlines whose time has come; nil where there is none. The session
+// Due takes the next session out of the list of deadlines whose time has come; nil if there is none. The session
 // itself stays until Leave, as its connection does.
 func (r *Registry) Due(now time.Time) *Session { return r.expiries.due(now) }
 
@@ -108,7 +108,7 @@ func (r *Registry) Expel(s *Session, at time.Time, why string) {
 // Recheck has a live session asked about at a time: DueRecheck gives it out then, once.
 func (r *Registry) Recheck(s *Session, at time.Time) { r.rechecks.set(&s.recheck, at) }
 
-// DueRecheck takes out the next session that is to be asked about by now; nil where there is none.
+// DueRecheck takes out the next session that is to be asked about by now; nil if there is none.
 func (r *Registry) DueRecheck(now time.Time) *Session { return r.rechecks.due(now) }
 
 // NextRecheck is when DueRecheck will next have something; zero: never.
@@ -123,7 +123,7 @@ func (r *Registry) OpenSweep() {
 	r.open = true
 }
 
-// CloseSweep ends that round; from now on whoever asks is new.
+// CloseSweep ends that round: from now on every login is a new one.
 func (r *Registry) CloseSweep() { r.open = false }
 
 // Sweeping tells whether that round goes on.
