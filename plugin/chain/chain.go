@@ -509,9 +509,9 @@ func (c *Chain) ShownEndpoint() string {
 	case r == nil:
 		return "no endpoint"
 	case r.Plain != nil:
-		return "the revocation endpoint " + endpoint.Shown(r.Plain.URI)
+		return "the revocation endpoint " + endpoint.Redact(r.Plain.URI)
 	case r.Introspection.URI != "":
-		return "the introspection endpoint " + endpoint.Shown(r.Introspection.URI)
+		return "the introspection endpoint " + endpoint.Redact(r.Introspection.URI)
 	default:
 		return "the introspection endpoint of " + c.cfg.OIDC.Issuer
 	}
@@ -590,7 +590,7 @@ func (c *Chain) shape(field string) (token.Shape, token.Header) {
 	if c.cfg.Mode == config.ModeIntrospection {
 		return token.Signed, token.Header{}
 	}
-	return token.Look(field)
+	return token.Classify(field)
 }
 
 // nonToken is the verdict on a login without a token. Where there is one in a field with something around it, the Detail says

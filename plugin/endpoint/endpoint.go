@@ -37,7 +37,7 @@ type Client struct {
 type Request struct {
 	Method string
 	URI    string
-	// Name is what errors call the address of a request that carries a token, possibly in its path; empty: Shown(URI), and
+	// Name is what errors call the address of a request that carries a token, possibly in its path; empty: Redact(URI), and
 	// the request carries none. Where it is set, errors tell nothing that the answer may have repeated.
 	Name   string
 	Header http.Header
@@ -49,7 +49,7 @@ func (r Request) name() string {
 	if r.Name != "" {
 		return r.Name
 	}
-	return Shown(r.URI)
+	return Redact(r.URI)
 }
 
 // Answer is what an endpoint said.
@@ -110,13 +110,13 @@ func (a *Answer) Unusable(cause error) error {
 // Error is a request that brought no usable answer. It holds no credential and nothing of a body.
 type Error struct {
 	Method string
-	URL    string // as Shown
+	URL    string // as Redact has it
 	Cause  error
 }
 
-// Shown is an address as a log may hold it: without its query, which can carry an API key, and quoted where it is no plain
+// Redact returns an address as a log may hold it: without its query, which can carry an API key, and quoted where it is no plain
 // one, as discovery documents can have it.
-func Shown(uri string) string {
+func Redact(uri string) string {
 	before, _, query := strings.Cut(uri, "?")
 	if before = verdict.Word(before); query {
 		before += "?…"

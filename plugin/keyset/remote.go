@@ -478,7 +478,7 @@ func (r *remote) String() string {
 	if r.cfg.URI == "" {
 		return "the issuer"
 	}
-	return endpoint.Shown(r.cfg.URI)
+	return endpoint.Redact(r.cfg.URI)
 }
 
 func (r *remote) Close() { r.close() }

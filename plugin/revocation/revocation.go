@@ -150,7 +150,7 @@ func (c *Checker) URI(ctx context.Context) (string, error) { return c.Locate(ctx
 func (c *Checker) Recall(token string) (said Answer, known bool) {
 	if uri, err := c.Locate(ended()); err == nil {
 		if kept, found := c.cache.get(questionOf(uri, token)); found {
-			return Answer{answered: kept, from: endpoint.Shown(uri)}, true
+			return Answer{answered: kept, from: endpoint.Redact(uri)}, true
 		}
 	}
 	if said, known = c.ahead.take(token); known {
@@ -286,7 +286,7 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 	said.err = c.breaker.try(func() error {
 		uri, err := c.Locate(ctx)
 		if err == nil {
-			said.from = endpoint.Shown(uri)
+			said.from = endpoint.Redact(uri)
 			said.answered, err = c.exchange(ctx, uri, token)
 		}
 		switch {
@@ -312,7 +312,7 @@ func (c *Checker) exchange(ctx context.Context, uri, token string) (answered, er
 	if err != nil {
 		return answered{}, err
 	}
-	request.Name = endpoint.Shown(uri)
+	request.Name = endpoint.Redact(uri)
 	answer, err := c.Client.Do(ctx, c.cfg.Timeout, request)
 	if err != nil {
 		return answered{}, err

@@ -43,7 +43,7 @@ func New(cfg *config.Provider, keys keyset.Source, now func() time.Time) *Verifi
 	return &Verifier{algorithms: cfg.Algorithms, common: cfg.Common, keys: keys, now: now, methods: methodsOf(cfg.Algorithms)}
 }
 
-// Verify checks a password that Look found to be a signed token, with the header that Look gave: cheap checks first, then
+// Verify checks a password that Classify found to be a signed token, with the header that Classify gave: cheap checks first, then
 // the signature, then the claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims come with
 // Accept alone.
 func (v *Verifier) Verify(ctx context.Context, password string, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
