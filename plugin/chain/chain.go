@@ -108,7 +108,7 @@ func New(file *config.Config, o Options) (*Chain, error) {
 		}); err != nil {
 			return nil, err
 		}
-		c.remembered = token.New(cfg, keyset.Remembered(c.keys), o.Now)
+		c.remembered = token.New(cfg, keyset.LastGood(c.keys), o.Now)
 	}
 	c.verifier = token.New(cfg, c.keys, o.Now)
 	if cfg.Revocation != nil {
@@ -149,17 +149,12 @@ func (c *Chain) Close() {
 
 // RefreshAt is when Refresh should be called next, zero: never. Refresh reads the keys again in the background.
 func (c *Chain) RefreshAt() time.Time {
-	if c.keys == nil {
-		return time.Time{}
-	}
-	return c.keys.RefreshAt()
+	return keyset.RefreshAt(c.keys)
 }
 
 // Refresh begins to read again what will soon be too old.
 func (c *Chain) Refresh() {
-	if c.keys != nil {
-		c.keys.Refresh()
-	}
+	keyset.Refresh(c.keys)
 }
 
 // Check is Begin, and then all that it left to Finish and Confirm.
@@ -204,7 +199,7 @@ func (c *Chain) begin(ctx context.Context, login Login) Result {
 		c.checkRevocation(&result)
 		return result
 	}
-	if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled && c.mayPend() && c.remembers(&result) {
+	if !keyset.Settled(c.keys, result.header.KeyID, result.header.Algorithm) && c.mayPend() && c.remembers(&result) {
 		result.needsKeys = true
 		result.Verdict = verdict.Verdict{Kind: verdict.Pending}
 		return result
@@ -234,7 +229,7 @@ func (c *Chain) FromMemory(login Login) Result {
 		return result
 	}
 	if c.cfg.Mode != config.ModeIntrospection {
-		if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled {
+		if !keyset.Settled(c.keys, result.header.KeyID, result.header.Algorithm) {
 			return putOff()
 		}
 		ctx, cancel := context.WithCancel(context.Background())

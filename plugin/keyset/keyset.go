@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,22 +21,88 @@ import (
 
 // Source finds the keys that may verify a token. Safe for concurrent use.
 type Source interface {
-	// Find returns the keys that fit kid and alg, at least one. kid is empty where the token names none. It waits for
-	// a fetch at most until ctx ends. Errors: ErrUnknownKey, ErrPending, or an *UnavailableError.
+	// Find returns the keys that fit kid and alg, at least one. kid is empty if the token names none. It waits for a fetch at
+	// most until ctx ends. Errors: ErrUnknownKey, ErrPending, or an *UnavailableError.
 	Find(ctx context.Context, kid, alg string) ([]any, error)
-	// Known returns the fitting keys of the last good set, however old that is, and whether Find would answer now
-	// without waiting for anybody. It changes nothing.
-	Known(kid, alg string) (keys []any, settled bool)
-	// RefreshAt is when Refresh should be called next; zero: never. Refresh then begins to read the keys again in the
-	// background, so that nobody has to wait for that.
-	RefreshAt() time.Time
-	Refresh()
-	// Load reads the keys now; it fails where there is no usable one.
+	// Load reads the keys now; it fails if there is no usable one.
 	Load(ctx context.Context) (Set, error)
-	// String names where the keys come from, for the log.
+	// String names the place that the keys come from, for the log.
 	String() string
 	// Close ends what runs in the background.
 	Close()
+}
+
+// Refresher is what a Source can do besides whose keys have to be fetched from time to time. The functions of the same names
+// ask any Source.
+type Refresher interface {
+	// Settled tells whether Find would answer now, without a fetch. It changes nothing.
+	Settled(kid, alg string) bool
+	// RefreshAt is when Refresh should be called next; zero: never.
+	RefreshAt() time.Time
+	// Refresh begins to read the keys in the background if RefreshAt has come, so that no login has to wait for it.
+	Refresh()
+	// Doubt tells the source that keys it has found did not verify a signature: the provider may have put another key in the
+	// place of one, under its kid. The set is then read again in the background, at most every 5 s.
+	Doubt()
+}
+
+// Settled tells whether source would answer now, without a fetch.
+func Settled(source Source, kid, alg string) bool {
+	r, refreshes := source.(Refresher)
+	return !refreshes || r.Settled(kid, alg)
+}
+
+// RefreshAt is when Refresh should be called next for source, which may be nil; zero: never.
+func RefreshAt(source Source) time.Time {
+	if r, refreshes := source.(Refresher); refreshes {
+		return r.RefreshAt()
+	}
+	return time.Time{}
+}
+
+// Refresh has source, which may be nil, read its keys in the background if that is due.
+func Refresh(source Source) {
+	if r, refreshes := source.(Refresher); refreshes {
+		r.Refresh()
+	}
+}
+
+// Doubt tells source that keys it has found did not verify a signature.
+func Doubt(source Source) {
+	if r, refreshes := source.(Refresher); refreshes {
+		r.Doubt()
+	}
+}
+
+// keeper is a Source that knows its last good set.
+type keeper interface{ lastSet() Set }
+
+// Kidless tells whether no key of the last good set has a kid, so that a token's chooses none.
+func Kidless(source Source) bool {
+	k, keeps := source.(keeper)
+	if !keeps {
+		return false
+	}
+	set := k.lastSet()
+	return set.Len() > 0 && len(set.IDs()) == 0
+}
+
+// LastGood is a Source that finds only what the last good set of another holds, however old that is. It never waits, and
+// never has anything read.
+func LastGood(from Source) Source { return lastGood{from} }
+
+type lastGood struct{ Source }
+
+var _ Source = lastGood{}
+
+func (l lastGood) Find(_ context.Context, kid, alg string) ([]any, error) {
+	if k, keeps := l.Source.(keeper); keeps {
+		set := k.lastSet()
+		if found, fitting := set.find(kid, alg); fitting > 0 {
+			return found, nil
+		}
+	}
+	return nil, ErrPending
 }
 
 // ErrUnknownKey says that the set was read and holds no key for the token.
@@ -54,63 +121,14 @@ func (e *UnavailableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnavailableError) Unwrap() error { return e.Cause }
 
-// Doubt tells a source that keys it has found did not verify a signature: the provider may have put another key in the
-// place of one, under its kid. The set is then read again in the background, every 5 s at the most.
-func Doubt(source Source) {
-	if r, ok := source.(*remote); ok {
-		r.doubt()
-	}
-}
-
-// Kidless tells whether no key of the last good set has a kid, so that a token's chooses none.
-func Kidless(source Source) bool {
-	var set Set
-	switch s := source.(type) {
-	case *remote:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		set = s.set
-	case *file:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		set = s.set
-	case *local:
-		set = s.set
-	}
-	return set.Len() > 0 && len(set.IDs()) == 0
-}
-
-// Remembered is a Source that finds only what the last good set of another holds, and never waits or asks.
-func Remembered(from Source) Source { return remembered{from} }
-
-type remembered struct{ Source }
-
-func (r remembered) Find(_ context.Context, kid, alg string) ([]any, error) {
-	if found, _ := r.Known(kid, alg); len(found) > 0 {
-		return found, nil
-	}
-	return nil, ErrPending
-}
-
-// static is what sources that nobody has to wait for have in common.
-type static struct{}
-
-func (static) Known(string, string) (keys []any, settled bool) { return nil, true }
-
-func (static) RefreshAt() time.Time { return time.Time{} }
-
-func (static) Refresh() {}
-
-func (static) Close() {}
-
-// Options are what a Source needs from the house.
+// Options are the dependencies of a Source.
 type Options struct {
 	Client *endpoint.Client
 	Now    func() time.Time
-	// Blocks says that a login which waits in Find holds up all others (Mosquitto 2.0). Then one alone waits for a fetch, and
-	// the waits together take a bounded share of the time.
+	// Blocks says that a login which waits in Find holds up all others (Mosquitto 2.0). Then only one waits for a fetch, and all
+	// waits together take a bounded share of the time.
 	Blocks bool
-	// Locate finds the JWKS URL in mode oidc, where the configuration has none. It may have to ask the network.
+	// Locate finds the JWKS URL in mode oidc, if the configuration has none. It may have to ask the network.
 	Locate func(ctx context.Context) (string, error)
 	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine. No lock is held then.
 	Report func(event.Note)
@@ -221,6 +239,27 @@ func (s Set) IDs() []string {
 		}
 	}
 	return ids
+}
+
+func describeChange(origin string, set Set) string {
+	return fmt.Sprintf("the keys at %s have changed: now %d (%s)", origin, set.Len(), DescribeIDs(set))
+}
+
+// DescribeIDs lists the key ids of a set for the log, the first few where there are many.
+func DescribeIDs(set Set) string {
+	const shown = 8
+	ids := set.IDs()
+	more := ""
+	if len(ids) > shown {
+		ids, more = ids[:shown], fmt.Sprintf(" and %d more", len(ids)-shown)
+	}
+	for i, id := range ids {
+		ids[i] = verdict.Quote(id)
+	}
+	if len(ids) == 0 {
+		return "without kid"
+	}
+	return "kid " + strings.Join(ids, ", ") + more
 }
 
 // MaxTries bounds the work that a token can ask for: one signature check a fitting key.

@@ -17,13 +17,17 @@ import (
 
 // local is the key, or the keys, in the configuration.
 type local struct {
-	static
 	set Set
 	at  string
 
 	mu    reportingMutex // of crowd
 	crowd crowd
 }
+
+var (
+	_ Source = (*local)(nil)
+	_ keeper = (*local)(nil)
+)
 
 // newLocal reads an HMAC secret or, for the asymmetric algorithms, public keys in PEM (PKIX, PKCS #1 or certificates). A
 // PEM is never taken for a secret: that is how a public key becomes a forger's HMAC key (RFC 8725 §2.1).
@@ -180,4 +184,9 @@ func (l *local) Load(context.Context) (Set, error) {
 	return l.set, nil
 }
 
+func (l *local) lastSet() Set { return l.set }
+
 func (l *local) String() string { return "jwt.json" }
+
+// Close has nothing to end.
+func (l *local) Close() {}
