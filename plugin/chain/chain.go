@@ -88,7 +88,7 @@ func (r *Result) Bearer() string { return r.token }
 // New builds the chain for cfg. It reads nothing from the network; see Probe.
 func New(file *config.Config, o Options) (*Chain, error) {
 	cfg := file.Providers[0]
-	client, err := endpoint.New(cfg.TLS)
+	client, err := endpoint.New(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func New(file *config.Config, o Options) (*Chain, error) {
 	}
 	c := &Chain{file: file, cfg: cfg, delays: o.Delays, client: client, mapper: identity.New(cfg.Common)}
 	if cfg.Mode == config.ModeOIDC {
-		c.provider = discovery.New(cfg.OIDC.Issuer, cfg.JWKS.Timeout, client, o.Now)
+		c.provider = discovery.New(cfg, client, o.Now)
 	}
 	if cfg.Mode != config.ModeIntrospection {
 		if c.keys, err = keyset.New(cfg, keyset.Options{

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/internal/once"
@@ -34,10 +35,9 @@ const fresh = time.Hour
 
 // Provider is an issuer whose document is read when first needed, and again after an hour. Safe for concurrent use.
 type Provider struct {
-	issuer  string
-	timeout time.Duration
-	client  *endpoint.Client
-	now     func() time.Time
+	cfg    *config.Provider
+	client *endpoint.Client
+	now    func() time.Time
 
 	mu    sync.Mutex // guards all below
 	fetch once.Fetcher[Document]
@@ -45,9 +45,9 @@ type Provider struct {
 	read  time.Time // zero for one that was inherited, which makes it due
 }
 
-// New returns the Provider with this issuer. It reads nothing yet.
-func New(issuer string, timeout time.Duration, client *endpoint.Client, now func() time.Time) *Provider {
-	p := &Provider{issuer: issuer, timeout: timeout, client: client, now: now}
+// New returns the Provider that cfg names, in mode oidc. It reads nothing yet.
+func New(cfg *config.Provider, client *endpoint.Client, now func() time.Time) *Provider {
+	p := &Provider{cfg: cfg, client: client, now: now}
 	p.fetch = once.Fetcher[Document]{Lock: &p.mu, Now: now, Get: p.get, Keep: func(doc Document) { p.doc, p.read = doc, now() }}
 	return p
 }
@@ -58,7 +58,7 @@ func URI(issuer string) string {
 }
 
 // URI is where this provider's document stands.
-func (p *Provider) URI() string { return URI(p.issuer) }
+func (p *Provider) URI() string { return URI(p.cfg.OIDC.Issuer) }
 
 // Document returns the document. One that was read before is returned at once, and read again in the background if that is
 // due; otherwise the first reading is waited for until ctx ends. After a failed reading there is no other for a second.
@@ -81,7 +81,7 @@ func (p *Provider) Document(ctx context.Context) (Document, error) {
 func (p *Provider) IntrospectionURI(ctx context.Context) (string, error) {
 	doc, err := p.Document(ctx)
 	if err == nil && doc.NoIntrospection != nil {
-		err = fmt.Errorf("%s: %w ($.options.revocation.introspection.uri goes before it)", p.URI(), doc.NoIntrospection)
+		err = fmt.Errorf("%s: %w (%s goes before it)", p.URI(), doc.NoIntrospection, p.cfg.Path.Key("options.revocation.introspection.uri"))
 	}
 	return doc.IntrospectionURI, err
 }
@@ -90,7 +90,7 @@ func (p *Provider) IntrospectionURI(ctx context.Context) (string, error) {
 // issuer. It serves until it has been read again, which is due at once. Whether from is to be believed (TLS) is for the
 // caller to know.
 func (p *Provider) Inherit(from *Provider) {
-	if p.issuer != from.issuer {
+	if p.cfg.OIDC.Issuer != from.cfg.OIDC.Issuer {
 		return
 	}
 	from.mu.Lock()
@@ -119,7 +119,7 @@ func (p *Provider) memory() (doc Document, fetch *once.Fetch, err error) {
 }
 
 func (p *Provider) get() (Document, error) {
-	answer, err := p.client.Get(context.Background(), p.URI(), p.timeout)
+	answer, err := p.client.Get(context.Background(), p.URI(), p.cfg.JWKS.Timeout)
 	if err != nil {
 		return Document{}, err
 	}
@@ -142,9 +142,9 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 	members := members(all)
 	// OpenID Connect Discovery §4.3: the document of another issuer must not be used.
 	issuer, err := members.text("issuer")
-	if err == nil && issuer != p.issuer {
-		err = fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)%s",
-			verdict.Quote(issuer), verdict.Quote(p.issuer), p.wayOut(issuer))
+	if err == nil && issuer != p.cfg.OIDC.Issuer {
+		err = fmt.Errorf("it is the document of issuer %s, expected exactly %s (%s)%s",
+			verdict.Quote(issuer), verdict.Quote(p.cfg.OIDC.Issuer), p.cfg.Path.Key("options.modes.oidc.issuer"), p.wayOut(issuer))
 	}
 	if err != nil {
 		return Document{}, err
@@ -165,12 +165,12 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 // document of the one is at the other, with the same path.
 func (p *Provider) wayOut(issuer string) string {
 	of, err := url.Parse(issuer)
-	at, err2 := url.Parse(p.issuer)
+	at, err2 := url.Parse(p.cfg.OIDC.Issuer)
 	if err != nil || err2 != nil || of.Host == "" || of.Host == at.Host || strings.TrimSuffix(of.Path, "/") != strings.TrimSuffix(at.Path, "/") {
 		return ""
 	}
 	return "; where the provider is reached at another address than its issuer has, take mode \"jwks\" with that address in " +
-		"$.options.modes.jwks.uri and the issuer in $.options.common.issuer"
+		p.cfg.Path.Key("options.modes.jwks.uri") + " and the issuer in " + p.cfg.Path.Key("options.common.issuer")
 }
 
 // members are those of a document, unread.
@@ -229,7 +229,7 @@ func (p *Provider) check(name, uri string) error {
 		return fmt.Errorf("it names no %s", name)
 	case err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http"):
 		return fmt.Errorf("its %s is %s, expected an http or https address", name, verdict.Quote(uri))
-	case u.Scheme == "http" && strings.HasPrefix(p.issuer, "https:"):
+	case u.Scheme == "http" && strings.HasPrefix(p.cfg.OIDC.Issuer, "https:"):
 		return fmt.Errorf("its %s is %s, expected https as the issuer has", name, verdict.Quote(uri))
 	}
 	return nil

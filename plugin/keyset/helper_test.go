@@ -90,7 +90,7 @@ func (e *env) says(t *testing.T, parts ...string) {
 
 func (e *env) open(t *testing.T, cfg *config.Provider) (keyset.Source, error) {
 	t.Helper()
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,10 +94,10 @@ func (c *crowd) note(report func(event.Note), origin string, fitting int) {
 
 // New returns the Source that cfg asks for. It reads nothing from the network.
 func New(cfg *config.Provider, o Options) (Source, error) {
-	accept := acceptance{algorithms: cfg.Algorithms, weak: cfg.Common.AllowWeakKeys}
+	accept := acceptance{algorithms: cfg.Algorithms, weak: cfg.Common.AllowWeakKeys, weakAt: cfg.Path.Key("options.common.allowWeakKeys")}
 	switch {
 	case cfg.Mode == config.ModeLocal:
-		return newLocal(cfg.Local, accept, o)
+		return newLocal(cfg, accept, o)
 	case cfg.JWKS.FilePath != "":
 		return newFile(cfg.JWKS.FilePath, accept, o), nil
 	default:
@@ -108,6 +108,7 @@ func New(cfg *config.Provider, o Options) (Source, error) {
 // acceptance is what the configuration asks of a key.
 type acceptance struct {
 	algorithms []string
-	// weak admits RSA keys under 2048 bits and short HMAC secrets.
-	weak bool
+	// weak admits RSA keys under 2048 bits and short HMAC secrets; weakAt is where that stands in jwt.json.
+	weak   bool
+	weakAt string
 }

@@ -55,7 +55,7 @@ func newHall(t *testing.T, cfg config.Revocation) *hall {
 		w.WriteHeader(int(h.status.Load()))
 		_, _ = io.WriteString(w, h.answer.Load().(string))
 	})
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
