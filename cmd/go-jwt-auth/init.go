@@ -253,11 +253,16 @@ type provider struct {
 
 // newClient speaks to a provider for which there is no jwt.json yet.
 func newClient(caFile string) (*endpoint.Client, error) {
-	client, err := endpoint.New(config.TLS{CAFile: caFile})
+	client, err := endpoint.New(&config.Provider{TLS: config.TLS{CAFile: caFile}})
 	if err != nil {
 		return nil, errors.New(strings.ReplaceAll(err.Error(), "$.options.tls.caFile", "--ca-file"))
 	}
 	return client, nil
+}
+
+// openID names a provider by its issuer alone.
+func openID(issuer string) *config.Provider {
+	return &config.Provider{Mode: config.ModeOIDC, OIDC: config.OIDC{Issuer: issuer}, JWKS: config.JWKS{Timeout: patience}}
 }
 
 // look reads the discovery document and the keys.
@@ -272,7 +277,7 @@ func (c *console) look(ctx context.Context, issuer, caFile string) (provider, er
 	}
 	defer client.Close()
 	c.waitFor(ctx, issuer)
-	if p.doc, err = discovery.New(issuer, patience, client, time.Now).Document(ctx); err != nil {
+	if p.doc, err = discovery.New(openID(issuer), client, time.Now).Document(ctx); err != nil {
 		return p, err
 	}
 	asymmetric := &config.Provider{

@@ -128,7 +128,7 @@ func (c *console) obtain(ctx context.Context, g grant) (*oauth2.Token, error) {
 	}
 	defer client.Close()
 	c.waitFor(ctx, g.issuer)
-	doc, err := discovery.New(g.issuer, patience, client, time.Now).Document(ctx)
+	doc, err := discovery.New(openID(g.issuer), client, time.Now).Document(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (r *Result) Bearer() string { return r.token }
 // New builds the chain for cfg. It reads nothing from the network; see Probe.
 func New(file *config.Config, o Options) (*Chain, error) {
 	cfg := file.Providers[0]
-	client, err := endpoint.New(cfg.TLS)
+	client, err := endpoint.New(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func New(file *config.Config, o Options) (*Chain, error) {
 	}
 	c := &Chain{file: file, cfg: cfg, delays: o.Delays, client: client, mapper: identity.New(cfg.Common)}
 	if cfg.Mode == config.ModeOIDC {
-		c.provider = discovery.New(cfg.OIDC.Issuer, cfg.JWKS.Timeout, client, o.Now)
+		c.provider = discovery.New(cfg, client, o.Now)
 	}
 	if cfg.Mode != config.ModeIntrospection {
 		if c.keys, err = keyset.New(cfg, keyset.Options{
@@ -108,7 +108,7 @@ func New(file *config.Config, o Options) (*Chain, error) {
 		}); err != nil {
 			return nil, err
 		}
-		c.remembered = token.New(cfg, keyset.Remembered(c.keys), o.Now)
+		c.remembered = token.New(cfg, keyset.LastGood(c.keys), o.Now)
 	}
 	c.verifier = token.New(cfg, c.keys, o.Now)
 	if cfg.Revocation != nil {
@@ -149,17 +149,12 @@ func (c *Chain) Close() {
 
 // RefreshAt is when Refresh should be called next, zero: never. Refresh reads the keys again in the background.
 func (c *Chain) RefreshAt() time.Time {
-	if c.keys == nil {
-		return time.Time{}
-	}
-	return c.keys.RefreshAt()
+	return keyset.RefreshAt(c.keys)
 }
 
 // Refresh begins to read again what will soon be too old.
 func (c *Chain) Refresh() {
-	if c.keys != nil {
-		c.keys.Refresh()
-	}
+	keyset.Refresh(c.keys)
 }
 
 // Check is Begin, and then all that it left to Finish and Confirm.
@@ -204,7 +199,7 @@ func (c *Chain) begin(ctx context.Context, login Login) Result {
 		c.checkRevocation(&result)
 		return result
 	}
-	if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled && c.mayPend() && c.remembers(&result) {
+	if !keyset.Settled(c.keys, result.header.KeyID, result.header.Algorithm) && c.mayPend() && c.remembers(&result) {
 		result.needsKeys = true
 		result.Verdict = verdict.Verdict{Kind: verdict.Pending}
 		return result
@@ -234,7 +229,7 @@ func (c *Chain) FromMemory(login Login) Result {
 		return result
 	}
 	if c.cfg.Mode != config.ModeIntrospection {
-		if _, settled := c.keys.Known(result.header.KeyID, result.header.Algorithm); !settled {
+		if !keyset.Settled(c.keys, result.header.KeyID, result.header.Algorithm) {
 			return putOff()
 		}
 		ctx, cancel := context.WithCancel(context.Background())
@@ -509,9 +504,9 @@ func (c *Chain) ShownEndpoint() string {
 	case r == nil:
 		return "no endpoint"
 	case r.Plain != nil:
-		return "the revocation endpoint " + endpoint.Shown(r.Plain.URI)
+		return "the revocation endpoint " + endpoint.Redact(r.Plain.URI)
 	case r.Introspection.URI != "":
-		return "the introspection endpoint " + endpoint.Shown(r.Introspection.URI)
+		return "the introspection endpoint " + endpoint.Redact(r.Introspection.URI)
 	default:
 		return "the introspection endpoint of " + c.cfg.OIDC.Issuer
 	}
@@ -590,7 +585,7 @@ func (c *Chain) shape(field string) (token.Shape, token.Header) {
 	if c.cfg.Mode == config.ModeIntrospection {
 		return token.Signed, token.Header{}
 	}
-	return token.Look(field)
+	return token.Classify(field)
 }
 
 // nonToken is the verdict on a login without a token. Where there is one in a field with something around it, the Note says

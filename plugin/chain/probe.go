@@ -50,7 +50,7 @@ func (c *Chain) Inspect(ctx context.Context) (r Report) {
 		return r
 	}
 	for _, e := range endpoints {
-		seen := Endpoint{What: e.what, URI: endpoint.Shown(e.uri), Path: e.path, Revocation: e.revocation}
+		seen := Endpoint{What: e.what, URI: endpoint.Redact(e.uri), Path: e.path, Revocation: e.revocation}
 		c.reach(ctx, e, &seen)
 		switch {
 		case seen.Err != nil:

@@ -10,12 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
-	"go-jwt-auth/plugin/guard"
 	"go-jwt-auth/plugin/internal/jsonvalue"
+	"go-jwt-auth/plugin/internal/once"
 	"go-jwt-auth/plugin/verdict"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // Document is the part of a provider's metadata that is of use here. Only JWKSURI is never empty: any other address is
@@ -31,31 +30,26 @@ type Document struct {
 	TokenAuthMethods []string
 }
 
-// fresh is how long a document serves. Providers move their endpoints seldom, and announce it long before. After a failed
-// reading the next one waits for rest.
-const (
-	fresh = time.Hour
-	rest  = time.Second
-)
+// fresh is how long a document serves. Providers move their endpoints seldom, and announce it long before.
+const fresh = time.Hour
 
 // Provider is an issuer whose document is read when first needed, and again after an hour. Safe for concurrent use.
 type Provider struct {
-	issuer  string
-	timeout time.Duration
-	client  *endpoint.Client
-	now     func() time.Time
-	reads   singleflight.Group
+	cfg    *config.Provider
+	client *endpoint.Client
+	now    func() time.Time
 
-	mu     sync.Mutex // guards all below
-	doc    Document   // without JWKSURI: none was read yet
-	read   time.Time  // zero where it was inherited, and so is due
-	failed time.Time
-	err    error
+	mu    sync.Mutex // guards all below
+	fetch once.Fetcher[Document]
+	doc   Document  // without JWKSURI: none was read yet
+	read  time.Time // zero for one that was inherited, which makes it due
 }
 
-// New returns the Provider with this issuer. It reads nothing yet.
-func New(issuer string, timeout time.Duration, client *endpoint.Client, now func() time.Time) *Provider {
-	return &Provider{issuer: issuer, timeout: timeout, client: client, now: now}
+// New returns the Provider that cfg names, in mode oidc. It reads nothing yet.
+func New(cfg *config.Provider, client *endpoint.Client, now func() time.Time) *Provider {
+	p := &Provider{cfg: cfg, client: client, now: now}
+	p.fetch = once.Fetcher[Document]{Lock: &p.mu, Now: now, Get: p.get, Keep: func(doc Document) { p.doc, p.read = doc, now() }}
+	return p
 }
 
 // URI is where the document of an issuer stands.
@@ -64,33 +58,30 @@ func URI(issuer string) string {
 }
 
 // URI is where this provider's document stands.
-func (p *Provider) URI() string { return URI(p.issuer) }
+func (p *Provider) URI() string { return URI(p.cfg.OIDC.Issuer) }
 
-// Document returns the document. One that was read before serves on at once, and is read again in the background where
-// that is due; else the first reading is waited for, until ctx ends.
+// Document returns the document. One that was read before is returned at once, and read again in the background if that is
+// due; otherwise the first reading is waited for until ctx ends. After a failed reading there is no other for a second.
 func (p *Provider) Document(ctx context.Context) (Document, error) {
-	doc, due, err := p.memory()
-	if !due {
+	doc, fetch, err := p.memory()
+	if doc.JWKSURI != "" || fetch == nil {
 		return doc, err
 	}
-	// For all who wait, so on nobody's own context.
-	reading := p.reads.DoChan("", func() (any, error) { return p.refresh(context.WithoutCancel(ctx)) })
-	if err == nil {
-		return doc, nil
+	if !fetch.Wait(ctx) {
+		return Document{}, ctx.Err()
 	}
-	select {
-	case result := <-reading:
-		return result.Val.(Document), result.Err //nolint:errcheck,forcetypeassert // refresh returns nothing else
-	case <-ctx.Done():
-		return Document{}, fmt.Errorf("GET %s: no answer yet: %w", p.URI(), ctx.Err())
+	if err := fetch.Err(); err != nil {
+		return Document{}, err
 	}
+	doc, _, _ = p.memory()
+	return doc, nil
 }
 
 // IntrospectionURI is where the document has the introspection endpoint (RFC 8414 §2), or why it can't be had.
 func (p *Provider) IntrospectionURI(ctx context.Context) (string, error) {
 	doc, err := p.Document(ctx)
 	if err == nil && doc.NoIntrospection != nil {
-		err = fmt.Errorf("%s: %w ($.options.revocation.introspection.uri goes before it)", p.URI(), doc.NoIntrospection)
+		err = fmt.Errorf("%s: %w (%s goes before it)", p.URI(), doc.NoIntrospection, p.cfg.Path.Key("options.revocation.introspection.uri"))
 	}
 	return doc.IntrospectionURI, err
 }
@@ -99,7 +90,7 @@ func (p *Provider) IntrospectionURI(ctx context.Context) (string, error) {
 // issuer. It serves until it has been read again, which is due at once. Whether from is to be believed (TLS) is for the
 // caller to know.
 func (p *Provider) Inherit(from *Provider) {
-	if p.issuer != from.issuer {
+	if p.cfg.OIDC.Issuer != from.cfg.OIDC.Issuer {
 		return
 	}
 	from.mu.Lock()
@@ -112,48 +103,23 @@ func (p *Provider) Inherit(from *Provider) {
 	}
 }
 
-var errUnread = errors.New("it was not read yet")
-
-// memory is what there is without reading: the document, or why there is none; due tells whether to read now. Ages below
-// zero are those of a clock that was set back.
-func (p *Provider) memory() (doc Document, due bool, err error) {
+// memory is the document that is there, or why there is none, and the fetch of the next one if it is due.
+func (p *Provider) memory() (doc Document, fetch *once.Fetch, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	within := func(since time.Time, limit time.Duration) bool {
-		age := now.Sub(since)
-		return age >= 0 && age < limit
+	current := p.doc.JWKSURI != "" && once.Within(now.Sub(p.read), fresh)
+	if !current && !p.fetch.Outage.Resting(now) {
+		fetch = p.fetch.Join()
 	}
-	due = (p.doc.JWKSURI == "" || !within(p.read, fresh)) && (p.err == nil || !within(p.failed, rest))
-	switch {
-	case p.doc.JWKSURI != "":
-		return p.doc, due, nil
-	case p.err != nil:
-		return Document{}, due, p.err
+	if p.doc.JWKSURI == "" {
+		err = p.fetch.Outage.Err
 	}
-	return Document{}, due, errUnread
+	return p.doc, fetch, err
 }
 
-// refresh reads the document, unless somebody just has, and keeps it, or the failure.
-func (p *Provider) refresh(ctx context.Context) (doc Document, err error) {
-	if doc, due, err := p.memory(); !due {
-		return doc, err
-	}
-	defer func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.err = err; err != nil {
-			p.failed = p.now()
-			return
-		}
-		p.doc, p.read = doc, p.now()
-	}()
-	defer guard.Catch(func(fault error) { err = fmt.Errorf("fault while reading %s: %w", p.URI(), fault) })
-	return p.fetch(ctx)
-}
-
-func (p *Provider) fetch(ctx context.Context) (Document, error) {
-	answer, err := p.client.Get(ctx, p.URI(), p.timeout)
+func (p *Provider) get() (Document, error) {
+	answer, err := p.client.Get(context.Background(), p.URI(), p.cfg.JWKS.Timeout)
 	if err != nil {
 		return Document{}, err
 	}
@@ -176,9 +142,9 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 	members := members(all)
 	// OpenID Connect Discovery §4.3: the document of another issuer must not be used.
 	issuer, err := members.text("issuer")
-	if err == nil && issuer != p.issuer {
-		err = fmt.Errorf("it is the document of issuer %s, expected exactly %s ($.options.modes.oidc.issuer)%s",
-			verdict.Quote(issuer), verdict.Quote(p.issuer), p.wayOut(issuer))
+	if err == nil && issuer != p.cfg.OIDC.Issuer {
+		err = fmt.Errorf("it is the document of issuer %s, expected exactly %s (%s)%s",
+			verdict.Quote(issuer), verdict.Quote(p.cfg.OIDC.Issuer), p.cfg.Path.Key("options.modes.oidc.issuer"), p.wayOut(issuer))
 	}
 	if err != nil {
 		return Document{}, err
@@ -199,12 +165,12 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 // document of the one is at the other, with the same path.
 func (p *Provider) wayOut(issuer string) string {
 	of, err := url.Parse(issuer)
-	at, err2 := url.Parse(p.issuer)
+	at, err2 := url.Parse(p.cfg.OIDC.Issuer)
 	if err != nil || err2 != nil || of.Host == "" || of.Host == at.Host || strings.TrimSuffix(of.Path, "/") != strings.TrimSuffix(at.Path, "/") {
 		return ""
 	}
 	return "; where the provider is reached at another address than its issuer has, take mode \"jwks\" with that address in " +
-		"$.options.modes.jwks.uri and the issuer in $.options.common.issuer"
+		p.cfg.Path.Key("options.modes.jwks.uri") + " and the issuer in " + p.cfg.Path.Key("options.common.issuer")
 }
 
 // members are those of a document, unread.
@@ -263,7 +229,7 @@ func (p *Provider) check(name, uri string) error {
 		return fmt.Errorf("it names no %s", name)
 	case err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http"):
 		return fmt.Errorf("its %s is %s, expected an http or https address", name, verdict.Quote(uri))
-	case u.Scheme == "http" && strings.HasPrefix(p.issuer, "https:"):
+	case u.Scheme == "http" && strings.HasPrefix(p.cfg.OIDC.Issuer, "https:"):
 		return fmt.Errorf("its %s is %s, expected https as the issuer has", name, verdict.Quote(uri))
 	}
 	return nil

@@ -49,12 +49,17 @@ func newSite(t *testing.T, body string) *site {
 
 func newProvider(t *testing.T, issuer string, now func() time.Time) *discovery.Provider {
 	t.Helper()
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return discovery.New(issuer, time.Minute, client, now)
+	return discovery.New(configured(issuer), client, now)
+}
+
+// configured is mode oidc with an issuer.
+func configured(issuer string) *config.Provider {
+	return &config.Provider{Mode: config.ModeOIDC, OIDC: config.OIDC{Issuer: issuer}, JWKS: config.JWKS{Timeout: time.Minute}}
 }
 
 const good = `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","introspection_endpoint":"ISSUER/introspect"}`
@@ -260,13 +265,39 @@ func TestAnHTTPSIssuerIsNotLedAwayFromTLS(t *testing.T) {
 	secure := httptest.NewTLSServer(s.Config.Handler)
 	t.Cleanup(secure.Close)
 	s.body = fmt.Sprintf(`{"issuer":%q,"jwks_uri":"http://127.0.0.1/keys"}`, secure.URL)
-	client, err := endpoint.New(config.TLS{InsecureSkipVerify: true})
+	client, err := endpoint.New(&config.Provider{TLS: config.TLS{InsecureSkipVerify: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	_, err = discovery.New(secure.URL, time.Minute, client, time.Now).Document(t.Context())
+	_, err = discovery.New(configured(secure.URL), client, time.Now).Document(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "expected https as the issuer has") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestPathsAreThoseOfTheProvider: what is said of a key of jwt.json names it where the provider stands.
+func TestPathsAreThoseOfTheProvider(t *testing.T) {
+	s := newSite(t, "")
+	client, err := endpoint.New(&config.Provider{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	cfg := configured(s.URL)
+	cfg.Path = "$.providers[1]"
+	said := func(body string) string {
+		s.body = body
+		_, err := discovery.New(cfg, client, time.Now).IntrospectionURI(t.Context())
+		return fmt.Sprint(err)
+	}
+	const at = "$.providers[1].options."
+	if got := said(`{"issuer":"ISSUER","jwks_uri":"ISSUER/keys"}`); !strings.HasSuffix(got, "("+at+"revocation.introspection.uri goes before it)") {
+		t.Errorf("got %s", got)
+	}
+	want := "(" + at + `modes.oidc.issuer); where the provider is reached at another address than its issuer has, take mode "jwks" with that address in ` +
+		at + "modes.jwks.uri and the issuer in " + at + "common.issuer"
+	if got := said(`{"issuer":"https://id.example.com"}`); !strings.HasSuffix(got, want) {
+		t.Errorf("got %s", got)
 	}
 }

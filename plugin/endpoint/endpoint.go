@@ -30,6 +30,7 @@ const MaxBody = 1 << 20
 
 // Client makes the requests of one plugin instance. Safe for concurrent use.
 type Client struct {
+	path        config.Path
 	connections *connections
 }
 
@@ -37,7 +38,7 @@ type Client struct {
 type Request struct {
 	Method string
 	URI    string
-	// Name is what errors call the address of a request that carries a token, possibly in its path; empty: Shown(URI), and
+	// Name is what errors call the address of a request that carries a token, possibly in its path; empty: Redact(URI), and
 	// the request carries none. Where it is set, errors tell nothing that the answer may have repeated.
 	Name   string
 	Header http.Header
@@ -49,7 +50,7 @@ func (r Request) name() string {
 	if r.Name != "" {
 		return r.Name
 	}
-	return Shown(r.URI)
+	return Redact(r.URI)
 }
 
 // Answer is what an endpoint said.
@@ -110,13 +111,13 @@ func (a *Answer) Unusable(cause error) error {
 // Error is a request that brought no usable answer. It holds no credential and nothing of a body.
 type Error struct {
 	Method string
-	URL    string // as Shown
+	URL    string // as Redact has it
 	Cause  error
 }
 
-// Shown is an address as a log may hold it: without its query, which can carry an API key, and quoted where it is no plain
+// Redact returns an address as a log may hold it: without its query, which can carry an API key, and quoted where it is no plain
 // one, as discovery documents can have it.
-func Shown(uri string) string {
+func Redact(uri string) string {
 	before, _, query := strings.Cut(uri, "?")
 	if before = verdict.Word(before); query {
 		before += "?…"
@@ -132,8 +133,10 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// New returns a Client that verifies endpoints by t. It fails where a certificate file can't be used.
-func New(t config.TLS) (*Client, error) {
+// New returns a Client that verifies the endpoints of a provider as its configuration says. It fails if a certificate file
+// can't be used.
+func New(cfg *config.Provider) (*Client, error) {
+	t := cfg.TLS
 	tlsConfig := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		// Off only by a key of that name in jwt.json, which gets a warning at every start.
@@ -142,24 +145,24 @@ func New(t config.TLS) (*Client, error) {
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("$.options.tls.caFile: %w", err)
+			return nil, fmt.Errorf("%s: %w", cfg.Path.Key("options.tls.caFile"), err)
 		}
 		// The system's roots stay: a private CA beside them is what the option is for.
 		if tlsConfig.RootCAs, err = x509.SystemCertPool(); err != nil {
 			tlsConfig.RootCAs = x509.NewCertPool()
 		}
 		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("$.options.tls.caFile: %s holds no certificate in PEM", t.CAFile)
+			return nil, fmt.Errorf("%s: %s holds no certificate in PEM", cfg.Path.Key("options.tls.caFile"), t.CAFile)
 		}
 	}
 	if t.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("$.options.tls.certFile, $.options.tls.keyFile: %w", err)
+			return nil, fmt.Errorf("%s, %s: %w", cfg.Path.Key("options.tls.certFile"), cfg.Path.Key("options.tls.keyFile"), err)
 		}
 		tlsConfig.Certificates = []tls.Certificate{cert}
 	}
-	return &Client{connections: newConnections(tlsConfig)}, nil
+	return &Client{path: cfg.Path, connections: newConnections(tlsConfig)}, nil
 }
 
 // Dial makes connections in another way than net does: for tests.
@@ -229,7 +232,7 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(start) >= timeout/2 {
 			c.connections.retire(transport)
 		}
-		return &Error{Method: r.Method, URL: r.name(), Cause: explain(err, timeout)}
+		return &Error{Method: r.Method, URL: r.name(), Cause: c.explain(err, timeout)}
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URI, strings.NewReader(r.Body))
 	if err != nil {
@@ -276,7 +279,7 @@ func (e *StatusError) Error() string {
 }
 
 // explain takes the layers off an error of net/http until what is left is the cause that a person can act on.
-func explain(err error, timeout time.Duration) error {
+func (c *Client) explain(err error, timeout time.Duration) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
@@ -294,7 +297,7 @@ func explain(err error, timeout time.Duration) error {
 	case errors.As(err, &op) && op.Op == "dial":
 		return fmt.Errorf("can't connect: %w", op.Err)
 	case errors.As(err, new(x509.UnknownAuthorityError)):
-		return fmt.Errorf("the certificate is not trusted ($.options.tls.caFile names a private CA): %w", err)
+		return fmt.Errorf("the certificate is not trusted (%s names a private CA): %w", c.path.Key("options.tls.caFile"), err)
 	case errors.As(err, &host):
 		return &reworded{fmt.Sprintf("the certificate is of another host: it is for %s, not for %s", namesOf(host.Certificate), verdict.Quote(host.Host)), err}
 	case errors.As(err, new(textproto.ProtocolError)):

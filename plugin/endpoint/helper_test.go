@@ -12,7 +12,7 @@ import (
 
 func newClient(t *testing.T, tls config.TLS) *endpoint.Client {
 	t.Helper()
-	client, err := endpoint.New(tls)
+	client, err := endpoint.New(&config.Provider{TLS: tls})
 	if err != nil {
 		t.Fatal(err)
 	}

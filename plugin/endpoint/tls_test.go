@@ -92,7 +92,7 @@ func TestTLSFilesThatCannotBeUsed(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			if _, err := endpoint.New(c.tls); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := endpoint.New(&config.Provider{TLS: c.tls}); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})

@@ -17,7 +17,6 @@ const lookEvery = time.Second
 
 // file is a JWKS file, read again when it changes.
 type file struct {
-	static
 	path   string
 	accept acceptance
 	Options
@@ -37,6 +36,12 @@ type stamp struct {
 	modified time.Time
 	size     int64
 }
+
+var (
+	_ Source = (*file)(nil)
+	_ keeper = (*file)(nil)
+	_ heir   = (*file)(nil)
+)
 
 func newFile(path string, accept acceptance, o Options) *file {
 	return &file{path: path, accept: accept, Options: o, mu: reportingMutex{to: o.Report}}
@@ -121,4 +126,13 @@ func (f *file) read(size int64) (Set, error) {
 	return parseSet(raw, f.accept)
 }
 
+func (f *file) lastSet() Set {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.set
+}
+
 func (f *file) String() string { return f.path }
+
+// Close has nothing to end.
+func (f *file) Close() {}

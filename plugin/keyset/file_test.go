@@ -16,7 +16,7 @@ import (
 
 // jwksFile is a JWKS file that a source reads.
 type jwksFile struct {
-	*house
+	*env
 	t      *testing.T
 	path   string
 	source keyset.Source
@@ -25,7 +25,7 @@ type jwksFile struct {
 
 func newJWKSFile(t *testing.T, content []byte) *jwksFile {
 	t.Helper()
-	f := &jwksFile{house: newHouse(), t: t}
+	f := &jwksFile{env: newEnv(), t: t}
 	cfg := fileWith(t, content, "ES256")
 	f.path, f.source = cfg.JWKS.FilePath, f.mustOpen(t, cfg)
 	return f
@@ -134,10 +134,10 @@ func TestFileLooksTheSameButCanBeReadNow(t *testing.T) {
 }
 
 func TestFileMissingAtStartIsFoundLater(t *testing.T) {
-	h := newHouse()
+	e := newEnv()
 	cfg := accepting("ES256")
 	cfg.JWKS = config.JWKS{FilePath: filepath.Join(t.TempDir(), "jwks.json")}
-	source := h.mustOpen(t, cfg)
+	source := e.mustOpen(t, cfg)
 	unavailable := func(what string, err error) {
 		t.Helper()
 		if typed := new(keyset.UnavailableError); !errors.As(err, &typed) || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), cfg.JWKS.FilePath) {
@@ -148,11 +148,11 @@ func TestFileMissingAtStartIsFoundLater(t *testing.T) {
 	unavailable("Load", err)
 	_, err = source.Find(t.Context(), "", "ES256")
 	unavailable("Find", err)
-	h.says(t) // the errors say it
+	e.says(t) // the errors say it
 
 	key := testkeys.New("ES256", "k")
 	write(t, cfg.JWKS.FilePath, testkeys.Set(key))
-	h.advance(time.Second)
+	e.advance(time.Second)
 	finds(t, source, "k", "ES256", key.Public())
 	if source.String() != cfg.JWKS.FilePath {
 		t.Errorf("it is called %s", source)

@@ -23,8 +23,8 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// house is what a Source needs, under the test's control. Safe for concurrent use.
-type house struct {
+// env is what a Source needs, under the test's control. Safe for concurrent use.
+type env struct {
 	mu      sync.Mutex
 	clock   time.Time
 	looked  func() // called whenever somebody looks at the clock; nil: nothing
@@ -36,75 +36,75 @@ type house struct {
 	locate func(ctx context.Context) (string, error) // where the configuration has no URL
 }
 
-func newHouse() *house {
-	return &house{clock: time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC), arrived: make(chan string, 4096)}
+func newEnv() *env {
+	return &env{clock: time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC), arrived: make(chan string, 4096)}
 }
 
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.looked != nil {
-		h.looked()
+func (e *env) now() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.looked != nil {
+		e.looked()
 	}
-	return h.clock
+	return e.clock
 }
 
-func (h *house) advance(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
+func (e *env) advance(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.clock = e.clock.Add(d)
 }
 
-func (h *house) report(n event.Note) {
+func (e *env) report(n event.Note) {
 	line := "info: " + n.Text
 	if n.Level == event.Warning {
 		line = "warning: " + n.Text
 	}
-	h.mu.Lock()
-	h.lines = append(h.lines, line)
-	told := h.told
-	h.mu.Unlock()
+	e.mu.Lock()
+	e.lines = append(e.lines, line)
+	told := e.told
+	e.mu.Unlock()
 	if told != nil {
 		told()
 	}
-	h.arrived <- line
+	e.arrived <- line
 }
 
 // said returns the lines reported since the last call.
-func (h *house) said() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	lines := h.lines
-	h.lines = nil
+func (e *env) said() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	lines := e.lines
+	e.lines = nil
 	return lines
 }
 
 // says checks that the lines since the last call are those with the given parts, and no more.
-func (h *house) says(t *testing.T, parts ...string) {
+func (e *env) says(t *testing.T, parts ...string) {
 	t.Helper()
-	lines := h.said()
+	lines := e.said()
 	if !slices.EqualFunc(lines, parts, strings.Contains) {
 		t.Errorf("reported\n\t%s\nwant\n\t%s", strings.Join(lines, "\n\t"), strings.Join(parts, "\n\t"))
 	}
 }
 
-func (h *house) open(t *testing.T, cfg *config.Provider) (keyset.Source, error) {
+func (e *env) open(t *testing.T, cfg *config.Provider) (keyset.Source, error) {
 	t.Helper()
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	source, err := keyset.New(cfg, keyset.Options{Client: client, Now: h.now, Report: h.report, Blocks: h.blocks, Locate: h.locate})
+	source, err := keyset.New(cfg, keyset.Options{Client: client, Now: e.now, Report: e.report, Blocks: e.blocks, Locate: e.locate})
 	if err == nil {
 		t.Cleanup(source.Close)
 	}
 	return source, err
 }
 
-func (h *house) mustOpen(t *testing.T, cfg *config.Provider) keyset.Source {
+func (e *env) mustOpen(t *testing.T, cfg *config.Provider) keyset.Source {
 	t.Helper()
-	source, err := h.open(t, cfg)
+	source, err := e.open(t, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package keyset
 
-import "go-jwt-auth/plugin/config"
+import (
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/once"
+)
 
 // origin is where a set comes from, and by whose word.
 type origin struct {
@@ -12,56 +15,52 @@ func originOf(cfg *config.Provider) origin {
 	return origin{uri: cfg.JWKS.URI, issuer: cfg.OIDC.Issuer, tls: cfg.TLS}
 }
 
+// heir is a Source that can take over keys.
+type heir interface{ inherit(from Source) }
+
 // Inherit gives a source that has read nothing yet the last good set of the one in whose place it comes, as far as its own
-// configuration admits the keys. Nothing is inherited from another place, or one that is trusted in another way. The set
-// keeps its age, so that maxStaleMs goes on, and serves only where it can't be read again, which is tried at once. Inherit
-// reads and waits for nothing; it is to be called before the first Find.
+// configuration admits the keys. Nothing is inherited from another place, or from one that is trusted in another way. The set
+// keeps its age, so that maxStaleMs goes on, and serves only if it can't be read again, which is tried at once. Inherit reads
+// nothing and does not wait; it is to be called before the first Find.
 func Inherit(to, from Source) {
-	switch to := to.(type) {
-	case *remote:
-		if from, ok := from.(*remote); ok && from.origin == to.origin {
-			to.inherit(from.lastGood())
-		}
-	case *file:
-		if from, ok := from.(*file); ok && from.path == to.path {
-			to.inherit(from.lastGood())
-		}
+	if h, inherits := to.(heir); inherits {
+		h.inherit(from)
 	}
 }
 
-// lastGood is what there is to inherit.
-func (r *remote) lastGood() (snapshot, outage) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.snapshot, r.outage
-}
-
-func (r *remote) inherit(last snapshot, why outage) {
-	last.set, last.inherited, last.crowd = last.set.under(r.accept), true, crowd{}
-	if !r.cfg.Cache.Enabled {
-		last.life = 0
+func (r *remote) inherit(from Source) {
+	earlier, ok := from.(*remote)
+	if !ok || earlier.origin != r.origin {
+		return
 	}
-	if last.set.Len() == 0 {
+	last, outage := earlier.kept()
+	if last = last.inherit(r.accept, r.cfg.Cache.Enabled); last.set.Len() == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.set.Len() == 0 {
 		r.snapshot = last
-		if r.err == nil {
-			r.outage = why
+		if r.fetch.Outage.Err == nil {
+			r.fetch.Outage = outage
 		}
 	}
 }
 
-func (f *file) lastGood() Set {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.set
+// kept is what there is to inherit.
+func (r *remote) kept() (snapshot, once.Outage) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.snapshot, r.fetch.Outage
 }
 
-func (f *file) inherit(last Set) {
-	if last = last.under(f.accept); last.Len() == 0 {
+func (f *file) inherit(from Source) {
+	earlier, ok := from.(*file)
+	if !ok || earlier.path != f.path {
+		return
+	}
+	last := earlier.lastSet().under(f.accept)
+	if last.Len() == 0 {
 		return
 	}
 	f.mu.Lock()

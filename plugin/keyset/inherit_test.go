@@ -39,13 +39,13 @@ func TestAReloadInAnOutageKeepsTheKeys(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			p, cfg := newProvider(t, testkeys.Set(ec, weak))
 			cfg.Algorithms, cfg.Common.AllowWeakKeys, cfg.JWKS.Cache.MaxStale = []string{"ES256", "RS256"}, true, time.Hour
-			h := newHouse()
+			e := newEnv()
 			source := func(change func(*config.Provider)) keyset.Source {
 				own := *cfg
 				if change != nil {
 					change(&own)
 				}
-				return h.mustOpen(t, &own)
+				return e.mustOpen(t, &own)
 			}
 			old := source(c.old)
 			if _, err := old.Load(t.Context()); err != nil {
@@ -71,34 +71,35 @@ func TestInheritedKeysAreReadAgainAllTheSame(t *testing.T) {
 	broken := fresh.JWK().With("use", "wrap")
 	p, cfg := newProvider(t, testkeys.Set(withdrawn, broken))
 	cfg.JWKS.Cache.MaxStale = time.Hour
-	h := newHouse()
-	old := h.mustOpen(t, cfg)
+	e := newEnv()
+	old := e.mustOpen(t, cfg)
 	finds(t, old, "old", "ES256", withdrawn.Public())
-	h.says(t, "is not used")
+	e.says(t, "is not used")
 
-	same := h.mustOpen(t, cfg)
+	same := e.mustOpen(t, cfg)
 	keyset.Inherit(same, old)
-	h.says(t)
-	if at := same.RefreshAt(); at.IsZero() || at.After(h.now()) {
-		t.Errorf("to be read again at %s, now is %s", at, h.now())
+	e.says(t)
+	if at := keyset.RefreshAt(same); at.IsZero() || at.After(e.now()) {
+		t.Errorf("to be read again at %s, now is %s", at, e.now())
 	}
-	if found, settled := same.Known("old", "ES256"); len(found) != 1 || settled {
-		t.Errorf("%d keys, settled: %t", len(found), settled)
+	if keyset.Settled(same, "old", "ES256") {
+		t.Error("it is settled before the set has been read again")
 	}
+	finds(t, keyset.LastGood(same), "old", "ES256", withdrawn.Public())
 	finds(t, same, "old", "ES256", withdrawn.Public())
 	p.asked(t, 2)
-	h.says(t, "is not used") // under this configuration, and nothing has changed
+	e.says(t, "is not used") // under this configuration, and nothing has changed
 	finds(t, same, "old", "ES256", withdrawn.Public())
 	p.asked(t, 2)
 
 	p.serves(testkeys.Set(fresh))
-	next := h.mustOpen(t, cfg)
+	next := e.mustOpen(t, cfg)
 	keyset.Inherit(next, same)
 	if found, err := next.Find(t.Context(), "old", "ES256"); !errors.Is(err, keyset.ErrUnknownKey) {
 		t.Errorf("the withdrawn key: %v, %v", found, err)
 	}
 	finds(t, next, "new", "ES256", fresh.Public())
-	h.says(t, "have changed")
+	e.says(t, "have changed")
 }
 
 // TestNothingUsableReplacesNoInheritedSet, and it is said why.
@@ -106,14 +107,14 @@ func TestNothingUsableReplacesNoInheritedSet(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.MaxStale = time.Hour
-	h := newHouse()
-	old := h.mustOpen(t, cfg)
+	e := newEnv()
+	old := e.mustOpen(t, cfg)
 	finds(t, old, "k", "ES256", key.Public())
 	p.serves(testkeys.Set(testkeys.New("RS256", "k").JWK().With("e", base64URL([]byte{1}))))
-	fresh := h.mustOpen(t, cfg)
+	fresh := e.mustOpen(t, cfg)
 	keyset.Inherit(fresh, old)
 	finds(t, fresh, "k", "ES256", key.Public())
-	h.says(t, "none of its 1 keys can be used")
+	e.says(t, "none of its 1 keys can be used")
 }
 
 // TestMaxStaleHoldsAcrossReloads, and the outage is said once.
@@ -121,23 +122,23 @@ func TestMaxStaleHoldsAcrossReloads(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.MaxStale = time.Hour
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", key.Public())
 	p.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	reload := func() {
-		fresh := h.mustOpen(t, cfg)
+		fresh := e.mustOpen(t, cfg)
 		keyset.Inherit(fresh, source)
 		source.Close()
 		source = fresh
 	}
 	for range 3 {
-		h.advance(20*time.Minute - time.Nanosecond)
+		e.advance(20*time.Minute - time.Nanosecond)
 		reload()
 		finds(t, source, "k", "ES256", key.Public())
 	}
-	h.says(t, "can't be read (GET "+cfg.JWKS.URI+": answered 502")
-	h.advance(3 * time.Nanosecond)
+	e.says(t, "can't be read (GET "+cfg.JWKS.URI+": answered 502")
+	e.advance(3 * time.Nanosecond)
 	reload()
 	for range 2 {
 		if found, err := source.Find(t.Context(), "k", "ES256"); err == nil {
@@ -145,9 +146,9 @@ func TestMaxStaleHoldsAcrossReloads(t *testing.T) {
 		}
 	}
 	p.serves(testkeys.Set(key))
-	h.advance(time.Second)
+	e.advance(time.Second)
 	finds(t, source, "k", "ES256", key.Public())
-	h.says(t, "can be read again")
+	e.says(t, "can be read again")
 }
 
 // TestAReloadDuringAKnownOutageAsksNobodyToWait: the set serves on at once.
@@ -155,14 +156,14 @@ func TestAReloadDuringAKnownOutageAsksNobodyToWait(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.MaxStale = time.Hour
-	h := newHouse()
-	old := h.mustOpen(t, cfg)
+	e := newEnv()
+	old := e.mustOpen(t, cfg)
 	finds(t, old, "k", "ES256", key.Public())
-	h.advance(cfg.JWKS.Cache.TTL)
+	e.advance(cfg.JWKS.Cache.TTL)
 	p.does(http.NotFound)
 	finds(t, old, "k", "ES256", key.Public())
 	p.shut()
-	fresh := h.mustOpen(t, cfg)
+	fresh := e.mustOpen(t, cfg)
 	keyset.Inherit(fresh, old)
 	ctx := &watched{Context: t.Context()}
 	if found, err := fresh.Find(ctx, "k", "ES256"); len(found) != 1 || ctx.waited.Load() {
@@ -174,11 +175,11 @@ func TestAReloadDuringAKnownOutageAsksNobodyToWait(t *testing.T) {
 func TestASetThatWasReadIsNotReplacedByAnInheritedOne(t *testing.T) {
 	first, second := testkeys.New("ES256", "1"), testkeys.New("ES256", "2")
 	p, cfg := newProvider(t, testkeys.Set(first))
-	h := newHouse()
-	old := h.mustOpen(t, cfg)
+	e := newEnv()
+	old := e.mustOpen(t, cfg)
 	finds(t, old, "1", "ES256", first.Public())
 	p.serves(testkeys.Set(second))
-	fresh := h.mustOpen(t, cfg)
+	fresh := e.mustOpen(t, cfg)
 	if _, err := fresh.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -191,34 +192,34 @@ func TestASetThatWasReadIsNotReplacedByAnInheritedOne(t *testing.T) {
 func TestAFileThatCanNoMoreBeReadKeepsItsKeysAcrossAReload(t *testing.T) {
 	ec, rsa := testkeys.New("ES256", "ec"), testkeys.New("RS256", "rsa")
 	cfg := fileWith(t, testkeys.Set(ec, rsa), "ES256")
-	h := newHouse()
-	old := h.mustOpen(t, cfg)
+	e := newEnv()
+	old := e.mustOpen(t, cfg)
 	finds(t, old, "ec", "ES256", ec.Public())
-	h.said()
-	f := &jwksFile{house: h, t: t, path: cfg.JWKS.FilePath}
+	e.said()
+	f := &jwksFile{env: e, t: t, path: cfg.JWKS.FilePath}
 	remove(f)
 	other := *cfg
 	other.Algorithms = []string{"RS256"}
-	fresh := h.mustOpen(t, &other)
+	fresh := e.mustOpen(t, &other)
 	keyset.Inherit(fresh, old)
 	for range 3 {
 		finds(t, fresh, "rsa", "RS256", rsa.Public())
-		h.advance(time.Second)
+		e.advance(time.Second)
 	}
-	h.says(t, "can't be used, the keys read before stay: ")
+	e.says(t, "can't be used, the keys read before stay: ")
 	if set, err := fresh.Load(t.Context()); err != nil || set.Len() != 1 {
 		t.Errorf("got %d keys, %v", set.Len(), err)
 	}
 	f.becomes(testkeys.Set(ec, rsa))
-	h.advance(time.Second)
+	e.advance(time.Second)
 	finds(t, fresh, "rsa", "RS256", rsa.Public())
-	h.says(t, `key "ec" of the set is not used`)
+	e.says(t, `key "ec" of the set is not used`)
 
 	elsewhere := fileWith(t, []byte("{}"), "RS256")
-	stranger := h.mustOpen(t, elsewhere)
+	stranger := e.mustOpen(t, elsewhere)
 	keyset.Inherit(stranger, fresh)
 	if _, err := stranger.Find(t.Context(), "rsa", "RS256"); err == nil || !strings.Contains(err.Error(), `it has no "keys" array`) {
 		t.Errorf("got %v", err)
 	}
-	keyset.Inherit(h.mustOpen(t, cfg), h.mustOpen(t, accepting("ES256"))) // of another kind: nothing
+	keyset.Inherit(e.mustOpen(t, cfg), e.mustOpen(t, accepting("ES256"))) // of another kind: nothing
 }

@@ -86,7 +86,7 @@ func parseSet(raw []byte, accept acceptance) (Set, error) {
 	var set Set
 	var skipped unused
 	for i, entry := range entries {
-		k, err := parseEntry(entry)
+		k, err := accept.parseEntry(entry)
 		if errors.Is(err, errOtherUse) {
 			continue // usual in a set, and no fault
 		}
@@ -178,7 +178,7 @@ var material = map[string][]string{ //nolint:gochecknoglobals // a constant
 
 // parseEntry reads a JWK (RFC 7517 §4). A member that is null counts as absent. With an error comes the kid, where there
 // is one.
-func parseEntry(entry []byte) (key, error) {
+func (accept acceptance) parseEntry(entry []byte) (key, error) {
 	if entry[0] != '{' {
 		return key{}, errUnreadable
 	}
@@ -211,7 +211,7 @@ func parseEntry(entry []byte) (key, error) {
 	if err := k.parse(members); err != nil {
 		return k, err
 	}
-	k.fitting, k.kind, err = fit(k.public)
+	k.fitting, k.kind, err = accept.fit(k.public)
 	return k, err
 }
 
@@ -294,7 +294,7 @@ func (accept acceptance) judge(k key) (key, error) {
 			continue
 		}
 		if err := checkStrength(k.public, a); err != nil && !accept.weak {
-			weakness = fmt.Errorf("%w; $.options.common.allowWeakKeys admits it", err)
+			weakness = fmt.Errorf("%w; %s admits it", err, accept.weakAt)
 			continue
 		}
 		k.algorithms = append(k.algorithms, a)
@@ -312,14 +312,14 @@ func (accept acceptance) judge(k key) (key, error) {
 }
 
 // fit names the algorithms that RFC 7518 §3.1 and RFC 8037 §3.1 allow with this type of key.
-func fit(material any) (algorithms []string, kind string, err error) {
+func (accept acceptance) fit(material any) (algorithms []string, kind string, err error) {
 	switch k := material.(type) {
 	case *rsa.PublicKey:
 		switch bits := k.N.BitLen(); {
 		case bits > maxRSABits:
 			return nil, "", fmt.Errorf("its modulus has %d bits, the most is %d", bits, maxRSABits)
 		case bits < weakRSABits:
-			return nil, "", fmt.Errorf("its modulus has %d bits, the least is %d, and %d with $.options.common.allowWeakKeys", bits, minRSABits, weakRSABits)
+			return nil, "", fmt.Errorf("its modulus has %d bits, the least is %d, and %d with %s", bits, minRSABits, weakRSABits, accept.weakAt)
 		case k.N.Bit(0) == 0:
 			return nil, "", errors.New("its modulus is even")
 		case k.E < 3 || k.E%2 == 0:

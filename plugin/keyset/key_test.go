@@ -40,7 +40,7 @@ func TestKeyMeetsAlgorithm(t *testing.T) {
 	for _, k := range keys {
 		for _, alg := range everyAlgorithm() {
 			t.Run(k.kind+" "+alg, func(t *testing.T) {
-				source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(k.key.JWK().With("alg", nil)), alg))
+				source := newEnv().mustOpen(t, fileWith(t, testkeys.Set(k.key.JWK().With("alg", nil)), alg))
 				set, err := source.Load(t.Context())
 				switch fits := slices.Contains(k.fits, alg); {
 				case fits && (err != nil || set.Len() != 1):
@@ -169,21 +169,21 @@ func TestEntries(t *testing.T) {
 			}
 			cfg := fileWith(t, rawSet(c.entry, good), c.algorithms...)
 			cfg.Common.AllowWeakKeys = c.weak
-			h := newHouse()
-			source := h.mustOpen(t, cfg)
+			e := newEnv()
+			source := e.mustOpen(t, cfg)
 			set, err := source.Load(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			finds(t, source, "old", good.Alg, good.Public())
 			if c.want == "" {
-				h.says(t)
+				e.says(t)
 				if set.Len() != 2 || !slices.Equal(set.IDs(), []string{"new", "old"}) {
 					t.Errorf("got the keys %q", set.IDs())
 				}
 				return
 			}
-			h.says(t, c.want)
+			e.says(t, c.want)
 			if set.Len() != 1 || len(set.Skipped) != 1 || !strings.Contains(set.Skipped[0], c.want) {
 				t.Errorf("got %d keys, skipped %q", set.Len(), set.Skipped)
 			}
@@ -194,7 +194,7 @@ func TestEntries(t *testing.T) {
 // TestAlgOfKeyRestricts: a key that names its alg serves no other one (RFC 8725 §3.1).
 func TestAlgOfKeyRestricts(t *testing.T) {
 	key := testkeys.New("PS256", "k")
-	source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(key), "RS256", "PS256", "PS384"))
+	source := newEnv().mustOpen(t, fileWith(t, testkeys.Set(key), "RS256", "PS256", "PS384"))
 	finds(t, source, "k", "PS256", key.Public())
 	for _, alg := range []string{"RS256", "PS384", "HS256", "none", ""} {
 		for _, kid := range []string{"k", ""} {
@@ -237,7 +237,7 @@ func TestDocuments(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			_, err := newHouse().mustOpen(t, fileWith(t, []byte(c.raw), "EdDSA")).Load(t.Context())
+			_, err := newEnv().mustOpen(t, fileWith(t, []byte(c.raw), "EdDSA")).Load(t.Context())
 			if unavailable := new(keyset.UnavailableError); !errors.As(err, &unavailable) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -254,7 +254,7 @@ func TestHugeSet(t *testing.T) {
 		entries[i] = jwk.With("kid", fmt.Sprintf("key-%04d", i))
 	}
 	entries[n] = last
-	source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256"))
+	source := newEnv().mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256"))
 	set, err := source.Load(t.Context())
 	if err != nil || set.Len() != n+1 {
 		t.Fatalf("got %d keys, %v", set.Len(), err)
@@ -264,7 +264,7 @@ func TestHugeSet(t *testing.T) {
 		t.Errorf("described as %s", text)
 	}
 	too := fileWith(t, append(bytes.Repeat([]byte(" "), 1<<20), testkeys.Set(last)...), "ES256")
-	if _, err := newHouse().mustOpen(t, too).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "it is larger than 1048576 bytes") {
+	if _, err := newEnv().mustOpen(t, too).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "it is larger than 1048576 bytes") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -272,7 +272,7 @@ func TestHugeSet(t *testing.T) {
 func TestFindByKid(t *testing.T) {
 	one, two, nameless := testkeys.New("ES256", "1"), testkeys.New("ES256", "2"), testkeys.New("ES256", "")
 	twin := testkeys.New("ES256", "2")
-	source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(one, two, nameless, twin), "ES256"))
+	source := newEnv().mustOpen(t, fileWith(t, testkeys.Set(one, two, nameless, twin), "ES256"))
 	cases := []struct {
 		rule, kid string
 		want      []any
@@ -300,7 +300,7 @@ func TestTriesAreBounded(t *testing.T) {
 	for range 40 {
 		entries = append(entries, jwk)
 	}
-	found, err := newHouse().mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256")).Find(t.Context(), "", "ES256")
+	found, err := newEnv().mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256")).Find(t.Context(), "", "ES256")
 	if len(found) != 16 || err != nil {
 		t.Errorf("got %d keys, %v", len(found), err)
 	}
@@ -324,7 +324,7 @@ func TestDescribeIDs(t *testing.T) {
 			for _, id := range c.ids {
 				entries = append(entries, testkeys.New("EdDSA", id))
 			}
-			set, err := newHouse().mustOpen(t, fileWith(t, testkeys.Set(entries...), "EdDSA")).Load(t.Context())
+			set, err := newEnv().mustOpen(t, fileWith(t, testkeys.Set(entries...), "EdDSA")).Load(t.Context())
 			if text := keyset.DescribeIDs(set); err != nil || text != c.want {
 				t.Errorf("got %s, %v, want %s", text, err, c.want)
 			}
@@ -342,15 +342,15 @@ func base64URL(raw []byte) string { return base64.RawURLEncoding.EncodeToString(
 
 // Providers publish encryption keys beside the others, which is no fault to warn of.
 func TestAnEncryptionKeyIsPassedOverInSilence(t *testing.T) {
-	h := newHouse()
+	e := newEnv()
 	good := testkeys.New("ES256", "good")
 	sealed := testkeys.New("RS256", "sealed").JWK()
 	raw := testkeys.Set(good, sealed.With("use", "enc").With("alg", "RSA-OAEP"), sealed.With("use", "x509-svid"))
-	set, err := h.mustOpen(t, fileWith(t, raw, "ES256", "RS256")).Load(t.Context())
+	set, err := e.mustOpen(t, fileWith(t, raw, "ES256", "RS256")).Load(t.Context())
 	if err != nil || set.Len() != 1 || len(set.Skipped) != 0 {
 		t.Errorf("got %d keys, skipped %q, %v", set.Len(), set.Skipped, err)
 	}
-	h.says(t)
+	e.says(t)
 }
 
 // jsonNull stands for a member that is null.
@@ -369,21 +369,21 @@ func rawSet(first any, second testkeys.Key) []byte {
 func TestBesideKeysAnotherCaseIsAnotherMember(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	raw := bytes.Replace(testkeys.Set(key), []byte(`]}`), []byte(`],"Keys":[],"KEYS":7}`), 1)
-	finds(t, newHouse().mustOpen(t, fileWith(t, raw, "ES256")), "k", "ES256", key.Public())
+	finds(t, newEnv().mustOpen(t, fileWith(t, raw, "ES256")), "k", "ES256", key.Public())
 }
 
 // TestAByteOrderMarkIsPassedOver: RFC 8259 §8.1 lets a reader.
 func TestAByteOrderMarkIsPassedOver(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	raw := append([]byte("\uFEFF"), testkeys.Set(key)...)
-	finds(t, newHouse().mustOpen(t, fileWith(t, raw, "ES256")), "k", "ES256", key.Public())
+	finds(t, newEnv().mustOpen(t, fileWith(t, raw, "ES256")), "k", "ES256", key.Public())
 }
 
 // TestEd25519ByItsOwnName: RFC 9864 calls EdDSA over Ed25519 so. In the configuration and in tokens it is EdDSA by now.
 func TestEd25519ByItsOwnName(t *testing.T) {
 	key := testkeys.New("EdDSA", "k")
 	for _, alg := range []any{nil, "EdDSA", "Ed25519"} {
-		source := newHouse().mustOpen(t, fileWith(t, testkeys.Set(key.JWK().With("alg", alg)), "EdDSA"))
+		source := newEnv().mustOpen(t, fileWith(t, testkeys.Set(key.JWK().With("alg", alg)), "EdDSA"))
 		finds(t, source, "k", "EdDSA", key.Public())
 	}
 }
@@ -395,12 +395,12 @@ func TestUnusableEntriesAreNamedUpToABound(t *testing.T) {
 	for range 300 {
 		entries = append(entries, good.JWK().With("kid", strings.Repeat("\n", 200)).With("use", strings.Repeat("\x00", 200)))
 	}
-	h := newHouse()
-	set, err := h.mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256")).Load(t.Context())
+	e := newEnv()
+	set, err := e.mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256")).Load(t.Context())
 	if err != nil || set.Len() != 1 {
 		t.Fatalf("got %d keys, %v", set.Len(), err)
 	}
-	lines := h.said()
+	lines := e.said()
 	if len(lines) != 21 || len(set.Skipped) != 21 || !strings.HasSuffix(lines[20], "280 more entries of the set are not used") {
 		t.Errorf("reported %d lines, the last %q; %d are skipped", len(lines), lines[len(lines)-1], len(set.Skipped))
 	}
@@ -409,7 +409,7 @@ func TestUnusableEntriesAreNamedUpToABound(t *testing.T) {
 			t.Errorf("a line of %d bytes: %s", len(line), line)
 		}
 	}
-	all := newHouse().mustOpen(t, fileWith(t, testkeys.Set(entries[1:]...), "ES256"))
+	all := newEnv().mustOpen(t, fileWith(t, testkeys.Set(entries[1:]...), "ES256"))
 	if _, err := all.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "none of its 300 keys") || !strings.HasSuffix(err.Error(), "; and 297 more)") || len(err.Error()) > 4096 {
 		t.Errorf("got %v", err)
 	}
@@ -422,17 +422,17 @@ func TestSixteenKeysOfMoreAreTriedAndItIsSaid(t *testing.T) {
 	for i := range entries {
 		entries[i] = jwk
 	}
-	h := newHouse()
-	source := h.mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256"))
+	e := newEnv()
+	source := e.mustOpen(t, fileWith(t, testkeys.Set(entries...), "ES256"))
 	for range 3 {
 		if found, err := source.Find(t.Context(), "", "ES256"); len(found) != 16 || err != nil {
 			t.Errorf("got %d keys, %v", len(found), err)
 		}
 	}
-	h.says(t, "warning: "+source.String()+": only 16 of the 17 keys that fit a token were tried")
-	few := h.mustOpen(t, fileWith(t, testkeys.Set(entries[:16]...), "ES256"))
+	e.says(t, "warning: "+source.String()+": only 16 of the 17 keys that fit a token were tried")
+	few := e.mustOpen(t, fileWith(t, testkeys.Set(entries[:16]...), "ES256"))
 	if found, err := few.Find(t.Context(), "", "ES256"); len(found) != 16 || err != nil {
 		t.Errorf("got %d keys, %v", len(found), err)
 	}
-	h.says(t)
+	e.says(t)
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,19 +19,12 @@ import (
 
 // Source finds the keys that may verify a token. Safe for concurrent use.
 type Source interface {
-	// Find returns the keys that fit kid and alg, at least one. kid is empty where the token names none. It waits for
-	// a fetch at most until ctx ends. Errors: ErrUnknownKey, ErrPending, or an *UnavailableError.
+	// Find returns the keys that fit kid and alg, at least one. kid is empty if the token names none. It waits for a fetch at
+	// most until ctx ends. Errors: ErrUnknownKey, ErrPending, or an *UnavailableError.
 	Find(ctx context.Context, kid, alg string) ([]any, error)
-	// Known returns the fitting keys of the last good set, however old that is, and whether Find would answer now
-	// without waiting for anybody. It changes nothing.
-	Known(kid, alg string) (keys []any, settled bool)
-	// RefreshAt is when Refresh should be called next; zero: never. Refresh then begins to read the keys again in the
-	// background, so that nobody has to wait for that.
-	RefreshAt() time.Time
-	Refresh()
-	// Load reads the keys now; it fails where there is no usable one.
+	// Load reads the keys now; it fails if there is no usable one.
 	Load(ctx context.Context) (Set, error)
-	// String names where the keys come from, for the log.
+	// String names the place that the keys come from, for the log.
 	String() string
 	// Close ends what runs in the background.
 	Close()
@@ -54,63 +46,14 @@ func (e *UnavailableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnavailableError) Unwrap() error { return e.Cause }
 
-// Doubt tells a source that keys it has found did not verify a signature: the provider may have put another key in the
-// place of one, under its kid. The set is then read again in the background, every 5 s at the most.
-func Doubt(source Source) {
-	if r, ok := source.(*remote); ok {
-		r.doubt()
-	}
-}
-
-// Kidless tells whether no key of the last good set has a kid, so that a token's chooses none.
-func Kidless(source Source) bool {
-	var set Set
-	switch s := source.(type) {
-	case *remote:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		set = s.set
-	case *file:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		set = s.set
-	case *local:
-		set = s.set
-	}
-	return set.Len() > 0 && len(set.IDs()) == 0
-}
-
-// Remembered is a Source that finds only what the last good set of another holds, and never waits or asks.
-func Remembered(from Source) Source { return remembered{from} }
-
-type remembered struct{ Source }
-
-func (r remembered) Find(_ context.Context, kid, alg string) ([]any, error) {
-	if found, _ := r.Known(kid, alg); len(found) > 0 {
-		return found, nil
-	}
-	return nil, ErrPending
-}
-
-// static is what sources that nobody has to wait for have in common.
-type static struct{}
-
-func (static) Known(string, string) (keys []any, settled bool) { return nil, true }
-
-func (static) RefreshAt() time.Time { return time.Time{} }
-
-func (static) Refresh() {}
-
-func (static) Close() {}
-
-// Options are what a Source needs from the house.
+// Options are the dependencies of a Source.
 type Options struct {
 	Client *endpoint.Client
 	Now    func() time.Time
-	// Blocks says that a login which waits in Find holds up all others (Mosquitto 2.0). Then one alone waits for a fetch, and
-	// the waits together take a bounded share of the time.
+	// Blocks says that a login which waits in Find holds up all others (Mosquitto 2.0). Then only one waits for a fetch, and all
+	// waits together take a bounded share of the time.
 	Blocks bool
-	// Locate finds the JWKS URL in mode oidc, where the configuration has none. It may have to ask the network.
+	// Locate finds the JWKS URL in mode oidc, if the configuration has none. It may have to ask the network.
 	Locate func(ctx context.Context) (string, error)
 	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine. No lock is held then.
 	Report func(event.Note)
@@ -151,10 +94,10 @@ func (c *crowd) note(report func(event.Note), origin string, fitting int) {
 
 // New returns the Source that cfg asks for. It reads nothing from the network.
 func New(cfg *config.Provider, o Options) (Source, error) {
-	accept := acceptance{algorithms: cfg.Algorithms, weak: cfg.Common.AllowWeakKeys}
+	accept := acceptance{algorithms: cfg.Algorithms, weak: cfg.Common.AllowWeakKeys, weakAt: cfg.Path.Key("options.common.allowWeakKeys")}
 	switch {
 	case cfg.Mode == config.ModeLocal:
-		return newLocal(cfg.Local, accept, o)
+		return newLocal(cfg, accept, o)
 	case cfg.JWKS.FilePath != "":
 		return newFile(cfg.JWKS.FilePath, accept, o), nil
 	default:
@@ -165,85 +108,7 @@ func New(cfg *config.Provider, o Options) (Source, error) {
 // acceptance is what the configuration asks of a key.
 type acceptance struct {
 	algorithms []string
-	// weak admits RSA keys under 2048 bits and short HMAC secrets.
-	weak bool
-}
-
-// Set is a key set as it was read.
-type Set struct {
-	// keys are those that the configuration has a use for; read are all that could be read, for another configuration.
-	keys, read []key
-	// kidless sets serve every kid: keys of the configuration have no names of their own.
-	kidless bool
-	// Skipped says of the entries that can't be used, why: of the first 20 one by one, of the rest how many.
-	Skipped []string
-}
-
-// under is the same set as another configuration sees it.
-func (s Set) under(accept acceptance) Set {
-	s.keys, s.Skipped = nil, nil
-	for _, k := range s.read {
-		if k, err := accept.judge(k); err == nil {
-			s.keys = append(s.keys, k)
-		}
-	}
-	return s
-}
-
-// Len is the number of usable keys.
-func (s Set) Len() int { return len(s.keys) }
-
-// Key describes a usable key, for the command-line tool.
-type Key struct {
-	// ID is its kid, empty where it has none. Kind says its type in words: "an RSA key".
-	ID, Kind string
-	// Bits is its size: of the modulus, the curve or the secret.
-	Bits int
-	// Algorithms are those of the configuration that it may verify.
-	Algorithms []string
-}
-
-// Keys describes every key.
-func (s Set) Keys() []Key {
-	all := make([]Key, len(s.keys))
-	for i, k := range s.keys {
-		all[i] = Key{ID: k.id, Kind: k.kind, Bits: size(k.public), Algorithms: k.algorithms}
-	}
-	return all
-}
-
-// IDs are the key ids, for the log.
-func (s Set) IDs() []string {
-	ids := make([]string, 0, len(s.keys))
-	for _, k := range s.keys {
-		if k.id != "" && !slices.Contains(ids, k.id) {
-			ids = append(ids, k.id)
-		}
-	}
-	return ids
-}
-
-// MaxTries bounds the work that a token can ask for: one signature check a fitting key.
-const MaxTries = 16
-
-// find returns the keys for a token, MaxTries at the most, and how many fit. A token that names no kid may be signed by
-// any key that fits its algorithm (RFC 7515 §4.1.4 leaves kid optional). One that names a kid which no fitting key has may
-// be signed by any that has none (RFC 7517 §4.5 leaves it optional there as well).
-func (s Set) find(kid, alg string) (found []any, fitting int) {
-	pick := func(named func(id string) bool) {
-		for _, k := range s.keys {
-			if !named(k.id) || !slices.Contains(k.algorithms, alg) {
-				continue
-			}
-			fitting++
-			if fitting <= MaxTries {
-				found = append(found, k.public)
-			}
-		}
-	}
-	pick(func(id string) bool { return s.kidless || kid == "" || id == kid })
-	if fitting == 0 {
-		pick(func(id string) bool { return id == "" })
-	}
-	return found, fitting
+	// weak admits RSA keys under 2048 bits and short HMAC secrets; weakAt is where that stands in jwt.json.
+	weak   bool
+	weakAt string
 }

@@ -17,7 +17,6 @@ import (
 
 // local is the key, or the keys, in the configuration.
 type local struct {
-	static
 	set Set
 	at  string
 
@@ -25,13 +24,18 @@ type local struct {
 	crowd crowd
 }
 
+var (
+	_ Source = (*local)(nil)
+	_ keeper = (*local)(nil)
+)
+
 // newLocal reads an HMAC secret or, for the asymmetric algorithms, public keys in PEM (PKIX, PKCS #1 or certificates). A
 // PEM is never taken for a secret: that is how a public key becomes a forger's HMAC key (RFC 8725 §2.1).
-func newLocal(secret config.Secret, accept acceptance, o Options) (*local, error) {
-	l := &local{at: "$.options.modes.local", mu: reportingMutex{to: o.Report}}
+func newLocal(cfg *config.Provider, accept acceptance, o Options) (*local, error) {
+	l := &local{at: cfg.Path.Key("options.modes.local"), mu: reportingMutex{to: o.Report}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	value := []byte(secret.Reveal())
+	value := []byte(cfg.Local.Reveal())
 	symmetric := strings.HasPrefix(accept.algorithms[0], "HS")
 	isPEM := bytes.Contains(value, pemBegin)
 	var err error
@@ -40,7 +44,7 @@ func newLocal(secret config.Secret, accept acceptance, o Options) (*local, error
 		return nil, fmt.Errorf("%s: holds a key in PEM, but %s needs a shared secret", l.at, strings.Join(accept.algorithms, ", "))
 	case symmetric:
 		var k key
-		if k, err = newKey(value); err == nil {
+		if k, err = accept.newKey(value); err == nil {
 			k, err = accept.judge(k)
 		}
 		if err != nil {
@@ -61,7 +65,7 @@ func newLocal(secret config.Secret, accept acceptance, o Options) (*local, error
 	for _, k := range l.set.keys {
 		for _, a := range k.algorithms {
 			if err := checkStrength(k.public, a); err != nil {
-				l.mu.report(event.Warn(fmt.Sprintf("%s: weak key admitted by $.options.common.allowWeakKeys: %s", l.at, err)))
+				l.mu.report(event.Warn(fmt.Sprintf("%s: weak key admitted by %s: %s", l.at, cfg.Path.Key("options.common.allowWeakKeys"), err)))
 				break
 			}
 		}
@@ -106,7 +110,7 @@ func (l *local) readPEM(value []byte, accept acceptance) (keys []key, err error)
 			continue
 		}
 		before = certificate
-		k, err := parsePEM(block)
+		k, err := accept.parsePEM(block)
 		if err == nil {
 			k, err = accept.judge(k)
 		}
@@ -138,7 +142,7 @@ func issued(certificate, issuer *x509.Certificate) bool {
 		bytes.Equal(certificate.RawIssuer, issuer.RawSubject) && !bytes.Equal(certificate.RawSubject, issuer.RawSubject)
 }
 
-func parsePEM(block *pem.Block) (key, error) {
+func (accept acceptance) parsePEM(block *pem.Block) (key, error) {
 	parsed, err := jwk.ParseKey(pem.EncodeToMemory(block), jwk.WithPEM(true))
 	if err != nil {
 		return key{}, errors.New("it can't be read as a public key or certificate")
@@ -151,12 +155,12 @@ func parsePEM(block *pem.Block) (key, error) {
 	if err := public.Raw(&material); err != nil {
 		return key{}, errors.New("it is no valid key")
 	}
-	return newKey(material)
+	return accept.newKey(material)
 }
 
-func newKey(material any) (k key, err error) {
+func (accept acceptance) newKey(material any) (k key, err error) {
 	k.public = material
-	k.fitting, k.kind, err = fit(material)
+	k.fitting, k.kind, err = accept.fit(material)
 	return k, err
 }
 
@@ -180,4 +184,9 @@ func (l *local) Load(context.Context) (Set, error) {
 	return l.set, nil
 }
 
+func (l *local) lastSet() Set { return l.set }
+
 func (l *local) String() string { return "jwt.json" }
+
+// Close has nothing to end.
+func (l *local) Close() {}

@@ -102,24 +102,24 @@ func TestLocal(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			h := newHouse()
+			e := newEnv()
 			cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{c.alg}, Local: config.NewSecret(c.value)}
 			cfg.Common.AllowWeakKeys = c.weak
-			source, err := h.open(t, cfg)
+			source, err := e.open(t, cfg)
 			if c.want == nil {
 				if err == nil || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "marked") {
 					t.Errorf("got %v, want %s", err, c.text)
 				}
-				h.says(t)
+				e.says(t)
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			if c.text == "" {
-				h.says(t)
+				e.says(t)
 			} else {
-				h.says(t, c.text)
+				e.says(t, c.text)
 			}
 			set, err := source.Load(t.Context())
 			if err != nil || set.Len() != 1 || source.String() != "jwt.json" {
@@ -166,28 +166,28 @@ func TestSeveralLocalKeys(t *testing.T) {
 		},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			h := newHouse()
+			e := newEnv()
 			cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(c.value)}
-			source := h.mustOpen(t, cfg)
-			h.says(t, c.says...)
+			source := e.mustOpen(t, cfg)
+			e.says(t, c.says...)
 			finds(t, source, "", "ES256", c.want...)
 			finds(t, source, "any", "ES256", c.want...)
 		})
 	}
 	cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{"ES256"}, Local: config.NewSecret(rsaKey.PEM() + armour("PUBLIC KEY", []byte("garbage")))}
-	h := newHouse()
-	if _, err := h.open(t, cfg); err == nil || !strings.HasSuffix(err.Error(), at+"none of its 2 keys can be used with ES256 "+
+	e := newEnv()
+	if _, err := e.open(t, cfg); err == nil || !strings.HasSuffix(err.Error(), at+"none of its 2 keys can be used with ES256 "+
 		"(key number 1 of the PEM is not used: it is an RSA key, which does not fit ES256; key number 2 of the PEM is not used: it can't be read as a public key or certificate)") {
 		t.Errorf("got %v", err)
 	}
-	h.says(t)
+	e.says(t)
 }
 
 // TestLocalForSeveralAlgorithms: a secret long enough for one of them serves that one.
 func TestLocalForSeveralAlgorithms(t *testing.T) {
 	secret := strings.Repeat("x", 48)
 	cfg := &config.Provider{Mode: config.ModeLocal, Algorithms: []string{"HS256", "HS384", "HS512"}, Local: config.NewSecret(secret)}
-	source := newHouse().mustOpen(t, cfg)
+	source := newEnv().mustOpen(t, cfg)
 	finds(t, source, "", "HS256", []byte(secret))
 	finds(t, source, "", "HS384", []byte(secret))
 	if _, err := source.Find(t.Context(), "", "HS512"); !errors.Is(err, keyset.ErrUnknownKey) {

@@ -61,18 +61,18 @@ func TestCache(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			p, cfg := newProvider(t, testkeys.Set(key), c.header...)
 			cfg.JWKS.Cache.Enabled, cfg.JWKS.Cache.TTL, cfg.JWKS.Cache.RespectCacheHeaders = c.enabled, c.ttl, c.headers
-			h := newHouse()
-			source := h.mustOpen(t, cfg)
+			e := newEnv()
+			source := e.mustOpen(t, cfg)
 			p.asked(t, 0)
 			find := func() { finds(t, source, "k", "ES256", key.Public()) }
 			find()
 			p.asked(t, 1)
 			if c.fresh > 0 {
 				find()
-				h.advance(c.fresh - 1)
+				e.advance(c.fresh - 1)
 				find()
 				p.asked(t, 1)
-				h.advance(1)
+				e.advance(1)
 			}
 			find()
 			p.asked(t, 2)
@@ -83,14 +83,14 @@ func TestCache(t *testing.T) {
 func TestUnknownKidAsksAtOnce(t *testing.T) {
 	old, fresh := testkeys.New("ES256", "old"), testkeys.New("ES256", "new")
 	p, cfg := newProvider(t, testkeys.Set(old))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "old", "ES256", old.Public())
 	p.serves(testkeys.Set(old, fresh))
 	finds(t, source, "new", "ES256", fresh.Public())
 	finds(t, source, "new", "ES256", fresh.Public())
 	p.asked(t, 2)
-	h.says(t, `info: the keys at `+cfg.JWKS.URI+` have changed: now 2 (kid "old", "new")`)
+	e.says(t, `info: the keys at `+cfg.JWKS.URI+` have changed: now 2 (kid "old", "new")`)
 }
 
 // TestUnknownKidsAreBounded: three fetches in a row and then one in 5 s, however many come.
@@ -98,8 +98,8 @@ func TestUnknownKidsAreBounded(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.TTL = 24 * time.Hour
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", key.Public())
 	forged := 0
 	forge := func(n int) (last error) {
@@ -121,18 +121,18 @@ func TestUnknownKidsAreBounded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p.asked(t, 4)
-	h.advance(5*time.Second - 1)
+	e.advance(5*time.Second - 1)
 	forge(100)
 	p.asked(t, 4)
-	h.advance(1)
+	e.advance(1)
 	forge(100)
 	p.asked(t, 5)
 	for range 12 {
-		h.advance(5 * time.Second)
+		e.advance(5 * time.Second)
 		forge(20)
 	}
 	p.asked(t, 17)
-	h.advance(time.Hour)
+	e.advance(time.Hour)
 	forge(100)
 	p.asked(t, 20)
 }
@@ -143,8 +143,8 @@ func TestAKeyThatWasJustLookedForIsNotLookedForAgain(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.Algorithms = append(cfg.Algorithms, "EdDSA")
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	look := func(times int) {
 		t.Helper()
 		for range times {
@@ -155,12 +155,12 @@ func TestAKeyThatWasJustLookedForIsNotLookedForAgain(t *testing.T) {
 	}
 	look(100)
 	p.asked(t, 1)
-	if _, settled := source.Known("k", "EdDSA"); !settled {
+	if !keyset.Settled(source, "k", "EdDSA") {
 		t.Error("it is not settled that there is no such key")
 	}
 	for n := range 3 {
-		h.advance(3 * time.Second)
-		if _, settled := source.Known("k", "EdDSA"); settled {
+		e.advance(3 * time.Second)
+		if keyset.Settled(source, "k", "EdDSA") {
 			t.Error("the set is not to be read again")
 		}
 		look(100)
@@ -169,20 +169,20 @@ func TestAKeyThatWasJustLookedForIsNotLookedForAgain(t *testing.T) {
 	finds(t, source, "k", "ES256", key.Public())
 }
 
-// TestKnownAsksNobody: it tells what there is, and whether more can be had.
-func TestKnownAsksNobody(t *testing.T) {
+// TestMemoryAsksNobody: Settled and LastGood tell what there is, and whether more can be had.
+func TestMemoryAsksNobody(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	know := func(rule, kid string, keys int, settled bool) {
 		t.Helper()
-		found, is := source.Known(kid, "ES256")
-		if len(found) != keys || is != settled {
+		found, err := keyset.LastGood(source).Find(t.Context(), kid, "ES256")
+		if is := keyset.Settled(source, kid, "ES256"); len(found) != keys || is != settled {
 			t.Errorf("%s: %d keys, settled: %t; want %d, %t", rule, len(found), is, keys, settled)
 		}
-		if _, err := keyset.Remembered(source).Find(t.Context(), kid, "ES256"); (err == nil) != (keys > 0) {
-			t.Errorf("%s: remembered: %v", rule, err)
+		if (err == nil) != (keys > 0) || (err != nil && !errors.Is(err, keyset.ErrPending)) {
+			t.Errorf("%s: the last good set: %v", rule, err)
 		}
 	}
 	know("before the set is read", "k", 0, false)
@@ -190,7 +190,7 @@ func TestKnownAsksNobody(t *testing.T) {
 	finds(t, source, "k", "ES256", key.Public())
 	know("a key of the set", "k", 1, true)
 	know("an unknown key", "x", 0, false)
-	h.advance(cfg.JWKS.Cache.TTL)
+	e.advance(cfg.JWKS.Cache.TTL)
 	know("a key of a set that has run out", "k", 1, false)
 	p.asked(t, 1)
 }
@@ -200,51 +200,51 @@ func TestASetIsReadAgainBeforeAnybodyHasToWait(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.TTL = 100 * time.Second
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
-	if at := source.RefreshAt(); !at.IsZero() {
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
+	if at := keyset.RefreshAt(source); !at.IsZero() {
 		t.Errorf("before anybody asked: at %s", at)
 	}
 	finds(t, source, "k", "ES256", key.Public())
-	due := h.now().Add(80 * time.Second)
-	if at := source.RefreshAt(); !at.Equal(due) {
+	due := e.now().Add(80 * time.Second)
+	if at := keyset.RefreshAt(source); !at.Equal(due) {
 		t.Errorf("at %s, want %s", at, due)
 	}
-	h.advance(80*time.Second - 1)
-	source.Refresh()
-	if at := source.RefreshAt(); !at.Equal(due) { // as a fetch that has begun would change it, even one that has yet to arrive
+	e.advance(80*time.Second - 1)
+	keyset.Refresh(source)
+	if at := keyset.RefreshAt(source); !at.Equal(due) { // as a fetch that has begun would change it, even one that has yet to arrive
 		t.Errorf("before it is due it is read: next at %s, want %s", at, due)
 	}
 	p.asked(t, 1)
 	refresh := func(want int32) {
 		t.Helper()
-		source.Refresh()
-		for deadline := time.Now().Add(30 * time.Second); p.hits.Load() != want || source.RefreshAt().Equal(h.now().Add(time.Second)); runtime.Gosched() {
+		keyset.Refresh(source)
+		for deadline := time.Now().Add(30 * time.Second); p.hits.Load() != want || keyset.RefreshAt(source).Equal(e.now().Add(time.Second)); runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d requests, want %d", p.hits.Load(), want)
 			}
 		}
 	}
-	h.advance(1)
+	e.advance(1)
 	refresh(2)
-	if at, want := source.RefreshAt(), h.now().Add(80*time.Second); !at.Equal(want) {
+	if at, want := keyset.RefreshAt(source), e.now().Add(80*time.Second); !at.Equal(want) {
 		t.Errorf("after that: at %s, want %s", at, want)
 	}
-	h.advance(80 * time.Second)
+	e.advance(80 * time.Second)
 	p.serves([]byte("{"))
 	refresh(3)
-	if at, want := source.RefreshAt(), h.now().Add(5*time.Second); !at.Equal(want) {
+	if at, want := keyset.RefreshAt(source), e.now().Add(5*time.Second); !at.Equal(want) {
 		t.Errorf("after a failure: at %s, want %s", at, want)
 	}
 	finds(t, source, "k", "ES256", key.Public())
 	p.serves(testkeys.Set(key))
-	h.advance(5 * time.Second)
+	e.advance(5 * time.Second)
 	refresh(4)
 
 	cfg.JWKS.Cache.Enabled = false
-	uncached := h.mustOpen(t, cfg)
+	uncached := e.mustOpen(t, cfg)
 	finds(t, uncached, "k", "ES256", key.Public())
-	if at := uncached.RefreshAt(); !at.IsZero() {
+	if at := keyset.RefreshAt(uncached); !at.IsZero() {
 		t.Errorf("without a cache: at %s", at)
 	}
 }
@@ -254,7 +254,7 @@ func TestASetIsReadAgainBeforeAnybodyHasToWait(t *testing.T) {
 func TestUnknownKidJoinsTheFetchUnderWay(t *testing.T) {
 	old, fresh := testkeys.New("ES256", "old"), testkeys.New("ES256", "new")
 	p, cfg := newProvider(t, testkeys.Set(old))
-	source := newHouse().mustOpen(t, cfg)
+	source := newEnv().mustOpen(t, cfg)
 	finds(t, source, "old", "ES256", old.Public())
 	p.serves(testkeys.Set(fresh))
 	p.shut()
@@ -274,10 +274,10 @@ func TestUnknownKidJoinsTheFetchUnderWay(t *testing.T) {
 func TestANewKeyIsNotMissedByAFetchThatBeganBeforeIt(t *testing.T) {
 	old, fresh := testkeys.New("ES256", "old"), testkeys.New("ES256", "new")
 	p, cfg := newProvider(t, testkeys.Set(old))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "old", "ES256", old.Public())
-	h.advance(cfg.JWKS.Cache.TTL)
+	e.advance(cfg.JWKS.Cache.TTL)
 	p.shut()
 	if _, err := source.Find(impatient(), "old", "ES256"); !errors.Is(err, keyset.ErrPending) {
 		t.Fatalf("got %v", err)
@@ -287,7 +287,7 @@ func TestANewKeyIsNotMissedByAFetchThatBeganBeforeIt(t *testing.T) {
 	}
 	p.serves(testkeys.Set(old, fresh))
 	// The clock is looked at under the lock that joining takes, too: the gate opens for somebody who has joined.
-	h.looked = sync.OnceFunc(func() { go p.open() })
+	e.looked = sync.OnceFunc(func() { go p.open() })
 	finds(t, source, "new", "ES256", fresh.Public())
 	p.asked(t, 3)
 }
@@ -295,11 +295,11 @@ func TestANewKeyIsNotMissedByAFetchThatBeganBeforeIt(t *testing.T) {
 func TestRemovedKeyStopsWorking(t *testing.T) {
 	one, two := testkeys.New("ES256", "1"), testkeys.New("ES256", "2")
 	p, cfg := newProvider(t, testkeys.Set(one, two))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "1", "ES256", one.Public())
 	p.serves(testkeys.Set(two))
-	h.advance(cfg.JWKS.Cache.TTL)
+	e.advance(cfg.JWKS.Cache.TTL)
 	if found, err := source.Find(t.Context(), "1", "ES256"); !errors.Is(err, keyset.ErrUnknownKey) {
 		t.Errorf("got %v, %v", found, err)
 	}
@@ -310,18 +310,18 @@ func TestRemovedKeyStopsWorking(t *testing.T) {
 func TestSameKidWithANewKeyReplaces(t *testing.T) {
 	old, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(old))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", old.Public())
 	p.serves(testkeys.Set(fresh))
-	h.advance(cfg.JWKS.Cache.TTL)
+	e.advance(cfg.JWKS.Cache.TTL)
 	finds(t, source, "k", "ES256", fresh.Public())
 }
 
 func TestConcurrentFindsShareOneFetch(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
-	source := newHouse().mustOpen(t, cfg)
+	source := newEnv().mustOpen(t, cfg)
 	p.shut()
 	var ready, done sync.WaitGroup
 	for range 50 {
@@ -345,12 +345,12 @@ func TestPending(t *testing.T) {
 			first, second := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
 			p, cfg := newProvider(t, testkeys.Set(first))
 			cfg.JWKS.Cache.Enabled = cached
-			h := newHouse()
-			source := h.mustOpen(t, cfg)
+			e := newEnv()
+			source := e.mustOpen(t, cfg)
 			finds(t, source, "k", "ES256", first.Public())
 
 			// The set runs out, and its successor is slow.
-			h.advance(cfg.JWKS.Cache.TTL)
+			e.advance(cfg.JWKS.Cache.TTL)
 			p.serves(testkeys.Set(second))
 			p.shut()
 			const putOff = 3
@@ -360,7 +360,7 @@ func TestPending(t *testing.T) {
 				}
 			}
 			p.open()
-			<-h.arrived // "have changed"
+			<-e.arrived // "have changed"
 			for range putOff {
 				found, err := source.Find(impatient(), "k", "ES256")
 				if err != nil || len(found) != 1 || !same(found[0], second.Public()) {
@@ -383,8 +383,8 @@ func TestPutOffTooLongAgo(t *testing.T) {
 	key, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.Enabled = false
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", key.Public())
 	p.shut()
 	p.serves(testkeys.Set(fresh))
@@ -392,9 +392,9 @@ func TestPutOffTooLongAgo(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p.open()
-	<-h.arrived
+	<-e.arrived
 	p.asked(t, 2)
-	h.advance(cfg.JWKS.Timeout)
+	e.advance(cfg.JWKS.Timeout)
 	finds(t, source, "k", "ES256", fresh.Public())
 	p.asked(t, 3)
 	finds(t, source, "k", "ES256", fresh.Public())
@@ -428,8 +428,8 @@ func TestFailures(t *testing.T) {
 			p, cfg := newProvider(t, nil)
 			cfg.JWKS.URI += "?apikey=marker"
 			p.does(c.answer)
-			h := newHouse()
-			source := h.mustOpen(t, cfg)
+			e := newEnv()
+			source := e.mustOpen(t, cfg)
 			fails := func() {
 				t.Helper()
 				_, err := source.Find(t.Context(), "k", "ES256")
@@ -442,16 +442,16 @@ func TestFailures(t *testing.T) {
 				}
 			}
 			fails()
-			h.advance(time.Second - 1)
+			e.advance(time.Second - 1)
 			fails() // rests for a second
 			p.asked(t, 1)
-			h.advance(1)
+			e.advance(1)
 			fails()
 			p.asked(t, 2)
-			h.says(t)
+			e.says(t)
 
 			p.serves(testkeys.Set(key))
-			h.advance(time.Second)
+			e.advance(time.Second)
 			finds(t, source, "k", "ES256", key.Public())
 			p.asked(t, 3)
 
@@ -471,7 +471,7 @@ func TestTimeoutOfAFetch(t *testing.T) {
 	p, cfg := newProvider(t, nil)
 	cfg.JWKS.Timeout = 50 * time.Millisecond
 	p.shut()
-	source := newHouse().mustOpen(t, cfg)
+	source := newEnv().mustOpen(t, cfg)
 	_, err := source.Load(t.Context())
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 50ms") {
 		t.Errorf("got %v", err)
@@ -483,13 +483,13 @@ func TestClockSetBackAfterAFailure(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	p.does(http.NotFound)
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	if _, err := source.Load(t.Context()); err == nil {
 		t.Error("Load should have failed")
 	}
 	p.serves(testkeys.Set(key))
-	h.advance(-time.Hour)
+	e.advance(-time.Hour)
 	finds(t, source, "k", "ES256", key.Public())
 }
 
@@ -497,19 +497,19 @@ func TestClockSetBackAfterAFailure(t *testing.T) {
 func TestClockSetBackWhileASetServes(t *testing.T) {
 	old, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(old))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", old.Public())
 	p.serves(testkeys.Set(fresh))
-	h.advance(-time.Hour)
+	e.advance(-time.Hour)
 	finds(t, source, "k", "ES256", fresh.Public())
 }
 
 func TestLoad(t *testing.T) {
 	key, broken := testkeys.New("ES256", "k"), testkeys.New("ES256", "b").JWK().With("use", "wrap")
 	p, cfg := newProvider(t, testkeys.Set(key, broken))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	for range 2 {
 		set, err := source.Load(t.Context())
 		if err != nil || set.Len() != 1 || len(set.Skipped) != 1 {
@@ -517,7 +517,7 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	p.asked(t, 2)
-	h.says(t, `warning: `+cfg.JWKS.URI+`: key "b" of the set is not used`) // once, while the set stays the same
+	e.says(t, `warning: `+cfg.JWKS.URI+`: key "b" of the set is not used`) // once, while the set stays the same
 	finds(t, source, "k", "ES256", key.Public())
 	p.asked(t, 2)
 	if _, err := source.Load(impatient()); err != nil && !errors.Is(err, keyset.ErrPending) {
@@ -529,7 +529,7 @@ func TestLoad(t *testing.T) {
 func TestClose(t *testing.T) {
 	p, cfg := newProvider(t, nil)
 	p.shut()
-	source := newHouse().mustOpen(t, cfg)
+	source := newEnv().mustOpen(t, cfg)
 	if _, err := source.Find(impatient(), "k", "ES256"); !errors.Is(err, keyset.ErrPending) {
 		t.Errorf("got %v", err)
 	}
@@ -549,22 +549,22 @@ func TestTheLastGoodSetServesWhileTheProviderIsDown(t *testing.T) {
 	key, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "new")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.MaxStale = time.Hour
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", key.Public())
 
-	h.advance(cfg.JWKS.Cache.TTL)
+	e.advance(cfg.JWKS.Cache.TTL)
 	p.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	for range 3 {
 		finds(t, source, "k", "ES256", key.Public())
 	}
 	p.asked(t, 2)
-	h.says(t, "warning: the keys at")
+	e.says(t, "warning: the keys at")
 	if _, err := source.Find(t.Context(), "new", "ES256"); !errors.As(err, new(*keyset.UnavailableError)) {
 		t.Errorf("a kid that nobody knows: got %v", err)
 	}
 
-	h.advance(time.Second) // after its rest the provider is asked again, and nobody waits
+	e.advance(time.Second) // after its rest the provider is asked again, and nobody waits
 	p.shut()
 	found, err := source.Find(impatient(), "k", "ES256")
 	if err != nil || len(found) != 1 {
@@ -572,14 +572,14 @@ func TestTheLastGoodSetServesWhileTheProviderIsDown(t *testing.T) {
 	}
 	p.serves(testkeys.Set(key, fresh))
 	p.open()
-	h.advance(time.Minute)
+	e.advance(time.Minute)
 	for {
 		if found, err := source.Find(t.Context(), "new", "ES256"); err == nil && len(found) == 1 {
 			break // the answer that was under way may still have been the bad one
 		}
-		h.advance(time.Second)
+		e.advance(time.Second)
 	}
-	if lines := h.said(); !slices.ContainsFunc(lines, func(line string) bool { return strings.HasSuffix(line, "can be read again") }) {
+	if lines := e.said(); !slices.ContainsFunc(lines, func(line string) bool { return strings.HasSuffix(line, "can be read again") }) {
 		t.Errorf("reported %q", lines)
 	}
 }
@@ -601,10 +601,10 @@ func TestTheLastGoodSetServesNoLongerThanMaxStale(t *testing.T) {
 			key := testkeys.New("ES256", "k")
 			p, cfg := newProvider(t, testkeys.Set(key))
 			cfg.JWKS.Cache.MaxStale, cfg.JWKS.Cache.Enabled = c.maxStale, c.cached
-			h := newHouse()
-			source := h.mustOpen(t, cfg)
+			e := newEnv()
+			source := e.mustOpen(t, cfg)
 			finds(t, source, "k", "ES256", key.Public())
-			h.advance(c.after)
+			e.advance(c.after)
 			p.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 			for range 2 {
 				found, err := source.Find(t.Context(), "k", "ES256")
@@ -621,36 +621,36 @@ func TestAHangingProviderHoldsNobodyTwice(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.Cache.MaxStale, cfg.JWKS.MaxBlock = time.Hour, 250*time.Millisecond
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", key.Public())
-	h.advance(cfg.JWKS.Cache.TTL)
+	e.advance(cfg.JWKS.Cache.TTL)
 	p.shut()
 	if found, err := source.Find(impatient(), "k", "ES256"); err != nil || len(found) != 1 {
 		t.Errorf("got %v, %v", found, err)
 	}
-	h.advance(cfg.JWKS.MaxBlock)
+	e.advance(cfg.JWKS.MaxBlock)
 	finds(t, source, "k", "ES256", key.Public()) // would wait for ever
-	h.says(t, "no answer yet")
+	e.says(t, "no answer yet")
 }
 
 // TestASetIsReadAgainBeforeItRunsOut: in the last fifth of its life, by somebody who does not wait for it.
 func TestASetIsReadAgainBeforeItRunsOut(t *testing.T) {
 	first, second := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(first))
-	h := newHouse()
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", first.Public())
 	p.serves(testkeys.Set(second))
-	h.advance(cfg.JWKS.Cache.TTL * 4 / 5)
+	e.advance(cfg.JWKS.Cache.TTL * 4 / 5)
 	finds(t, source, "k", "ES256", first.Public())
 	p.asked(t, 1)
-	h.advance(time.Nanosecond)
+	e.advance(time.Nanosecond)
 	finds(t, source, "k", "ES256", first.Public())
-	<-h.arrived // "have changed"
+	<-e.arrived // "have changed"
 	finds(t, source, "k", "ES256", second.Public())
 	p.asked(t, 2)
-	h.advance(cfg.JWKS.Cache.TTL / 2)
+	e.advance(cfg.JWKS.Cache.TTL / 2)
 	finds(t, source, "k", "ES256", second.Public())
 	p.asked(t, 2)
 }

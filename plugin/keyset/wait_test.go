@@ -36,18 +36,18 @@ func TestAFetchThatHangsIsWaitedForOnce(t *testing.T) {
 			if c.set != nil {
 				c.set(cfg)
 			}
-			h := newHouse()
-			h.blocks = true
-			h.locate = func(ctx context.Context) (string, error) {
+			e := newEnv()
+			e.blocks = true
+			e.locate = func(ctx context.Context) (string, error) {
 				<-ctx.Done()
 				return "", ctx.Err()
 			}
-			source := h.mustOpen(t, cfg)
+			source := e.mustOpen(t, cfg)
 			if c.read {
 				finds(t, source, "k", "ES256", key.Public())
 			}
 			p.shut()
-			h.advance(c.after)
+			e.advance(c.after)
 			for n := range 100 {
 				short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 				ctx := &watched{Context: short}
@@ -70,16 +70,16 @@ func TestWaitsTakeABoundedShareOfTheTime(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	_, cfg := newProvider(t, testkeys.Set(key))
 	cfg.JWKS.MaxBlock, cfg.JWKS.Cache.Enabled = time.Minute, false
-	h := newHouse()
-	h.blocks = true
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	e.blocks = true
+	source := e.mustOpen(t, cfg)
 	const wait = 10 * time.Second
-	began := h.now()
+	began := e.now()
 	var held time.Duration
 	for range 500 {
-		h.advance(50 * time.Millisecond)
+		e.advance(50 * time.Millisecond)
 		for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
-			ctx := &watched{Context: t.Context(), begins: func() { h.advance(wait) }}
+			ctx := &watched{Context: t.Context(), begins: func() { e.advance(wait) }}
 			found, err := source.Find(ctx, "k", "ES256")
 			if ctx.waited.Load() {
 				held += wait
@@ -92,7 +92,7 @@ func TestWaitsTakeABoundedShareOfTheTime(t *testing.T) {
 			}
 		}
 	}
-	if took := h.now().Sub(began); held > took/5+2*cfg.JWKS.MaxBlock+wait {
+	if took := e.now().Sub(began); held > took/5+2*cfg.JWKS.MaxBlock+wait {
 		t.Errorf("logins were held for %s of %s", held, took)
 	}
 }
@@ -101,9 +101,9 @@ func TestWaitsTakeABoundedShareOfTheTime(t *testing.T) {
 func TestNobodyWaitsWhereLoginsMayNot(t *testing.T) {
 	p, cfg := newProvider(t, nil)
 	cfg.JWKS.MaxBlock = 0
-	h := newHouse()
-	h.blocks = true
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	e.blocks = true
+	source := e.mustOpen(t, cfg)
 	p.shut()
 	ctx := &watched{Context: t.Context()}
 	if _, err := source.Find(ctx, "k", "ES256"); !errors.Is(err, keyset.ErrPending) || ctx.waited.Load() {
@@ -117,9 +117,9 @@ func TestAKeyReplacedUnderItsKidIsFoundInTheBackground(t *testing.T) {
 	old, fresh := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(old))
 	cfg.JWKS.Cache.TTL, cfg.JWKS.MaxBlock = time.Hour, time.Minute
-	h := newHouse()
-	h.blocks = true
-	source := h.mustOpen(t, cfg)
+	e := newEnv()
+	e.blocks = true
+	source := e.mustOpen(t, cfg)
 	finds(t, source, "k", "ES256", old.Public())
 	p.serves(testkeys.Set(fresh))
 	doubt := func(times int) {
@@ -127,26 +127,26 @@ func TestAKeyReplacedUnderItsKidIsFoundInTheBackground(t *testing.T) {
 			keyset.Doubt(source)
 		}
 	}
-	h.advance(5*time.Second - 1)
+	e.advance(5*time.Second - 1)
 	doubt(100) // it has only just been read
-	h.advance(1)
-	keyset.Doubt(keyset.Remembered(source)) // which never asks
+	e.advance(1)
+	keyset.Doubt(keyset.LastGood(source)) // which never asks
 	p.asked(t, 1)
 	p.shut()
 	doubt(100)
 	finds(t, source, "k", "ES256", old.Public()) // nobody waits
 	p.open()
-	<-h.arrived // "have changed"
+	<-e.arrived // "have changed"
 	finds(t, source, "k", "ES256", fresh.Public())
 	doubt(100)
 	p.asked(t, 2)
-	h.advance(5 * time.Second)
+	e.advance(5 * time.Second)
 	p.serves(testkeys.Set(old))
 	doubt(100)
-	<-h.arrived
+	<-e.arrived
 	finds(t, source, "k", "ES256", old.Public())
 	p.asked(t, 3)
-	keyset.Doubt(h.mustOpen(t, fileWith(t, testkeys.Set(old), "ES256"))) // a file is looked at anyway
+	keyset.Doubt(e.mustOpen(t, fileWith(t, testkeys.Set(old), "ES256"))) // a file is looked at anyway
 }
 
 // TestNothingIsReportedUnderALock that a login needs: while a line is written, logins go on.
@@ -157,9 +157,9 @@ func TestNothingIsReportedUnderALock(t *testing.T) {
 	cfg.JWKS.Cache.MaxStale = time.Hour
 	for rule, cfg := range map[string]*config.Provider{"remote": cfg, "file": fileWith(t, set, "ES256")} {
 		t.Run(rule, func(t *testing.T) {
-			h := newHouse()
-			source := h.mustOpen(t, cfg)
-			h.told = func() {
+			e := newEnv()
+			source := e.mustOpen(t, cfg)
+			e.told = func() {
 				if found, err := source.Find(t.Context(), "k", "ES256"); len(found) != 1 {
 					t.Errorf("while a line is written: %v", err)
 				}
@@ -169,7 +169,7 @@ func TestNothingIsReportedUnderALock(t *testing.T) {
 				defer close(done)
 				finds(t, source, "k", "ES256", key.Public())
 				if rule == "remote" {
-					h.advance(cfg.JWKS.Cache.TTL)
+					e.advance(cfg.JWKS.Cache.TTL)
 					p.does(http.NotFound)
 					finds(t, source, "k", "ES256", key.Public()) // says that the set serves on
 				}

@@ -67,7 +67,7 @@ func newGate(t *testing.T, cfg config.Revocation) *gate {
 // another is one more Checker of the same configuration.
 func (g *gate) another(t *testing.T) *revocation.Checker {
 	t.Helper()
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}

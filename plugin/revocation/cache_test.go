@@ -33,7 +33,7 @@ func newEnv(t *testing.T, answers config.AnswerCache) *env {
 		w.WriteHeader(e.status)
 		_, _ = io.WriteString(w, e.answer)
 	})
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestAnInactiveAnswerTakesBackAnActiveOne(t *testing.T) {
 // Where the discovery document can't be had, the address is not known; what was found inactive is.
 func TestInactiveTokensAreKnownWithoutTheAddress(t *testing.T) {
 	uri := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"active":false}`) })
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}

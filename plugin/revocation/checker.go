@@ -147,7 +147,7 @@ func askAlike(a, b *config.Revocation) bool {
 func (c *Checker) Lookup(token string) (said Answer, known bool) {
 	if uri, err := c.options.Locate(canceled()); err == nil {
 		if said, found := c.active.get(keyOf(uri, token)); found {
-			return Answer{response: said, from: endpoint.Shown(uri)}, true
+			return Answer{response: said, from: endpoint.Redact(uri)}, true
 		}
 	}
 	if said, known = c.prefetched.take(token); known {
@@ -229,7 +229,7 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 	said.err = c.breaker.try(func() error {
 		uri, err := c.options.Locate(ctx)
 		if err == nil {
-			said.from = endpoint.Shown(uri)
+			said.from = endpoint.Redact(uri)
 			said.response, err = c.exchange(ctx, uri, token)
 		}
 		switch {
@@ -249,7 +249,7 @@ func (c *Checker) exchange(ctx context.Context, uri, token string) (response, er
 	if err != nil {
 		return response{}, err
 	}
-	request.Name = endpoint.Shown(uri)
+	request.Name = endpoint.Redact(uri)
 	answer, err := c.options.Client.Do(ctx, c.cfg.Timeout, request)
 	if err != nil {
 		return response{}, err

@@ -117,7 +117,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 				forms = append(forms, r.PostForm)
 				_, _ = io.WriteString(w, `{"active":true}`)
 			}) + "/introspect"
-			client, err := endpoint.New(config.TLS{})
+			client, err := endpoint.New(&config.Provider{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -54,7 +54,7 @@ func TestInherit(t *testing.T) {
 			for i := range 5 {
 				<-g.asks(t, fmt.Sprint("token ", i))
 			}
-			client, err := endpoint.New(config.TLS{})
+			client, err := endpoint.New(&config.Provider{})
 			if err != nil {
 				t.Fatal(err)
 			}

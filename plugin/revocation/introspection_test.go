@@ -29,7 +29,7 @@ const (
 // check asks the endpoint at uri about password, once.
 func check(t *testing.T, uri string, adjust ...func(*config.Revocation)) (verdict.Verdict, verdict.Trace) {
 	t.Helper()
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestATokenThatAuthorizesItsOwnQuestion(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"active":true}`)
 	})
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}

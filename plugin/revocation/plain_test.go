@@ -45,7 +45,7 @@ func ask(t *testing.T, token string, cfg config.Revocation) (asked, verdict.Verd
 	} else {
 		cfg.Introspection.URI = uri + "/configured?key=1"
 	}
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestPlainAnswers(t *testing.T) {
 			if c.value != nil {
 				cfg.Plain.Response.JSONPath, cfg.Plain.Response.SuccessValue = "a.ok", c.value
 			}
-			client, err := endpoint.New(config.TLS{})
+			client, err := endpoint.New(&config.Provider{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -273,7 +273,7 @@ func TestPlainAnswers(t *testing.T) {
 }
 
 func TestAnEndpointThatCanNotBeLocatedIsUnavailable(t *testing.T) {
-	client, err := endpoint.New(config.TLS{})
+	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}

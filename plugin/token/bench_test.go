@@ -16,7 +16,7 @@ func BenchmarkVerify(b *testing.B) {
 			key := testkeys.New(alg, "k")
 			v := newBench(b, key, config.Common{Issuer: "https://idp.test", ValidateExpiration: true, RequireExpiration: true})
 			password := key.Sign(object{"iss": "https://idp.test", "sub": "alice", "exp": now + 300, "iat": now, "jti": "1"})
-			_, header := token.Look(password)
+			_, header := token.Classify(password)
 			for b.Loop() {
 				var trace verdict.Trace
 				if _, got := v.Verify(b.Context(), password, header, &trace); got.Kind != verdict.Accept {
@@ -46,7 +46,7 @@ func BenchmarkReject(b *testing.B) {
 		b.Run(c.kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				shape, h := token.Look(c.password)
+				shape, h := token.Classify(c.password)
 				if shape != token.Signed {
 					continue
 				}

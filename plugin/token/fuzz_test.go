@@ -30,13 +30,13 @@ func seeds() []string {
 	}
 }
 
-// FuzzLook: it never panics, and what it calls a token has the shape of one.
-func FuzzLook(f *testing.F) {
+// FuzzClassify: it never panics, and what it calls a token has the shape of one.
+func FuzzClassify(f *testing.F) {
 	for _, seed := range seeds() {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, password string) {
-		shape, header := token.Look(password)
+		shape, header := token.Classify(password)
 		dots := map[token.Shape]int{token.Signed: 2, token.Encrypted: 4}
 		switch shape {
 		case token.Other:
@@ -78,8 +78,8 @@ func FuzzVerify(f *testing.F) {
 	}
 	b := newBench(f, fixedKey(), config.Common{})
 	f.Fuzz(func(t *testing.T, password string) {
-		_, header := token.Look(password)
-		for _, h := range []token.Header{header, {Algorithm: "EdDSA", KeyID: "k"}} { // the second as if Look had been fooled
+		_, header := token.Classify(password)
+		for _, h := range []token.Header{header, {Algorithm: "EdDSA", KeyID: "k"}} { // the second as if Classify had been fooled
 			var trace verdict.Trace
 			_, v := b.Verify(t.Context(), password, h, &trace)
 			if end := strings.LastIndex(password, "."); v.Kind == verdict.Accept && (end < 0 || !signed[password[:end]]) {

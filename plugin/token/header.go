@@ -42,9 +42,9 @@ const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 // maxHeader bounds the base64url text of a header, in bytes. Those that providers issue have less than 1,000.
 const maxHeader = 8192
 
-// Look tells the shape of a password and, for a token, its header. The header is not trusted: it only says what the
+// Classify tells the shape of a password and, for a token, its header. The header is not trusted: it only says what the
 // token claims about itself.
-func Look(password string) (Shape, Header) {
+func Classify(password string) (Shape, Header) {
 	var shape Shape
 	var mark string
 	switch strings.Count(password, ".") {

@@ -60,7 +60,7 @@ func newBench(tb testing.TB, key testkeys.Key, common config.Common) *bench {
 // judge looks at a password and verifies it where it is a token. The verdict is in words.
 func (b *bench) judge(tb testing.TB, password string) (string, token.Claims) {
 	tb.Helper()
-	shape, header := token.Look(password)
+	shape, header := token.Classify(password)
 	switch shape {
 	case token.Other:
 		return "no token", token.Claims{}

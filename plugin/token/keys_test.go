@@ -36,7 +36,7 @@ func TestABadSignatureAmongManyKeys(t *testing.T) {
 		}
 		cfg := &config.Provider{Algorithms: []string{"ES256"}}
 		password := stranger.Sign(object{"sub": "alice"})
-		_, header := token.Look(password)
+		_, header := token.Classify(password)
 		_, got := token.New(cfg, keysOf(t, cfg, entries...), clock).Verify(t.Context(), password, header, new(verdict.Trace))
 		if got.String() != "bad signature: no key verifies it by ES256"+want+" (the token names no kid)" {
 			t.Errorf("%d keys: got %s", count, got)
@@ -62,7 +62,7 @@ func TestKeysThatDoNotCome(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			v := token.New(&config.Provider{Algorithms: []string{"ES256"}}, failing{err: c.err}, clock)
 			password := key.Sign(object{"sub": "alice"})
-			_, header := token.Look(password)
+			_, header := token.Classify(password)
 			var trace verdict.Trace
 			_, got := v.Verify(t.Context(), password, header, &trace)
 			if got.Kind != c.kind || got.String() != c.want {

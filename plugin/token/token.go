@@ -32,6 +32,7 @@ func Name(password string) string {
 // Verifier checks tokens by one configuration. Safe for concurrent use.
 type Verifier struct {
 	algorithms []string
+	path       config.Path
 	common     config.Common
 	keys       keyset.Source
 	now        func() time.Time
@@ -40,10 +41,10 @@ type Verifier struct {
 
 // New returns a Verifier of tokens that keys has the keys for.
 func New(cfg *config.Provider, keys keyset.Source, now func() time.Time) *Verifier {
-	return &Verifier{algorithms: cfg.Algorithms, common: cfg.Common, keys: keys, now: now, methods: methodsOf(cfg.Algorithms)}
+	return &Verifier{algorithms: cfg.Algorithms, path: cfg.Path, common: cfg.Common, keys: keys, now: now, methods: methodsOf(cfg.Algorithms)}
 }
 
-// Verify checks a password that Look found to be a signed token, with the header that Look gave: cheap checks first, then
+// Verify checks a password that Classify found to be a signed token, with the header that Classify gave: cheap checks first, then
 // the signature, then the claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims come with
 // Accept alone.
 func (v *Verifier) Verify(ctx context.Context, password string, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
@@ -254,10 +255,10 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 		case err != nil:
 			return refusal(trace.Fail(verdict.Malformed, name, "a NumericDate (RFC 7519 §2)", c.show(name)))
 		case present && name == "iat" && !v.common.CheckIssuedAt:
-			trace.Pass(name, "any time ($.options.common.checkIssuedAt is false)", moment(at))
+			trace.Pass(name, "any time ("+v.path.Key("options.common.checkIssuedAt")+" is false)", moment(at))
 		case present && now.Before(at.Add(-v.common.Leeway)):
 			return refusal(trace.FailWith(verdict.Refuse(verdict.NotYetValid,
-				"%s is %s, %s ahead of the broker's clock ($.options.common.leewayMs grants a skew)", name, moment(at), verdict.Span(at.Sub(now))),
+				"%s is %s, %s ahead of the broker's clock (%s grants a skew)", name, moment(at), verdict.Span(at.Sub(now)), v.path.Key("options.common.leewayMs")),
 				name, "not after now", moment(at)))
 		case present:
 			trace.Pass(name, "not after now", moment(at))
@@ -272,7 +273,7 @@ func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 	case !present:
 		trace.Pass("exp", "optional", "none")
 	case !v.common.ValidateExpiration:
-		trace.Pass("exp", "not checked ($.options.common.validateExpiration)", moment(exp))
+		trace.Pass("exp", "not checked ("+v.path.Key("options.common.validateExpiration")+")", moment(exp))
 	case !now.Before(exp.Add(v.common.Leeway)):
 		return refusal(trace.FailWith(verdict.Refuse(verdict.Expired, "exp is %s, %s ago", moment(exp), verdict.Span(now.Sub(exp))),
 			"exp", "after now", moment(exp)))

@@ -72,7 +72,7 @@ func TestPublishedVectors(t *testing.T) {
 				t.Fatal(err)
 			}
 			header, payload, signature := cut(c.jws)
-			if shape, h := token.Look(c.jws); shape != token.Signed || h.Algorithm != c.alg {
+			if shape, h := token.Classify(c.jws); shape != token.Signed || h.Algorithm != c.alg {
 				t.Errorf("shape %d, header %+v", shape, h)
 			}
 			if !token.Verifies(c.alg, header+"."+payload, decode(signature), keys[0]) {

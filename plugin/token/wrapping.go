@@ -10,7 +10,7 @@ import (
 // maxLayers bounds how many things around a token are taken off one after the other.
 const maxLayers = 6
 
-// Wrapping says of a password that is no token by itself (Look finds Other) what it is if there is one in it: what people and
+// Wrapping says of a password that is no token by itself (Classify finds Other) what it is if there is one in it: what people and
 // scripts send along, and what was lost on the way. It reads "a token with …", or is empty. Nothing of the password is in it.
 func Wrapping(password string) string {
 	if cutOff(password) {
@@ -38,7 +38,7 @@ func Wrapping(password string) string {
 }
 
 func isToken(text string) bool {
-	shape, _ := Look(text)
+	shape, _ := Classify(text)
 	return shape != Other
 }
 

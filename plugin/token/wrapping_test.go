@@ -59,7 +59,7 @@ func TestWrapping(t *testing.T) {
 		{"deep JSON", strings.Repeat(`{"a":`, 10000) + "..", ""},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			if shape, _ := token.Look(c.password); shape != token.Other {
+			if shape, _ := token.Classify(c.password); shape != token.Other {
 				t.Fatal("it is a token")
 			}
 			got := token.Wrapping(c.password)

@@ -186,7 +186,7 @@ func FuzzQuote(f *testing.F) {
 				t.Errorf("%q became %q", s, got)
 			}
 		}
-		if shape, _ := token.Look(s); shape != token.Other && verdict.Quote(s) != "(a token)" {
+		if shape, _ := token.Classify(s); shape != token.Other && verdict.Quote(s) != "(a token)" {
 			t.Errorf("%q is a token, and is shown as %s", s, verdict.Quote(s))
 		}
 		if got := verdict.Quote(s); len(got) > 4*96+40 {

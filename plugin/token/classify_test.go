@@ -8,7 +8,7 @@ import (
 	"go-jwt-auth/plugin/token"
 )
 
-func TestLook(t *testing.T) {
+func TestClassify(t *testing.T) {
 	b64 := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	const good = `{"alg":"RS256","kid":"k","typ":"JWT"}`
 	is := token.Header{Algorithm: "RS256", KeyID: "k", Type: "JWT"}
@@ -75,7 +75,7 @@ func TestLook(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			if shape, header := token.Look(c.password); shape != c.shape || header != c.header {
+			if shape, header := token.Classify(c.password); shape != c.shape || header != c.header {
 				t.Errorf("got %d, %+v, want %d, %+v", shape, header, c.shape, c.header)
 			}
 		})

@@ -1,0 +1,38 @@
+package keyset_test
+
+import (
+	"strings"
+	"testing"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testkeys"
+)
+
+// TestPathsAreThoseOfTheProvider: what is said of a key of jwt.json names it where the provider stands.
+func TestPathsAreThoseOfTheProvider(t *testing.T) {
+	const weakAt = "$.providers[1].options.common.allowWeakKeys"
+	weak := testkeys.Key{ID: "weak", Alg: "RS256", Private: testkeys.RSA(1024)}
+	e := newEnv()
+	fails := func(cfg *config.Provider, want string) {
+		t.Helper()
+		cfg.Path = "$.providers[1]"
+		source, err := e.open(t, cfg)
+		if err == nil {
+			_, err = source.Load(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	fails(fileWith(t, testkeys.Set(weak), "RS256"), "the least is 2048; "+weakAt+" admits it")
+	fails(fileWith(t, testkeys.Set(weak.JWK().With("n", base64URL(make([]byte, 64)))), "RS256"), "and 1024 with "+weakAt)
+	local := func() *config.Provider {
+		return &config.Provider{Mode: config.ModeLocal, Algorithms: []string{"RS256"}, Local: config.NewSecret(weak.PEM())}
+	}
+	fails(local(), "$.providers[1].options.modes.local: the key can't be used: its modulus has 1024 bits, the least is 2048; "+weakAt)
+	e.said()
+	admitted := local()
+	admitted.Path, admitted.Common.AllowWeakKeys = "$.providers[1]", true
+	e.mustOpen(t, admitted)
+	e.says(t, "$.providers[1].options.modes.local: weak key admitted by "+weakAt)
+}
