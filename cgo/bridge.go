@@ -12,11 +12,14 @@ package main
 import "C"
 
 import (
+	"fmt"
 	"runtime/cgo"
 	"unsafe"
 
 	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/guard"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -27,8 +30,8 @@ var table = plugin.NewTable()
 
 //export gja_go_init
 func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, count C.int) (handle C.uintptr_t) {
-	b := &broker{instance: c}
-	defer recovered("start", func() { handle = 0 })
+	b := &mosquitto{instance: c}
+	defer guard.Catch(fault("start", func() { handle = 0 }))
 	settings := make(map[string]string)
 	for _, option := range unsafe.Slice(options, int(count)) {
 		settings[C.GoString(option.key)] = C.GoString(option.value)
@@ -43,16 +46,16 @@ func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, coun
 
 //export gja_go_cleanup
 func gja_go_cleanup(handle C.uintptr_t) {
-	defer recovered("cleanup", nil)
+	defer guard.Catch(fault("cleanup", nil))
 	of(handle).Close()
 	cgo.Handle(handle).Delete()
 }
 
 //export gja_go_basic_auth
 func gja_go_basic_auth(handle, client C.uintptr_t, id, username, password, address *C.char) (rc C.int) {
-	defer recovered("login", func() { rc = C.MOSQ_ERR_AUTH })
-	v := of(handle).BasicAuth(plugin.Login{
-		Client:   plugin.Client(client),
+	defer guard.Catch(fault("login", func() { rc = C.MOSQ_ERR_AUTH }))
+	v := of(handle).BasicAuth(broker.Connect{
+		Conn:     broker.Conn(client),
 		ClientID: C.GoString(id),
 		Username: optional(username),
 		Password: optional(password),
@@ -88,25 +91,25 @@ func refusal(reason verdict.Reason) C.int {
 
 //export gja_go_tick
 func gja_go_tick(handle C.uintptr_t) {
-	defer recovered("tick", nil)
+	defer guard.Catch(fault("tick", nil))
 	of(handle).Tick()
 }
 
 //export gja_go_connect
 func gja_go_connect(handle, client C.uintptr_t, id *C.char) {
-	defer recovered("connect", nil)
-	of(handle).Connect(plugin.Client(client), C.GoString(id))
+	defer guard.Catch(fault("connect", nil))
+	of(handle).Connect(broker.Conn(client), C.GoString(id))
 }
 
 //export gja_go_disconnect
 func gja_go_disconnect(handle, client C.uintptr_t, kept C.bool) {
-	defer recovered("disconnect", nil)
-	of(handle).Disconnect(plugin.Client(client), bool(kept))
+	defer guard.Catch(fault("disconnect", nil))
+	of(handle).Disconnect(broker.Conn(client), bool(kept))
 }
 
 //export gja_go_reload
 func gja_go_reload(handle C.uintptr_t) {
-	defer recovered("reload", nil)
+	defer guard.Catch(fault("reload", nil))
 	of(handle).Reload()
 }
 
@@ -115,16 +118,14 @@ func of(handle C.uintptr_t) *plugin.Plugin {
 	return cgo.Handle(handle).Value().(*plugin.Plugin) //nolint:errcheck,forcetypeassert // a panic is the answer to anything else
 }
 
-// recovered stops a panic and logs it; answer sets what C is told.
-func recovered(during string, answer func()) {
-	fault := recover()
-	if fault == nil {
-		return
+// fault logs a panic; answer sets what C is told then. See guard.Catch.
+func fault(during string, answer func()) func(error) {
+	return func(fault error) {
+		if answer != nil {
+			answer()
+		}
+		broker.Log(&mosquitto{}, event.Error, fmt.Sprintf("fault during %s, denied: %s", during, fault))
 	}
-	if answer != nil {
-		answer()
-	}
-	plugin.Log(&broker{}, event.Error, "fault during %s, denied: %v", during, fault)
 }
 
 // optional tells a missing string (NULL) from an empty one.

@@ -12,16 +12,16 @@ import (
 	"time"
 	"unsafe"
 
-	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
 )
 
-// broker is plugin.Broker over the functions that Mosquitto exports.
-type broker struct {
+// broker is broker.Broker over the functions that Mosquitto exports.
+type mosquitto struct {
 	instance *C.struct_gja_instance
 }
 
-func (b *broker) Log(level event.Level, line string) {
+func (b *mosquitto) Log(level event.Level, line string) {
 	priority := C.int(C.MOSQ_LOG_ERR)
 	switch level {
 	case event.Error:
@@ -40,36 +40,36 @@ func (b *broker) Log(level event.Level, line string) {
 	})
 }
 
-func (b *broker) SetUsername(client plugin.Client, username string) error {
+func (b *mosquitto) SetUsername(client broker.Conn, username string) error {
 	return failure(withString(username, func(s *C.char) C.int { return C.gja_set_username(C.uintptr_t(client), s) }))
 }
 
-func (b *broker) SetClientID(client plugin.Client, id string) error {
+func (b *mosquitto) SetClientID(client broker.Conn, id string) error {
 	return failure(withString(id, func(s *C.char) C.int { return C.gja_set_clientid(C.uintptr_t(client), s) }))
 }
 
-func (b *broker) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
+func (b *mosquitto) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
 
-func (b *broker) CanDelay() bool { return bool(C.gja_broker_is_2_1()) }
+func (b *mosquitto) CanDelay() bool { return bool(C.gja_broker_is_2_1()) }
 
-func (b *broker) TellsOfConnects() bool { return bool(C.gja_broker_is_2_1()) }
+func (b *mosquitto) TellsOfConnects() bool { return bool(C.gja_broker_is_2_1()) }
 
-func (b *broker) Complete(clientID string, accepted bool) {
+func (b *mosquitto) Complete(clientID string, accepted bool) {
 	withString(clientID, func(s *C.char) C.int {
 		C.gja_complete(s, C.bool(accepted))
 		return 0
 	})
 }
 
-func (b *broker) IsConnectedAs(clientID string, client plugin.Client) bool {
+func (b *mosquitto) IsConnectedAs(clientID string, client broker.Conn) bool {
 	return withString(clientID, func(s *C.char) bool { return bool(C.gja_holds(s, C.uintptr_t(client))) })
 }
 
-func (b *broker) Knows(clientID string, client plugin.Client, beforeTick bool) bool {
+func (b *mosquitto) Knows(clientID string, client broker.Conn, beforeTick bool) bool {
 	return withString(clientID, func(s *C.char) bool { return bool(C.gja_knows(s, C.uintptr_t(client), C.bool(beforeTick))) })
 }
 
-func (b *broker) Session(clientID string) (username string, there, known bool) {
+func (b *mosquitto) Session(clientID string) (username string, there, known bool) {
 	if !b.CanSetClientID() {
 		return "", false, false
 	}
@@ -80,25 +80,25 @@ func (b *broker) Session(clientID string) (username string, there, known bool) {
 	return C.GoString(C.gja_username(client)), true, true
 }
 
-func (b *broker) Kick(clientID string, withWill bool) error {
+func (b *mosquitto) Kick(clientID string, withWill bool) error {
 	// Never without an id: Mosquitto takes NULL for "everybody".
 	rc := withString(clientID, func(s *C.char) C.int { return C.mosquitto_kick_client_by_clientid(s, C.bool(withWill)) })
 	if rc == C.MOSQ_ERR_NOT_FOUND {
-		return plugin.ErrNotConnected
+		return broker.ErrNotConnected
 	}
 	return failure(rc)
 }
 
-func (b *broker) PersistenceLocation() string { return C.GoString(C.gja_persistence_location()) }
+func (b *mosquitto) PersistenceLocation() string { return C.GoString(C.gja_persistence_location()) }
 
-func (b *broker) TickIn(wait time.Duration) {
+func (b *mosquitto) TickIn(wait time.Duration) {
 	// Rounded up, since a Tick that comes too soon finds nothing to do.
 	C.gja_tick_in(b.instance, C.int64_t((wait+time.Millisecond-1)/time.Millisecond))
 }
 
-func (b *broker) Wake() { C.gja_wake(b.instance) }
+func (b *mosquitto) Wake() { C.gja_wake(b.instance) }
 
-func (b *broker) setInfo(version string) {
+func (b *mosquitto) setInfo(version string) {
 	withString(version, func(s *C.char) C.int {
 		C.gja_set_info(b.instance, s)
 		return 0

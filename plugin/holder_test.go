@@ -4,11 +4,12 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/verdict"
 )
 
 // leave ends a connection; kept: the broker keeps its session.
-func (h *house) leave(c Client, id string, kept bool) {
+func (h *house) leave(c broker.Conn, id string, kept bool) {
 	if h.broker.connected[id] == c {
 		delete(h.broker.connected, id)
 		if kept {
@@ -60,7 +61,7 @@ func TestAClaimedClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 			}, "mallory", verdict.Deny},
 			{"one with a password, who came while the broker was asking for everybody", func(h *house) {
 				h.Reload()
-				h.broker.webSockets = map[Client]bool{1: true} // on 2.0 nobody else can come then
+				h.broker.webSockets = map[broker.Conn]bool{1: true} // on 2.0 nobody else can come then
 				h.login(1, "id", text("id"), text("a password"))
 				h.broker.connect("id", 1)
 				h.Tick()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -27,7 +28,7 @@ func TestALongTextIsDividedInside(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			b := &fakeBroker{t: t} // it looks at each line
-			Log(b, event.Notice, "%s", c.text)
+			broker.Log(b, event.Notice, c.text)
 			var read strings.Builder
 			for i, line := range b.log {
 				line = strings.TrimPrefix(line, "notice go_jwt_auth: ")
@@ -53,7 +54,7 @@ func TestALongTextIsDividedInside(t *testing.T) {
 		})
 	}
 	b := &fakeBroker{t: t}
-	Log(b, event.Notice, "%s", strings.Repeat("x", 1<<20))
+	broker.Log(b, event.Notice, strings.Repeat("x", 1<<20))
 	if len(b.log) != 9 || !strings.Contains(b.log[8], "go_jwt_auth: … and 1041") || !strings.HasSuffix(b.log[8], " bytes more") {
 		t.Errorf("%d lines, the last: %s", len(b.log), b.log[len(b.log)-1])
 	}
@@ -91,7 +92,7 @@ func TestNobodyForgesALine(t *testing.T) {
 			h.pass(time.Hour)
 		}},
 		{"username", func(_ *testing.T, h *house) { h.login(1, "alice", text(hostile), h.token("alice", time.Minute)) }},
-		{"address", func(_ *testing.T, h *house) { h.BasicAuth(Login{ClientID: "c", Address: hostile}) }},
+		{"address", func(_ *testing.T, h *house) { h.BasicAuth(broker.Connect{ClientID: "c", Address: hostile}) }},
 		{"subject", func(_ *testing.T, h *house) { h.login(1, "c", nil, h.token(hostile, time.Minute)) }},
 		{"reason of the broker", func(_ *testing.T, h *house) {
 			h.broker.refuse = errors.New(hostile)
@@ -101,7 +102,7 @@ func TestNobodyForgesALine(t *testing.T) {
 			h.login(1, "c", nil, h.token("alice", time.Minute))
 		}},
 		{"panic", func(_ *testing.T, h *house) {
-			h.background(func() func() { panic(hostile) })
+			h.loop.Background(func() func() { panic(hostile) })
 			h.broker.awaitLog(`fault in the background`)
 		}},
 		{"finding", func(_ *testing.T, h *house) {
@@ -176,8 +177,8 @@ func TestATokenIsNotShownInAnyField(t *testing.T) {
 	for _, common := range []string{``, deny, `"onNonToken":"deny"`, `"matchUsernameToSubject":true,"tokenSource":["username","password"]`} {
 		h := open(t, local(common))
 		for _, token := range []*string{h.token("alice", time.Minute), h.token("alice", -time.Minute)} {
-			h.BasicAuth(Login{Client: 1, ClientID: *token, Username: token, Password: token, Address: *token})
-			h.BasicAuth(Login{Client: 2, ClientID: "device-" + *token, Username: token, Password: text("x"), Address: "a " + *token})
+			h.BasicAuth(broker.Connect{Conn: 1, ClientID: *token, Username: token, Password: token, Address: *token})
+			h.BasicAuth(broker.Connect{Conn: 2, ClientID: "device-" + *token, Username: token, Password: text("x"), Address: "a " + *token})
 			h.broker.connect(*token, 1)
 			h.pass(time.Minute)
 			for part := range strings.SplitSeq(*token, ".") {
@@ -200,7 +201,7 @@ func TestAnOpaqueTokenIsNotShownInAnyField(t *testing.T) {
 			t.Cleanup(server.Close)
 			h := open(t, `{"mode":"introspection","options":{"common":{"matchUsernameToSubject":true,"tokenSource":["username","password"]},
 				"revocation":{"introspection":{"uri":"`+server.URL+`"},"cache":{"ttlMs":60000,"negativeTtlMs":60000}}}}`, func(b *fakeBroker) { b.v20 = v20 })
-			login := Login{Client: 1, ClientID: opaque, Username: &opaque, Address: "192.0.2.7"}
+			login := broker.Connect{Conn: 1, ClientID: opaque, Username: &opaque, Address: "192.0.2.7"}
 			kind := verdict.Retry
 			for deadline := time.Now().Add(30 * time.Second); kind == verdict.Retry && time.Now().Before(deadline); {
 				kind = h.BasicAuth(login).Kind

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -64,11 +65,11 @@ func TestAStaleVerdictAdmitsNobody(t *testing.T) {
 	good, bad := mint("alice", time.Minute), mint("mallory", time.Minute)
 	for _, c := range []struct {
 		rule string
-		next func(h *house) (client Client, id string)
+		next func(h *house) (client broker.Conn, id string)
 	}{
-		{"the same id from another address", func(*house) (Client, string) { return 2, "c" }},
-		{"the same id from the same address", func(*house) (Client, string) { return 1, "c" }},
-		{"another id from the same address", func(*house) (Client, string) { return 1, "d" }},
+		{"the same id from another address", func(*house) (broker.Conn, string) { return 2, "c" }},
+		{"the same id from the same address", func(*house) (broker.Conn, string) { return 1, "c" }},
+		{"another id from the same address", func(*house) (broker.Conn, string) { return 1, "d" }},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			d := newDesk(t, good, bad)
@@ -226,7 +227,7 @@ func TestReloadWithALoginPending(t *testing.T) {
 			// The new file would refuse the pending one; it began under the old.
 			h.write(t, local(`"issuer":"https://other.example"`))
 			h.Reload()
-			if got := h.BasicAuth(Login{Client: 1, ClientID: "c", Password: sweep.password}).Kind; got != sweep.want {
+			if got := h.BasicAuth(broker.Connect{Conn: 1, ClientID: "c", Password: sweep.password}).Kind; got != sweep.want {
 				t.Errorf("the connected one: got %s", got)
 			}
 			h.broker.awaitLog(`reloaded .*issuer https://other.example`)
@@ -264,7 +265,7 @@ func TestATokenThatExpiresWhilePendingIsRefused(t *testing.T) {
 func TestABrokerThatCanNotRenameAPendingClient(t *testing.T) {
 	token := mint("alice", time.Minute)
 	d := newDesk(t, token)
-	h := open(t, d.file(`"matchUsernameToSubject":true`, `"timeoutMs":60000`), func(b *fakeBroker) { b.refuse = ErrNotConnected })
+	h := open(t, d.file(`"matchUsernameToSubject":true`, `"timeoutMs":60000`), func(b *fakeBroker) { b.refuse = broker.ErrNotConnected })
 	if got := h.login(1, "c", nil, token); got != verdict.Deny {
 		t.Errorf("got %s", got)
 	}

@@ -18,7 +18,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/lifetime"
+	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -29,11 +32,11 @@ type fakeBroker struct {
 	t      *testing.T
 	plugin *Plugin
 
-	names, ids map[Client]string
+	names, ids map[broker.Conn]string
 	// connected is who the broker knows by a client id.
-	connected map[string]Client
+	connected map[string]broker.Conn
 	// delayed is whose login is pending, by the client id at that time.
-	delayed   map[string]Client
+	delayed   map[string]broker.Conn
 	completed []string
 	kicked    []string
 	log       []string
@@ -42,7 +45,7 @@ type fakeBroker struct {
 	// away are the usernames of sessions that the broker keeps for clients that are away, by client id; subscribed, on 2.0,
 	// are clients with subscriptions, whom it knows by that, and webSockets those over WebSockets.
 	away                   map[string]string
-	subscribed, webSockets map[Client]bool
+	subscribed, webSockets map[broker.Conn]bool
 
 	kickTakes time.Duration
 	// nested counts the kicks that are inside of each other.
@@ -65,7 +68,7 @@ func (b *fakeBroker) Log(level event.Level, line string) {
 	b.log = append(b.log, fmt.Sprintf("%s %s", [...]string{"error", "warning", "notice", "info", "debug"}[level], line))
 }
 
-func (b *fakeBroker) SetUsername(c Client, name string) error {
+func (b *fakeBroker) SetUsername(c broker.Conn, name string) error {
 	if b.naming != nil {
 		b.naming()
 	}
@@ -75,7 +78,7 @@ func (b *fakeBroker) SetUsername(c Client, name string) error {
 	return b.refuse
 }
 
-func (b *fakeBroker) SetClientID(c Client, id string) error {
+func (b *fakeBroker) SetClientID(c broker.Conn, id string) error {
 	if b.refuse == nil {
 		b.ids[c] = id
 	}
@@ -104,7 +107,7 @@ func (b *fakeBroker) Complete(id string, accepted bool) {
 }
 
 // connect lets a client in, which takes over the session of the one with the same id.
-func (b *fakeBroker) connect(id string, c Client) {
+func (b *fakeBroker) connect(id string, c broker.Conn) {
 	old, taken := b.connected[id]
 	b.connected[id] = c
 	delete(b.away, id)
@@ -116,13 +119,15 @@ func (b *fakeBroker) connect(id string, c Client) {
 	}
 }
 
-func (b *fakeBroker) IsConnectedAs(id string, c Client) bool { return b.v20 || b.connected[id] == c }
+func (b *fakeBroker) IsConnectedAs(id string, c broker.Conn) bool {
+	return b.v20 || b.connected[id] == c
+}
 
 // Kick calls Disconnect from inside, as Mosquitto does.
 func (b *fakeBroker) Kick(id string, withWill bool) error {
 	c, found := b.connected[id]
 	if !found {
-		return ErrNotConnected
+		return broker.ErrNotConnected
 	}
 	delete(b.connected, id)
 	if b.kickTakes > 0 {
@@ -136,7 +141,7 @@ func (b *fakeBroker) Kick(id string, withWill bool) error {
 	return nil
 }
 
-func (b *fakeBroker) Knows(id string, c Client, beforeTick bool) bool {
+func (b *fakeBroker) Knows(id string, c broker.Conn, beforeTick bool) bool {
 	if b.v20 {
 		return b.subscribed[c] || (beforeTick && !b.webSockets[c])
 	}
@@ -199,8 +204,8 @@ func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *house {
 	t.Helper()
 	h := &house{file: filepath.Join(t.TempDir(), "jwt.json")}
 	h.broker = &fakeBroker{
-		t: t, names: map[Client]string{}, ids: map[Client]string{}, connected: map[string]Client{}, delayed: map[string]Client{}, woken: make(chan struct{}, 1),
-		away: map[string]string{}, subscribed: map[Client]bool{}, webSockets: map[Client]bool{},
+		t: t, names: map[broker.Conn]string{}, ids: map[broker.Conn]string{}, connected: map[string]broker.Conn{}, delayed: map[string]broker.Conn{}, woken: make(chan struct{}, 1),
+		away: map[string]string{}, subscribed: map[broker.Conn]bool{}, webSockets: map[broker.Conn]bool{},
 	}
 	h.broker.advance = h.advance
 	for _, a := range adjust {
@@ -244,8 +249,8 @@ func (h *house) token(subject string, lifetime time.Duration) *string {
 }
 
 // login is a CONNECT; on success the broker knows the client by its id, and a client of the same id is taken over.
-func (h *house) login(c Client, id string, username, password *string) verdict.Kind {
-	kind := h.BasicAuth(Login{Client: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
+func (h *house) login(c broker.Conn, id string, username, password *string) verdict.Kind {
+	kind := h.BasicAuth(broker.Connect{Conn: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
 	if mapped, renamed := h.broker.ids[c]; renamed {
 		id = mapped
 	}
@@ -499,7 +504,7 @@ func TestAnUnknownSettingIsNamed(t *testing.T) {
 func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 	h := open(t, local(``))
 	const warning = "this broker gives plugins no regular call"
-	h.ticks = tickWatch{}
+	h.ticks = loop.Ticks{}
 	h.Reload() // may come before the first Tick
 	h.sessions.CloseSweep()
 	if h.logged(warning) {
@@ -517,7 +522,7 @@ func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 		func(string) { h.Disconnect(10, false) },
 	} {
 		id := fmt.Sprint("c", n+1)
-		h.login(Client(n+1), id, nil, h.token("alice", time.Minute))
+		h.login(broker.Conn(n+1), id, nil, h.token("alice", time.Minute))
 		h.advance(time.Minute)
 		event("another")
 		if want := id + " will=true"; len(h.broker.kicked) != n+1 || h.broker.kicked[n] != want {
@@ -525,7 +530,7 @@ func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 		}
 	}
 	// Each kick brings a Disconnect, which must not go on to the next one: the broker's stack is not made for thousands.
-	for c := range Client(5) {
+	for c := range broker.Conn(5) {
 		h.login(20+c, fmt.Sprint("many", c), nil, h.token("alice", time.Minute))
 	}
 	h.advance(time.Minute)
@@ -542,7 +547,7 @@ func TestABrokerThatNeverTicksIsServedFromOtherCallbacks(t *testing.T) {
 // id the connection that is taken over; and be lost.
 func TestWithoutTicksALoginIsNotKickedInsideItself(t *testing.T) {
 	h := open(t, local(`"matchUsernameToSubject":true`), func(b *fakeBroker) { b.v20 = true })
-	h.ticks = tickWatch{}
+	h.ticks = loop.Ticks{}
 	h.login(1, "c", text("alice"), h.token("alice", time.Hour))
 	h.advance(2 * time.Second)
 	h.broker.naming = func() { h.advance(time.Minute) } // its token ends in between
@@ -562,7 +567,7 @@ func TestAKickThatMetNobodyIsTriedAgain(t *testing.T) {
 	delete(h.broker.connected, "c") // by that id the broker knows nobody for a moment, as in a takeover
 	h.pass(time.Minute)
 	h.broker.connected["c"] = 1
-	h.pass(kickAgain)
+	h.pass(lifetime.KickAgain)
 	if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) || h.sessions.Len() != 0 {
 		t.Errorf("kicked %q, want %q; %d sessions", h.broker.kicked, want, h.sessions.Len())
 	}
@@ -570,8 +575,8 @@ func TestAKickThatMetNobodyIsTriedAgain(t *testing.T) {
 	h.login(2, "d", nil, h.token("bob", time.Minute))
 	delete(h.broker.connected, "d")
 	h.pass(time.Minute)
-	for range maxKicks {
-		h.pass(kickAgain)
+	for range lifetime.MaxKicks {
+		h.pass(lifetime.KickAgain)
 	}
 	h.broker.connected["d"] = 3
 	h.pass(time.Hour)
@@ -621,7 +626,7 @@ func TestWhoWaitsForTheProviderIsSaidAtStart(t *testing.T) {
 
 func TestAPanicInTheBackgroundIsLogged(t *testing.T) {
 	h := open(t, local(``))
-	h.background(func() func() { panic("boom") })
+	h.loop.Background(func() func() { panic("boom") })
 	h.broker.awaitLog(`error .*fault in the background: boom`)
 }
 

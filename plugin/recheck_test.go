@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -134,7 +135,7 @@ func TestConnectedClientsAreAskedAboutAgain(t *testing.T) {
 	d := newDesk(t)
 	h := open(t, d.file(``, every10s+`,"cache":{"ttlMs":86400000}`))
 	for i := range clients {
-		h.login(Client(i+1), fmt.Sprint("c", i), nil, h.token(fmt.Sprint("s", i), time.Hour))
+		h.login(broker.Conn(i+1), fmt.Sprint("c", i), nil, h.token(fmt.Sprint("s", i), time.Hour))
 	}
 	h.completesAll(t, clients)
 	for range clients {
@@ -146,7 +147,7 @@ func TestConnectedClientsAreAskedAboutAgain(t *testing.T) {
 			h.advance(10 * time.Second / steps)
 			h.Tick()
 			h.awaits(t, "questions are left", func() bool {
-				return h.rechecking == 0 && (h.sessions.NextRecheck().IsZero() || h.sessions.NextRecheck().After(h.clock()))
+				return h.lifetimes.Rechecking() == 0 && (h.lifetimes.NextRecheck().IsZero() || h.lifetimes.NextRecheck().After(h.clock()))
 			})
 			burst := len(d.asked)
 			for range burst {
@@ -194,7 +195,7 @@ func TestAClientThatBecameInactiveIsDisconnected(t *testing.T) {
 	again(broken)
 	h.broker.awaitLog(`"c" stays, though nothing was learnt about it: provider unavailable`)
 	again(active)
-	h.awaits(t, "no end of the question", func() bool { return h.rechecking == 0 })
+	h.awaits(t, "no end of the question", func() bool { return h.lifetimes.Rechecking() == 0 })
 	again(inactive)
 	h.awaits(t, "not kicked", func() bool { return len(h.broker.kicked) > 0 })
 	if want := []string{"c will=false"}; !slices.Equal(h.broker.kicked, want) || !h.logged(`client "c" disconnected: revoked: `) {

@@ -7,6 +7,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/provider"
 )
 
 // candidate is a configuration that is about to come into force, with all there is to say about it.
@@ -15,13 +16,13 @@ type candidate struct {
 	notes []event.Note
 }
 
-// prepare reads the file and builds its chain; where the file asks for it, the endpoints are reached and the keys read.
+// prepare reads the file and builds its chain; if the file asks for it, the endpoints are reached and the keys read.
 // It runs on the broker's thread at start and in the background for a reload. The notes count even with an error.
-func (p *Plugin) prepare() (candidate, error) {
+func (p *Plugin) prepare(inForce *chain.Chain) (candidate, error) {
 	var c candidate
 	cfg, problems := config.Load(p.file)
 	for _, line := range problems.Warnings().Lines(p.file) {
-		c.notes = append(c.notes, event.Note{Level: event.Warning, Text: line})
+		c.notes = append(c.notes, event.Warn(line))
 	}
 	if errs := problems.Errors(); len(errs) > 0 {
 		var lines []error
@@ -30,17 +31,17 @@ func (p *Plugin) prepare() (candidate, error) {
 		}
 		return c, errors.Join(lines...)
 	}
-	built, err := chain.New(cfg, chain.Options{Now: p.now, Report: p.report, Delays: p.broker.CanDelay(), Dial: p.dial})
+	built, err := chain.New(cfg, inForce, provider.Options{
+		Now: p.now, Report: p.report, Delays: p.broker.CanDelay(), KeepsClientIDs: !p.broker.CanSetClientID(), Dial: p.dial,
+	})
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", p.file, err)
 	}
-	if !cfg.Providers[0].LazyConnect {
-		found, err := built.Probe(p.ctx)
-		c.notes = append(c.notes, found...)
-		if err != nil {
-			built.Close()
-			return c, prefixEach(p.file+": ", err)
-		}
+	found, err := built.Probe(p.loop.Context())
+	c.notes = append(c.notes, found...)
+	if err != nil {
+		built.Discard()
+		return c, prefixEach(p.file+": ", err)
 	}
 	c.chain = built
 	return c, nil
@@ -49,7 +50,7 @@ func (p *Plugin) prepare() (candidate, error) {
 // prefixEach names the file before each of the errors that err joins.
 func prefixEach(prefix string, err error) error {
 	var all []error
-	for _, each := range parts(err) {
+	for _, each := range chain.Parts(err) {
 		all = append(all, fmt.Errorf("%s%w", prefix, each))
 	}
 	return errors.Join(all...)
@@ -62,29 +63,32 @@ func (p *Plugin) adopt(c candidate, how string) {
 	if before != nil {
 		p.chain.Inherit(before)
 		p.leaveBehind(before)
-		before.Retire() // logins that it has begun end by it
+		before.Retire(p.chain) // logins that it has begun end by it
 	}
 	cfg := p.chain.Config()
 	p.log(event.Info, "version %s %s %s: %s", Version, how, p.file, Describe(cfg))
 	for _, text := range Advise(cfg, Abilities{Delays: p.broker.CanDelay(), SetsClientID: p.broker.CanSetClientID()}) {
-		c.notes = append(c.notes, event.Note{Level: event.Warning, Text: text})
+		c.notes = append(c.notes, event.Warn(text))
 	}
 	p.logNotes(c.notes)
 	p.tryOut(p.chain)
 }
 
-// tryOut does in the background what start has not done yet, and says what it has found: it reaches the endpoints where
-// lazyConnect is true, and asks the introspection endpoint about a made-up token.
+// leaveBehind says what becomes of clients that were admitted by an endpoint which the new file does not name.
+func (p *Plugin) leaveBehind(before *chain.Chain) {
+	for _, old := range before.Providers() {
+		n := p.sessions.Rechecks(old.ID())
+		if current := p.chain.Provider(old.ID()); n > 0 && (current == nil || current.Endpoint() != old.Endpoint()) {
+			p.log(event.Notice, "%d connected clients were admitted by %s, which %s no longer names: they are not asked about again, and leave "+
+				"when their tokens expire; those whose tokens never do are disconnected", n, old.ShownEndpoint(), p.file)
+		}
+	}
+}
+
+// tryOut does in the background what start has not done yet, and says what it has found; see chain.TryOut.
 func (p *Plugin) tryOut(built *chain.Chain) {
-	p.background(func() func() {
-		var found []event.Note
-		var err error
-		if built.Config().Providers[0].LazyConnect {
-			found, err = built.Probe(p.ctx)
-		}
-		if err == nil {
-			found = append(found, built.TryCredentials(p.ctx)...)
-		}
+	p.loop.Background(func() func() {
+		found, err := built.TryOut(p.loop.Context())
 		if len(found) == 0 && err == nil {
 			return nil
 		}
@@ -94,50 +98,30 @@ func (p *Plugin) tryOut(built *chain.Chain) {
 			}
 			p.logNotes(found)
 			if err != nil {
-				p.logEach(event.Warning, prefixEach(p.file+": ", err), "; $.options.lazyConnect is true, so logins will try again")
+				p.logEach(event.Warning, prefixEach(p.file+": ", err))
 			}
 		}
 	})
 }
 
-// Reload reads jwt.json again. A good file takes effect for new connections, a bad one is reported and the old stays.
-// The endpoints are reached in the background. Right after this the broker asks for every client again.
-func (p *Plugin) Reload() {
-	if p.ticks.warned { // a Reload may come before the first Tick
-		p.withoutTicks()
-	}
-	p.openSweep()
+// reload has the file read in the background.
+func (p *Plugin) reload() {
 	p.reloads++
-	number := p.reloads
-	p.background(func() func() {
-		c, err := p.prepare()
+	number, inForce := p.reloads, p.chain
+	p.loop.Background(func() func() {
+		c, err := p.prepare(inForce)
 		return func() {
 			switch {
 			case number != p.reloads && c.chain != nil:
-				c.chain.Close()
+				c.chain.Discard()
 			case number != p.reloads:
 			case err != nil:
 				p.logNotes(c.notes)
-				p.logEach(event.Error, err, "")
+				p.logEach(event.Error, err)
 				p.log(event.Error, "%s was not reloaded: the configuration from before stays in force", p.file)
 			default:
 				p.adopt(c, "reloaded")
 			}
 		}
 	})
-}
-
-// background runs do on a goroutine and the function it returns, if any, on the broker's thread. A panic in do is logged,
-// since left alone it would take the broker down.
-func (p *Plugin) background(do func() func()) {
-	go func() {
-		defer func() {
-			if fault := recover(); fault != nil {
-				p.queue.post(func() { p.log(event.Error, "fault in the background: %v", fault) })
-			}
-		}()
-		if then := do(); then != nil {
-			p.queue.post(then)
-		}
-	}()
 }

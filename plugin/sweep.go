@@ -3,9 +3,18 @@ package plugin
 import (
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
+
+// sweep is the round in which the broker asks for everybody again after a reload, as far as its end has to be guessed.
+type sweep struct {
+	// ends is when the broker has surely asked for everybody, if no Tick says so.
+	ends time.Time
+	// reloaded is when the round began, and last the last callback since that may belong to it (goesOn).
+	reloaded, last time.Time
+}
 
 // sweepGap is more than the broker takes from one client to the next while it asks for everybody again after a reload. Where
 // no Tick ends the sweep, a pause of this length does.
@@ -20,16 +29,16 @@ const longestRound = time.Minute
 func (p *Plugin) openSweep() {
 	p.sessions.OpenSweep()
 	p.prolongSweep()
-	p.reloaded = p.now()
-	p.lastOfRound = p.reloaded
+	p.sweep.reloaded = p.now()
+	p.sweep.last = p.sweep.reloaded
 	p.broker.Wake()
 }
 
-func (p *Plugin) prolongSweep() { p.sweepEnds = p.now().Add(sweepGap) }
+func (p *Plugin) prolongSweep() { p.sweep.ends = p.now().Add(sweepGap) }
 
 // sweeping tells whether that round may still go on.
 func (p *Plugin) sweeping() bool {
-	if p.sessions.Sweeping() && !p.ticks.ticked && p.now().After(p.sweepEnds) {
+	if p.sessions.Sweeping() && !p.ticks.Seen() && p.now().After(p.sweep.ends) {
 		p.sessions.CloseSweep()
 	}
 	return p.sessions.Sweeping()
@@ -40,40 +49,39 @@ func (p *Plugin) sweeping() bool {
 // must not lose others on the way. Unlike sweeping, which opens a way past all checks, it counts clients of all kinds.
 func (p *Plugin) goesOn() bool {
 	now := p.now()
-	if now.Sub(p.lastOfRound) >= sweepGap || now.Sub(p.reloaded) >= longestRound {
+	if now.Sub(p.sweep.last) >= sweepGap || now.Sub(p.sweep.reloaded) >= longestRound {
 		return false
 	}
-	p.lastOfRound = now
+	p.sweep.last = now
 	return true
 }
 
 // endRound ends it when somebody new comes, as nobody can while the broker goes on: a client that neither this plugin knows as
 // connected, by a session of its own or by others, nor the broker. The first moment is not judged by that, as the broker of
 // Mosquitto 2.0 does not tell of sessions that are away and have no subscriptions.
-func (p *Plugin) endRound(login Login) {
-	if p.now().Sub(p.reloaded) >= sweepGap && !p.sessions.Has(login.Client) && !p.table.holders.Has(login.Client, login.ClientID) &&
-		!p.broker.Knows(login.ClientID, login.Client, false) {
-		p.lastOfRound = time.Time{}
+func (p *Plugin) endRound(connect broker.Connect) {
+	if p.now().Sub(p.sweep.reloaded) >= sweepGap && !p.sessions.Has(connect.Conn) && !p.table.holders.Has(connect.Conn, connect.ClientID) &&
+		!p.broker.Knows(connect.ClientID, connect.Conn, false) {
+		p.sweep.last = time.Time{}
 	}
 }
 
 // askedAgain answers in a sweep. Whoever is connected by a session of this plugin stays, without anybody being asked, and a
 // session whose client is away is left alone. All else is decided by what is in memory or put off, as hundreds of
 // thousands of sessions may be asked about in one go.
-func (p *Plugin) askedAgain(login Login) verdict.Verdict {
-	if p.sessions.Reaffirm(login.Client, credentials(login), p.now()) {
+func (p *Plugin) askedAgain(connect broker.Connect) verdict.Verdict {
+	if p.sessions.Reaffirm(connect, p.now()) {
 		p.prolongSweep()
-		p.log(event.Debug, "%s stays: the broker asked again after a reload", p.who(login))
+		p.tell(event.Event{Kind: event.Reaffirmed, Client: p.clientOf(connect)})
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
-	asking := login.forChain(p.broker)
-	connected := p.sessions.Has(login.Client)
-	known := !connected && p.broker.Knows(login.ClientID, login.Client, p.ticks.ticked)
-	entered := p.table.holders.Has(login.Client, login.ClientID)
+	connected := p.sessions.Has(connect.Conn)
+	known := !connected && p.broker.Knows(connect.ClientID, connect.Conn, p.ticks.Seen())
+	entered := p.table.holders.Has(connect.Conn, connect.ClientID)
 	switch {
-	case p.chain.Defers(asking):
+	case p.chain.Defers(connect):
 		if !known && !entered {
-			p.leaveToOthers(login) // it is somebody new
+			p.leaveToOthers(connect) // it is somebody new
 		}
 		return verdict.Verdict{Kind: verdict.Defer}
 	case known && !entered:
@@ -84,7 +92,7 @@ func (p *Plugin) askedAgain(login Login) verdict.Verdict {
 		p.prolongSweep()
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
-	result := p.chain.FromMemory(asking)
+	result := p.chain.FromMemory(connect)
 	switch {
 	case result.Kind != verdict.Accept:
 	case !connected:
@@ -96,8 +104,8 @@ func (p *Plugin) askedAgain(login Login) verdict.Verdict {
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "its client id is to be another, and can't be changed during a reload")
 		result.Kind = verdict.Retry
 	default:
-		result.Verdict = p.admit(login, result)
+		result.Verdict = p.admit(connect, result, nil)
 	}
-	p.logVerdict(login, result)
+	p.tellOf(event.Judged, connect, result)
 	return result.Verdict
 }

@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/verdict"
 )
 
 // asks is a BASIC_AUTH that is no CONNECT.
-func (h *house) asks(c Client, id string, username, password *string) verdict.Kind {
-	return h.BasicAuth(Login{Client: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
+func (h *house) asks(c broker.Conn, id string, username, password *string) verdict.Kind {
+	return h.BasicAuth(broker.Connect{Conn: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
 }
 
 // versions runs a case for both kinds of broker.
@@ -119,9 +121,9 @@ func TestASweepVerifiesNoTokenOfWhoIsAway(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {
 		h := open(t, local(``), v)
 		h.broker.away["c"] = ""
-		login := Login{Client: 7, ClientID: "c", Password: h.token("alice", time.Minute), Address: "192.0.2.7"}
+		login := broker.Connect{Conn: 7, ClientID: "c", Password: h.token("alice", time.Minute), Address: "192.0.2.7"}
 		h.Reload()
-		verifying := testing.AllocsPerRun(100, func() { h.chain.FromMemory(login.forChain(h.broker)) })
+		verifying := testing.AllocsPerRun(100, func() { h.chain.FromMemory(login) })
 		answering := testing.AllocsPerRun(100, func() { h.BasicAuth(login) })
 		if answering > verifying/2 {
 			t.Errorf("an answer takes %.0f allocations, to verify a token %.0f", answering, verifying)
@@ -215,12 +217,12 @@ func TestTheNextTickEndsASweep(t *testing.T) {
 func TestASweepEndsWithoutATick(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	password := h.token("alice", time.Minute)
-	for c := range Client(10) {
+	for c := range broker.Conn(10) {
 		h.login(c+1, string(rune('a'+c)), nil, password)
 	}
-	h.ticks = tickWatch{}
+	h.ticks = loop.Ticks{}
 	h.Reload()
-	for c := range Client(10) {
+	for c := range broker.Conn(10) {
 		h.advance(sweepGap)
 		if got := h.asks(c+1, string(rune('a'+c)), nil, password); got != verdict.Accept {
 			t.Errorf("client %d: got %s", c, got)
@@ -241,7 +243,7 @@ func TestNobodyIsKickedInASweep(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	h.login(1, "c", nil, h.token("alice", time.Minute))
 	h.login(2, "d", nil, h.token("bob", time.Hour))
-	h.ticks = tickWatch{}
+	h.ticks = loop.Ticks{}
 	h.advance(time.Minute)
 	h.openSweep()
 	h.Disconnect(2, false)
@@ -259,23 +261,24 @@ func TestNobodyIsKickedInASweep(t *testing.T) {
 // nobody from being kicked.
 func TestNobodyIsKickedWhileTheBrokerGoesThroughPasswords(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
-	h.ticks = tickWatch{warned: true}
+	h.ticks = loop.Ticks{}
+	h.ticks.Missing()
 	h.login(1, "c", nil, h.token("alice", time.Minute))
 	const passwords = 20
-	ask := func(c Client) {
+	ask := func(c broker.Conn) {
 		h.advance(sweepGap - 1)
 		if got := h.asks(c, fmt.Sprint("p", c), text("u"), text("a password")); got != verdict.Defer {
 			t.Errorf("got %s", got)
 		}
 	}
-	for c := range Client(passwords) {
+	for c := range broker.Conn(passwords) {
 		ask(10 + c)
 		h.broker.connect(fmt.Sprint("p", 10+c), 10+c)
 	}
 	h.broker.subscribed[98] = true // restored after a restart, so that only the broker knows it
 	h.advance(opening.Add(time.Minute - 1).Sub(h.clock()))
 	h.Reload()
-	for c := range Client(passwords) {
+	for c := range broker.Conn(passwords) {
 		ask(10 + c)
 	}
 	ask(98)
@@ -302,7 +305,7 @@ func TestNobodyIsKickedWhileTheBrokerGoesThroughPasswords(t *testing.T) {
 func TestStrangersDoNotProlongTheRoundForGood(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	h.login(1, "c", nil, h.token("alice", time.Second))
-	h.ticks = tickWatch{}
+	h.ticks = loop.Ticks{}
 	h.Reload()
 	for passed := time.Duration(0); passed <= longestRound; passed += sweepGap / 2 {
 		h.advance(sweepGap / 2)

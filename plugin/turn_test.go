@@ -5,15 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/lifetime"
+	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/verdict"
 )
 
-// No Tick works for longer than its turn, however much is due; and the broker is woken for the rest.
+// No Tick works for longer than its loop.Turn, however much is due; and the broker is woken for the rest.
 func TestATickTakesTurns(t *testing.T) {
 	const clients = 1000
 	h := open(t, local(``))
 	for i := range clients {
-		h.login(Client(i+1), fmt.Sprint("c", i), nil, h.token("alice", time.Minute))
+		h.login(broker.Conn(i+1), fmt.Sprint("c", i), nil, h.token("alice", time.Minute))
 	}
 	h.broker.kickTakes = 100 * time.Microsecond
 	h.advance(time.Minute)
@@ -23,7 +26,7 @@ func TestATickTakesTurns(t *testing.T) {
 		h.Tick()
 		left = h.sessions.Len()
 		longest = max(longest, before-left)
-		if took := h.clock().Sub(began); took > turn+h.broker.kickTakes {
+		if took := h.clock().Sub(began); took > loop.Turn+h.broker.kickTakes {
 			t.Fatalf("a Tick took %s", took)
 		}
 		if before == left {
@@ -33,7 +36,7 @@ func TestATickTakesTurns(t *testing.T) {
 			<-h.broker.woken
 		}
 	}
-	if want := int(turn/h.broker.kickTakes) + 1; longest > want {
+	if want := int(loop.Turn/h.broker.kickTakes) + 1; longest > want {
 		t.Errorf("%d were kicked in one Tick, want at most %d", longest, want)
 	}
 }
@@ -43,7 +46,7 @@ func TestEachKindOfWorkHasItsTurn(t *testing.T) {
 	d := newDesk(t)
 	h := open(t, d.file(``, every10s+`,"check":"afterConnect"`))
 	for i := range 100 {
-		h.login(Client(i+1), fmt.Sprint("c", i), nil, h.token(fmt.Sprint("s", i), time.Minute))
+		h.login(broker.Conn(i+1), fmt.Sprint("c", i), nil, h.token(fmt.Sprint("s", i), time.Minute))
 	}
 	h.login(200, "asked", nil, h.token("bob", time.Hour))
 	for range 101 {
@@ -52,12 +55,12 @@ func TestEachKindOfWorkHasItsTurn(t *testing.T) {
 	h.advance(time.Minute)
 	results := 0
 	for range 100 {
-		h.queue.post(func() { results++; h.advance(turn / 10) })
+		h.loop.Post(func() { results++; h.advance(loop.Turn / 10) })
 	}
-	h.broker.kickTakes = turn / 10
+	h.broker.kickTakes = loop.Turn / 10
 	h.Tick()
-	if results == 0 || results == 100 || len(h.broker.kicked) == 0 || len(h.broker.kicked) == 100 || h.rechecking == 0 {
-		t.Errorf("%d results, %d kicked, %d asked about", results, len(h.broker.kicked), h.rechecking)
+	if results == 0 || results == 100 || len(h.broker.kicked) == 0 || len(h.broker.kicked) == 100 || h.lifetimes.Rechecking() == 0 {
+		t.Errorf("%d results, %d kicked, %d asked about", results, len(h.broker.kicked), h.lifetimes.Rechecking())
 	}
 }
 
@@ -118,7 +121,7 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 			h.broker.awaitLog(`notice .*1 connected clients were admitted by the introspection endpoint ` + old.url)
 			h.advance(10 * time.Second)
 			h.Tick()
-			h.awaits(t, "questions are left", func() bool { return h.rechecking == 0 })
+			h.awaits(t, "questions are left", func() bool { return h.lifetimes.Rechecking() == 0 })
 			if len(fresh.asked) != 0 || len(old.asked) != 0 {
 				t.Errorf("the new one was asked %d times, the old one %d times", len(fresh.asked), len(old.asked))
 			}
@@ -214,16 +217,16 @@ func TestWithoutTicksKicksTakeTurnsToo(t *testing.T) {
 	const clients = 1000
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	for i := range clients {
-		h.login(Client(i+1), fmt.Sprint("c", i), nil, h.token("alice", time.Minute))
+		h.login(broker.Conn(i+1), fmt.Sprint("c", i), nil, h.token("alice", time.Minute))
 	}
-	h.ticks = tickWatch{}
+	h.ticks = loop.Ticks{}
 	h.broker.kickTakes = 100 * time.Microsecond
 	h.advance(time.Minute)
 	for left := clients; left > 0; {
 		before, began := left, h.clock()
 		h.Disconnect(clients+1, false)
 		left = h.sessions.Len()
-		if took := h.clock().Sub(began); took > turn+h.broker.kickTakes {
+		if took := h.clock().Sub(began); took > loop.Turn+h.broker.kickTakes {
 			t.Fatalf("%d clients were kicked in one callback, which took %s", before-left, took)
 		}
 		if before == left {
@@ -237,10 +240,10 @@ func TestNobodyStaysByTryingToTakeOverItself(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	h.login(1, "c", nil, h.token("alice", time.Minute))
 	h.advance(time.Minute)
-	for i := range Client(2 * maxWaits) {
-		h.BasicAuth(Login{Client: i + 2, ClientID: "c", Username: text("u"), Password: text("a wrong password")})
+	for i := range broker.Conn(2 * lifetime.MaxWaits) {
+		h.BasicAuth(broker.Connect{Conn: i + 2, ClientID: "c", Username: text("u"), Password: text("a wrong password")})
 		h.Tick()
-		h.advance(kickAgain)
+		h.advance(lifetime.KickAgain)
 	}
 	if len(h.broker.kicked) != 1 || h.sessions.Len() != 0 {
 		t.Errorf("kicked %q, %d sessions", h.broker.kicked, h.sessions.Len())
@@ -251,7 +254,7 @@ func TestNobodyStaysByTryingToTakeOverItself(t *testing.T) {
 func TestNobodyIsKickedForWhoHadTheClientIDBefore(t *testing.T) {
 	h := open(t, local(``), func(b *fakeBroker) { b.v20 = true })
 	h.login(1, "c", nil, h.token("alice", time.Minute))
-	if got := h.BasicAuth(Login{Client: 2, ClientID: "c", Password: h.token("bob", time.Hour)}).Kind; got != verdict.Accept {
+	if got := h.BasicAuth(broker.Connect{Conn: 2, ClientID: "c", Password: h.token("bob", time.Hour)}).Kind; got != verdict.Accept {
 		t.Fatalf("got %s", got)
 	}
 	h.broker.connected["c"] = 2 // and nothing is said of 1
@@ -261,7 +264,7 @@ func TestNobodyIsKickedForWhoHadTheClientIDBefore(t *testing.T) {
 	}
 	// Nor whoever has it by a password, of whom 2.0 does not say that others let it in.
 	h.Disconnect(2, false)
-	h.BasicAuth(Login{Client: 3, ClientID: "c", Username: text("u"), Password: text("a password")})
+	h.BasicAuth(broker.Connect{Conn: 3, ClientID: "c", Username: text("u"), Password: text("a password")})
 	h.broker.connected["c"] = 3
 	h.pass(time.Minute)
 	if len(h.broker.kicked) != 0 {

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"go-jwt-auth/plugin"
-	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -171,7 +171,7 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 }
 
 // judge is the plugin's verdict. Here everybody has time: keys are waited for, and the endpoint is asked before the answer.
-func judge(ctx context.Context, from *config.Config, now func() time.Time, q tokenQuestion, token string) (chain.Result, error) {
+func judge(ctx context.Context, from *config.Config, now func() time.Time, q tokenQuestion, token string) (provider.Result, error) {
 	cfg := *from
 	cfg.Providers = nil
 	for _, p := range from.Providers {
@@ -179,7 +179,7 @@ func judge(ctx context.Context, from *config.Config, now func() time.Time, q tok
 		patient.JWKS.MaxBlock = patient.JWKS.Timeout
 		switch {
 		case !q.online && p.Mode == config.ModeIntrospection:
-			return chain.Result{}, errors.New("in mode introspection nobody but the provider can tell anything of a token: --online asks it")
+			return provider.Result{}, errors.New("in mode introspection nobody but the provider can tell anything of a token: --online asks it")
 		case !q.online:
 			patient.Revocation = nil
 		case p.Revocation != nil:
@@ -191,22 +191,21 @@ func judge(ctx context.Context, from *config.Config, now func() time.Time, q tok
 	}
 	built, err := newChain(&cfg, now)
 	if err != nil {
-		return chain.Result{}, err
+		return provider.Result{}, err
 	}
 	defer built.Close()
-	client := identity.Client{ID: q.clientID}
+	login := broker.Connect{ClientID: q.clientID, Password: &token}
 	if q.username != "" {
-		client.Username = &q.username
+		login.Username = &q.username
 	}
-	login := chain.Login{Client: client, Password: &token}
 	if cfg.TokenSource[0] == config.TokenInUsername {
 		login.Username, login.Password = &token, nil
 	}
 	return built.Check(ctx, login), nil
 }
 
-func (r *tokenReport) fill(result chain.Result, cfg *config.Config, now time.Time) {
-	r.Verdict, r.Reason, r.Detail, r.Token = result.Kind.String(), result.Reason, cmp.Or(result.Detail, result.Note), result.Token
+func (r *tokenReport) fill(result provider.Result, cfg *config.Config, now time.Time) {
+	r.Verdict, r.Reason, r.Detail, r.Token = result.Kind.String(), result.Reason, cmp.Or(result.Detail, result.Note), result.LogID
 	if result.Kind == verdict.Retry || result.Kind == verdict.Pending || result.Reason.Unavailable() {
 		r.Verdict = "unknown"
 	}

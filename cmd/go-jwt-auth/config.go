@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/provider"
 )
 
 // places are where jwt.json is looked for when no file is named. The plugin itself looks into the last two only.
@@ -166,12 +168,16 @@ func build(cfg *config.Config) error {
 		return err
 	}
 	defer built.Close()
-	return built.ReadFiles()
+	var all []error
+	for _, p := range built.Providers() {
+		all = append(all, p.ReadFiles())
+	}
+	return errors.Join(all...)
 }
 
 // newChain is the chain of the plugin, for a reader at a terminal: it tells nothing beside.
 func newChain(cfg *config.Config, now func() time.Time) (*chain.Chain, error) {
-	return chain.New(cfg, chain.Options{Now: now, Report: func(event.Note) {}})
+	return chain.New(cfg, nil, provider.Options{Now: now, Report: func(event.Note) {}})
 }
 
 // advise is plugin.Advise for both kinds of Mosquitto, naming the one where it is about that alone.

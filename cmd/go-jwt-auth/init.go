@@ -94,7 +94,7 @@ func (c *console) initialise(cmd *cobra.Command, i initial) error {
 		}
 	}
 	asks := &questions{console: c, in: bufio.NewReader(c.in), off: i.quiet, given: cmd.Flags().Changed}
-	var seen provider
+	var seen seenProvider
 	err = asks.until(&i.Issuer, question{
 		flag: "issuer", needed: true,
 		why:   "The issuer is your provider's own name for itself: the address below which it has /.well-known/openid-configuration, and \"iss\" in its tokens.",
@@ -146,7 +146,7 @@ func (c *console) initialise(cmd *cobra.Command, i initial) error {
 }
 
 // introspect decides about the introspection endpoint, and tries it.
-func (c *console) introspect(ctx context.Context, asks *questions, i *initial, seen provider, broker *user.User) error {
+func (c *console) introspect(ctx context.Context, asks *questions, i *initial, seen seenProvider, broker *user.User) error {
 	if i.noInspection || seen.doc.IntrospectionURI == "" {
 		if i.clientID != "" && seen.doc.IntrospectionURI == "" {
 			return errors.New("--client-id: the provider names no introspection endpoint")
@@ -245,8 +245,8 @@ func (c *console) judge(ctx context.Context, broker *user.User, text []byte, fil
 	return refusal{fmt.Errorf("the broker (user %s) could not use the file: %s", broker.Username, strings.Join(found, "; "))}
 }
 
-// provider is what was seen of one.
-type provider struct {
+// seenProvider is what was seen of one.
+type seenProvider struct {
 	doc        discovery.Document
 	algorithms []string
 }
@@ -266,8 +266,8 @@ func openID(issuer string) *config.Provider {
 }
 
 // look reads the discovery document and the keys.
-func (c *console) look(ctx context.Context, issuer, caFile string) (provider, error) {
-	var p provider
+func (c *console) look(ctx context.Context, issuer, caFile string) (seenProvider, error) {
+	var p seenProvider
 	if u, err := url.Parse(issuer); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return p, fmt.Errorf("must be an http or https URL, found %q", issuer)
 	}

@@ -21,6 +21,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -152,7 +153,7 @@ func (c *console) probe(ctx context.Context, file string) error {
 const soon = 14 * 24 * time.Hour
 
 func inspect(ctx context.Context, cfg *config.Config, built *chain.Chain) probeReport {
-	seen := built.Inspect(ctx)
+	seen := built.Providers()[0].Inspect(ctx)
 	r := probeReport{
 		File: cfg.File, Works: true,
 		Endpoints: []endpointReport{}, Keys: []keyReport{}, Skipped: append([]string{}, seen.Keys.Skipped...), Warnings: []string{}, Faults: []string{},
@@ -163,7 +164,7 @@ func inspect(ctx context.Context, cfg *config.Config, built *chain.Chain) probeR
 	for _, fault := range seen.Faults {
 		r.fault(fault.Error(), unavailable(fault))
 	}
-	reached := !slices.ContainsFunc(seen.Endpoints, func(e chain.Endpoint) bool { return e.Err != nil })
+	reached := !slices.ContainsFunc(seen.Endpoints, func(e provider.Endpoint) bool { return e.Err != nil })
 	now := time.Now()
 	for _, e := range seen.Endpoints {
 		one := newEndpointReport(e, now)
@@ -221,13 +222,13 @@ const answersActive = "active, which nothing that is made up can be"
 
 // askOfMadeUp returns what the endpoint said, in words, and what is wrong with that, if anything.
 func askOfMadeUp(ctx context.Context, cfg *config.Config, built *chain.Chain) (answer, fault string) {
-	switch result := built.Recheck(ctx, madeUp(cfg.Providers[0].Mode), time.Time{}); {
-	case result.Reason == verdict.Revoked:
+	switch v := built.Providers()[0].Recheck(ctx, madeUp(cfg.Providers[0].Mode), time.Time{}); {
+	case v.Reason == verdict.Revoked:
 		return "not active, as it should be", ""
-	case result.Kind == verdict.Accept:
+	case v.Kind == verdict.Accept:
 		return answersActive, "it says of a made-up token that it is active: it would let revoked ones in"
 	default:
-		return "no answer that can be used: " + result.Detail, result.Detail
+		return "no answer that can be used: " + v.Detail, v.Detail
 	}
 }
 
@@ -240,7 +241,7 @@ func madeUp(mode config.Mode) string {
 	return part([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + part([]byte(`{"jti":"`+rand.Text()+`"}`)) + "." + part([]byte(rand.Text()))
 }
 
-func newEndpointReport(e chain.Endpoint, now time.Time) endpointReport {
+func newEndpointReport(e provider.Endpoint, now time.Time) endpointReport {
 	r := endpointReport{What: e.What, URI: e.URI, Path: e.Path, Doubt: e.Doubt}
 	if e.Err != nil {
 		r.Error = e.Err.Error()

@@ -12,6 +12,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -25,7 +26,7 @@ func delaying(t *testing.T, cfg *config.Provider) (judge *chain.Chain, passed *a
 func clocked(t *testing.T, cfg *config.Provider, delays bool) (judge *chain.Chain, passed *atomic.Int64) {
 	t.Helper()
 	passed = new(atomic.Int64)
-	judge, err := chain.New(whole(cfg), chain.Options{
+	judge, err := chain.New(whole(cfg), nil, provider.Options{
 		Now:    func() time.Time { return time.Unix(now, passed.Load()) },
 		Report: func(event.Note) {}, Delays: delays,
 	})
@@ -77,14 +78,14 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 				}
 			}, stuck)
 			passed.Store(int64(c.later))
-			result := judge.Begin(t.Context(), login(c.password))
+			result, open := judge.Begin(t.Context(), login(c.password))
 			if result.Kind != c.want {
 				t.Fatalf("got %s: %s", result.Kind, result)
 			}
 			if result.Kind == verdict.Pending && (result.Identity.Username == nil || *result.Identity.Username != "alice") {
 				t.Errorf("the identity is not known: %+v", result.Identity)
 			}
-			judge.Drop(&result)
+			drop(open)
 		})
 	}
 	t.Run("an opaque token", func(t *testing.T) {
@@ -93,7 +94,7 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 		cfg := atProvider(p)
 		cfg.Mode, cfg.JWKS = config.ModeIntrospection, config.JWKS{}
 		judge, _ := delaying(t, cfg)
-		if result := judge.Begin(t.Context(), login("opaque")); result.Kind != verdict.Retry || result.Reason != verdict.ProviderUnavailable {
+		if result, _ := judge.Begin(t.Context(), login("opaque")); result.Kind != verdict.Retry || result.Reason != verdict.ProviderUnavailable {
 			t.Errorf("got %s: %s", result.Kind, result)
 		}
 	})
@@ -123,11 +124,11 @@ func TestAPendingLoginIsJudgedByTheFreshSet(t *testing.T) {
 			}
 			p.does(answer(200, string(c.keys)), nil)
 			p.requests()
-			result := judge.Begin(t.Context(), login(key.Sign(object{"sub": "alice", "exp": now + 60})))
+			result, open := judge.Begin(t.Context(), login(key.Sign(object{"sub": "alice", "exp": now + 60})))
 			if got := p.requests(); result.Kind != verdict.Pending || got != "" {
 				t.Fatalf("Begin: %s, requests %s", result, got)
 			}
-			judge.Finish(t.Context(), &result)
+			result, _ = open.Finish(t.Context())
 			if !strings.HasPrefix(result.String(), c.want) {
 				t.Errorf("got %s, want %s", result, c.want)
 			}
@@ -147,18 +148,15 @@ func TestWhatIsGivenUpLeavesItsPlace(t *testing.T) {
 	}
 	good := login(key.Sign(object{"exp": now + 60}))
 	for range 3000 {
-		result := judge.Begin(t.Context(), good)
+		result, open := judge.Begin(t.Context(), good)
 		if result.Kind != verdict.Pending {
 			t.Fatalf("got %s", result)
 		}
-		judge.Drop(&result)
-		if result.Kind != verdict.Deny {
-			t.Fatalf("what was given up is %s", result.Kind)
-		}
+		drop(open)
 	}
-	var last chain.Result
+	var last provider.Result
 	for n := range 2000 {
-		if last = judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)}))); last.Kind == verdict.Deny {
+		if last, _ = judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)}))); last.Kind == verdict.Deny {
 			break
 		}
 	}
@@ -175,9 +173,9 @@ func TestARetiredChainFinishesWhatItHasBegun(t *testing.T) {
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
-	judge.Retire()
-	judge.Finish(t.Context(), &result)
+	_, open := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
+	only(judge).Retire()
+	result, _ := open.Finish(t.Context())
 	if result.Kind != verdict.Accept {
 		t.Errorf("got %s", result)
 	}
@@ -193,17 +191,14 @@ func TestAskingAfterTheClientIsAdmitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.requests()
-	result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
-	if got := p.requests(); result.Kind != verdict.Accept || !result.Unconfirmed || got != "" {
-		t.Fatalf("got %s, unconfirmed: %t, requests %s", result, result.Unconfirmed, got)
+	result, open := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
+	if got := p.requests(); result.Kind != verdict.Accept || open == nil || got != "" {
+		t.Fatalf("got %s, to be confirmed: %t, requests %s", result, open != nil, got)
 	}
-	judge.Finish(t.Context(), &result) // without effect
-	judge.Confirm(t.Context(), &result)
-	if result.Reason != verdict.Revoked || result.Unconfirmed {
-		t.Errorf("got %s", result)
+	result, open = open.Finish(t.Context())
+	if result.Reason != verdict.Revoked || open != nil {
+		t.Errorf("got %s, to be confirmed: %t", result, open != nil)
 	}
-	judge.Confirm(t.Context(), &result) // nor this
-	judge.Drop(&result)
 }
 
 func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
@@ -220,7 +215,7 @@ func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
 	}
 	p.requests()
 	p.does(nil, answer(200, `{"active":false}`))
-	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.Revoked {
+	if result := only(judge).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.Revoked {
 		t.Errorf("got %s", result)
 	}
 	if got := p.requests(); got != "POST /introspect" {
@@ -231,12 +226,12 @@ func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
 		t.Errorf("got %s", result)
 	}
 	p.does(nil, answer(500, ``))
-	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+	if result := only(judge).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
 		t.Errorf("got %s", result)
 	}
 	cfg.Revocation = nil
 	silent, _ := newChain(t, cfg)
-	if result := silent.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+	if result := only(silent).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
 		t.Errorf("without an endpoint: got %s", result)
 	}
 }

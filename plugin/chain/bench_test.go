@@ -32,7 +32,7 @@ func BenchmarkBegin(b *testing.B) {
 		b.Run(c.kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if result := judge.Begin(b.Context(), login(c.password)); result.Kind != c.want {
+				if result, _ := judge.Begin(b.Context(), login(c.password)); result.Kind != c.want {
 					b.Fatal(result)
 				}
 			}

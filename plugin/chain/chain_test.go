@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -191,20 +193,20 @@ func TestResult(t *testing.T) {
 	if result.Kind != verdict.Accept || *result.Identity.Username != "alice" || result.Identity.ClientID != nil {
 		t.Errorf("got %+v", result)
 	}
-	if result.Expiry.Unix() != now+60 || result.Token != `jti "id-1"` {
-		t.Errorf("expires %s, called %s", result.Expiry, result.Token)
+	if result.Expiry.Unix() != now+60 || result.LogID != `jti "id-1"` {
+		t.Errorf("expires %s, called %s", result.Expiry, result.LogID)
 	}
 
 	cfg.Common.RequireExpiration = false
 	judge, _ = newChain(t, cfg)
 	result = judge.Check(t.Context(), login(key.Sign(object{"sub": "alice"})))
-	if result.Kind != verdict.Accept || !result.Expiry.IsZero() || !strings.HasPrefix(result.Token, "sha256:") {
+	if result.Kind != verdict.Accept || !result.Expiry.IsZero() || !strings.HasPrefix(result.LogID, "sha256:") {
 		t.Errorf("got %+v", result)
 	}
 
 	// A jti that nobody signed names no token.
 	forged := testkeys.New("EdDSA", "k").Sign(object{"sub": "alice", "exp": now + 60, "jti": "id-1"})
-	if result = judge.Check(t.Context(), login(forged)); !strings.HasPrefix(result.Token, "sha256:") || result.Identity != (identity.Identity{}) || !result.Expiry.IsZero() {
+	if result = judge.Check(t.Context(), login(forged)); !strings.HasPrefix(result.LogID, "sha256:") || result.Identity != (identity.Identity{}) || !result.Expiry.IsZero() {
 		t.Errorf("got %+v", result)
 	}
 }
@@ -228,12 +230,12 @@ func TestNonTokens(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			file := whole(inFile(t, key))
 			judge, _ := newChainOf(t, file)
-			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c"}, Password: c.password})
+			result := judge.Check(t.Context(), broker.Connect{ClientID: "c", Password: c.password})
 			if want := "no shape: expected a signed token, found " + c.found; result.String() != "defer" || show(result.Trace) != want {
 				t.Errorf("got %s\n%s", result, show(result.Trace))
 			}
 			file.OnNonToken = config.NonTokenDeny
-			result = judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c"}, Password: c.password})
+			result = judge.Check(t.Context(), broker.Connect{ClientID: "c", Password: c.password})
 			if want := "not a token: " + c.found + `, and $.options.common.onNonToken is "deny"`; result.Kind != verdict.Deny || result.String() != want {
 				t.Errorf("got %s, want %s", result, want)
 			}
@@ -264,11 +266,11 @@ func TestIntrospectsEachLogin(t *testing.T) {
 			t.Errorf("%s: requests %s", s.rule, got)
 		}
 	}
-	result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 61})))
+	result, open := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 61})))
 	if got := p.requests(); result.Kind != verdict.Pending || got != "" {
 		t.Errorf("Begin: %s, requests %s", result, got)
 	}
-	judge.Finish(t.Context(), &result)
+	result, _ = open.Finish(t.Context())
 	if result.Reason != verdict.Revoked {
 		t.Errorf("Finish: %s", result)
 	}
@@ -325,7 +327,7 @@ func TestNewFails(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			cfg := defaults("ES256")
 			c.change(cfg)
-			if _, err := chain.New(whole(cfg), chain.Options{Now: time.Now, Report: func(event.Note) {}}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			if _, err := chain.New(whole(cfg), nil, provider.Options{Now: time.Now, Report: func(event.Note) {}}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
@@ -340,7 +342,7 @@ func TestConcurrentLogins(t *testing.T) {
 	judge, _ := newChain(t, atProvider(p, "ES256"))
 	forged := testkeys.New("ES256", "1").Sign(object{"exp": now + 60})
 	// Whoever is put off while another login waits for the set comes again.
-	check := func(password string) (result chain.Result) {
+	check := func(password string) (result provider.Result) {
 		for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
 			if result = judge.Check(t.Context(), login(password)); result.Kind != verdict.Retry || time.Now().After(deadline) {
 				return result

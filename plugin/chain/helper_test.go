@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
-	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -25,8 +26,8 @@ const now = 1795446000
 
 type object = testkeys.Object
 
-// provider is an identity provider with two endpoints, which do what the test sets.
-type provider struct {
+// standIn is an identity provider with two endpoints, which do what the test sets.
+type standIn struct {
 	url string
 
 	mu               sync.Mutex
@@ -34,16 +35,16 @@ type provider struct {
 	asked            []string // method and path of each request
 }
 
-func newProvider(tb testing.TB) *provider {
+func newProvider(tb testing.TB) *standIn {
 	tb.Helper()
-	p := &provider{keys: http.NotFound, introspect: answer(200, `{"active":true}`)}
+	p := &standIn{keys: http.NotFound, introspect: answer(200, `{"active":true}`)}
 	server := httptest.NewServer(p)
 	tb.Cleanup(server.Close)
 	p.url = server.URL
 	return p
 }
 
-func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.asked = append(p.asked, r.Method+" "+r.URL.Path)
 	handler := map[string]http.HandlerFunc{"/keys": p.keys, "/introspect": p.introspect}[r.URL.Path]
@@ -53,7 +54,7 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // does sets what the endpoints do; nil leaves one as it is.
-func (p *provider) does(keys, introspect http.HandlerFunc) {
+func (p *standIn) does(keys, introspect http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if keys != nil {
@@ -65,7 +66,7 @@ func (p *provider) does(keys, introspect http.HandlerFunc) {
 }
 
 // requests returns those since the last call.
-func (p *provider) requests() string {
+func (p *standIn) requests() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	asked := strings.Join(p.asked, ", ")
@@ -109,7 +110,7 @@ func inFile(tb testing.TB, keys ...testkeys.Key) *config.Provider {
 }
 
 // atProvider is defaults with the provider's endpoints.
-func atProvider(p *provider, algorithms ...string) *config.Provider {
+func atProvider(p *standIn, algorithms ...string) *config.Provider {
 	cfg := defaults(algorithms...)
 	cfg.JWKS = config.JWKS{
 		URI: p.url + "/keys", Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute},
@@ -118,7 +119,7 @@ func atProvider(p *provider, algorithms ...string) *config.Provider {
 	return cfg
 }
 
-func introspection(p *provider) *config.Revocation {
+func introspection(p *standIn) *config.Revocation {
 	return &config.Revocation{Timeout: time.Minute, MaxConcurrent: 4, RetryWindow: 10 * time.Second, Cache: config.AnswerCache{MaxEntries: 10}, Introspection: config.Introspection{
 		URI: p.url + "/introspect", ClientID: "broker", ClientSecret: config.NewSecret(clientSecret),
 	}}
@@ -144,6 +145,16 @@ func (r *reports) all() string {
 	return strings.Join(r.lines, "\n")
 }
 
+// only is the provider of a chain that has one.
+func only(c *chain.Chain) *provider.Provider { return c.Providers()[0] }
+
+// drop gives up what Begin has left open, if anything.
+func drop(open *provider.Open) {
+	if open != nil {
+		open.Drop()
+	}
+}
+
 // whole is a file with this provider alone.
 func whole(cfg *config.Provider) *config.Config {
 	return &config.Config{
@@ -160,7 +171,7 @@ func newChain(tb testing.TB, cfg *config.Provider) (*chain.Chain, *reports) {
 func newChainOf(tb testing.TB, file *config.Config) (*chain.Chain, *reports) {
 	tb.Helper()
 	said := &reports{}
-	c, err := chain.New(file, chain.Options{Now: func() time.Time { return time.Unix(now, 0) }, Report: said.add})
+	c, err := chain.New(file, nil, provider.Options{Now: func() time.Time { return time.Unix(now, 0) }, Report: said.add})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -169,9 +180,9 @@ func newChainOf(tb testing.TB, file *config.Config) (*chain.Chain, *reports) {
 }
 
 // login is by client "c" with username "u".
-func login(password string) chain.Login {
+func login(password string) broker.Connect {
 	username := "u"
-	return chain.Login{Client: identity.Client{ID: "c", Username: &username}, Password: &password}
+	return broker.Connect{ClientID: "c", Username: &username, Password: &password}
 }
 
 // show is a trace, a line for each check.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -29,18 +29,16 @@ func TestATokenFoundInactiveIsAskedAboutBeforeItIsAdmitted(t *testing.T) {
 					t.Fatal(err)
 				}
 				// attempt is one login with what the broker does about it; asked is where it was put off.
-				attempt := func() (result chain.Result, asked bool) {
-					result = judge.Begin(t.Context(), password)
-					if result.Unconfirmed {
-						judge.Confirm(t.Context(), &result)
-						return result, false
-					}
-					if asked = result.Kind == verdict.Pending; asked {
-						judge.Finish(t.Context(), &result)
+				attempt := func() (result provider.Result, asked bool) {
+					result, open := judge.Begin(t.Context(), password)
+					asked = result.Kind == verdict.Pending
+					if open != nil {
+						result, _ = open.Finish(t.Context())
+						return result, asked
 					}
 					for result.Kind == verdict.Retry {
 						asked = true
-						result = judge.Begin(t.Context(), password)
+						result, _ = judge.Begin(t.Context(), password)
 					}
 					return result, asked
 				}
@@ -93,7 +91,7 @@ func TestNobodyWaitsWhileTheEndpointIsTriedAgain(t *testing.T) {
 				cfg = opaque(p)
 			}
 			judge, _ := clocked(t, cfg, false)
-			check := func(n int) chain.Result {
+			check := func(n int) provider.Result {
 				return judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)})))
 			}
 			for n := range 5 {

@@ -13,6 +13,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -25,14 +26,14 @@ func TestOneLoginWaitsForAKeySetThatDoesNotCome(t *testing.T) {
 	judge, _ := newChain(t, cfg)
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if result := judge.Begin(short, login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
+	if result, _ := judge.Begin(short, login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
 		t.Errorf("got %s", result)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for range 20 {
-			if result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
+			if result, _ := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
 				t.Errorf("got %s", result)
 			}
 		}
@@ -52,22 +53,22 @@ func TestAKeyReplacedUnderItsKid(t *testing.T) {
 	cfg.Revocation, cfg.JWKS.Cache.TTL = nil, time.Hour
 	var clock atomic.Int64
 	clock.Store(now)
-	judge, err := chain.New(whole(cfg), chain.Options{Now: func() time.Time { return time.Unix(clock.Load(), 0) }, Report: func(event.Note) {}})
+	judge, err := chain.New(whole(cfg), nil, provider.Options{Now: func() time.Time { return time.Unix(clock.Load(), 0) }, Report: func(event.Note) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(judge.Close)
 	claims := object{"exp": now + 600}
-	if result := judge.Begin(t.Context(), login(old.Sign(claims))); result.Kind != verdict.Accept {
+	if result, _ := judge.Begin(t.Context(), login(old.Sign(claims))); result.Kind != verdict.Accept {
 		t.Fatalf("got %s", result)
 	}
 	p.does(answer(200, string(testkeys.Set(fresh))), nil)
-	if result := judge.Begin(t.Context(), login(fresh.Sign(claims))); result.Reason != verdict.BadSignature {
+	if result, _ := judge.Begin(t.Context(), login(fresh.Sign(claims))); result.Reason != verdict.BadSignature {
 		t.Errorf("got %s", result)
 	}
 	clock.Add(60)
 	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
-		result := judge.Begin(t.Context(), login(fresh.Sign(claims)))
+		result, _ := judge.Begin(t.Context(), login(fresh.Sign(claims)))
 		if result.Kind == verdict.Accept {
 			break
 		}
@@ -102,7 +103,7 @@ func TestAReloadInAnOutageLocksNobodyOut(t *testing.T) {
 			cfg.JWKS = config.JWKS{Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute, MaxStale: time.Hour}}
 			token := login(key.Sign(object{"exp": now + 600}))
 			before, _ := newChain(t, cfg)
-			if result := before.Begin(t.Context(), token); result.Kind != verdict.Accept {
+			if result, _ := before.Begin(t.Context(), token); result.Kind != verdict.Accept {
 				t.Fatalf("got %s", result)
 			}
 			good = false
@@ -110,7 +111,7 @@ func TestAReloadInAnOutageLocksNobodyOut(t *testing.T) {
 			next.TLS.InsecureSkipVerify = !sameTrust
 			after, _ := newChain(t, &next)
 			after.Inherit(before)
-			if result := after.Begin(t.Context(), token); (result.Kind == verdict.Accept) != sameTrust {
+			if result, _ := after.Begin(t.Context(), token); (result.Kind == verdict.Accept) != sameTrust {
 				t.Errorf("got %s", result)
 			}
 		})

@@ -6,15 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
 // opaque is a configuration of mode introspection.
-func opaque(p *provider) *config.Provider {
+func opaque(p *standIn) *config.Provider {
 	cfg := defaults()
 	cfg.Mode = config.ModeIntrospection
 	cfg.Common.MatchUsername, cfg.Common.UsernameClaim = true, "sub"
@@ -53,7 +54,7 @@ func TestModeIntrospection(t *testing.T) {
 				c.adjust(&cfg.Common)
 			}
 			judge, _ := newChain(t, cfg)
-			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c"}, Password: &c.password})
+			result := judge.Check(t.Context(), broker.Connect{ClientID: "c", Password: &c.password})
 			if got := result.String(); !strings.HasPrefix(got, c.want) {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
@@ -62,7 +63,7 @@ func TestModeIntrospection(t *testing.T) {
 			}
 		})
 	}
-	if _, err := chain.New(whole(&config.Provider{Mode: config.ModeIntrospection}), chain.Options{Now: time.Now}); err == nil {
+	if _, err := chain.New(whole(&config.Provider{Mode: config.ModeIntrospection}), nil, provider.Options{Now: time.Now}); err == nil {
 		t.Error("a chain without an endpoint to ask was built: it would let everybody in")
 	}
 }
@@ -96,7 +97,7 @@ func TestTokenSource(t *testing.T) {
 			file := whole(cfg)
 			file.TokenSource = c.source
 			judge, _ := newChainOf(t, file)
-			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: "c", Username: c.username}, Password: c.password})
+			result := judge.Check(t.Context(), broker.Connect{ClientID: "c", Username: c.username, Password: c.password})
 			if result.Kind != c.want {
 				t.Errorf("got %s %s, want %s", result.Kind, result, c.want)
 			}

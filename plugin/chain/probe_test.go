@@ -211,7 +211,7 @@ func TestProbeReadsTheKeysOnce(t *testing.T) {
 	if got := p.requests(); got != "HEAD /keys, HEAD /introspect, GET /keys" {
 		t.Errorf("the probe made %s", got)
 	}
-	if result := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Pending {
+	if result, _ := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Pending {
 		t.Errorf("got %s", result)
 	}
 	if got := p.requests(); got != "" {

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -34,14 +34,14 @@ func quotedAtItsSource(t *testing.T, texts ...string) {
 }
 
 // everything is all that a login, a probe and the background say, line by line.
-func everything(t *testing.T, judge *chain.Chain, said *reports, l chain.Login) (all []string) {
+func everything(t *testing.T, judge *chain.Chain, said *reports, l broker.Connect) (all []string) {
 	t.Helper()
 	result := judge.Check(t.Context(), l)
-	all = append(all, result.String(), result.Detail, result.Note, result.Token)
+	all = append(all, result.String(), result.Detail, result.Note, result.LogID)
 	for _, c := range result.Trace {
 		all = append(all, c.Name, c.Expected, c.Found)
 	}
-	report := judge.Inspect(t.Context())
+	report := only(judge).Inspect(t.Context())
 	for _, e := range report.Endpoints {
 		all = append(all, e.What, e.URI, e.Path, e.Doubt)
 	}
@@ -82,13 +82,13 @@ func TestWhatATokenSaysIsQuoted(t *testing.T) {
 		from   string
 		header object
 		claims object
-		client identity.Client
+		client broker.Connect
 		adjust func(*config.Common)
 	}
 	alice := "alice"
 	cases := []named{
-		{from: "client id", claims: good, client: identity.Client{ID: hostile, Username: &alice}},
-		{from: "username", claims: good, client: identity.Client{ID: "alice", Username: text(hostile)}},
+		{from: "client id", claims: good, client: broker.Connect{ClientID: hostile, Username: &alice}},
+		{from: "username", claims: good, client: broker.Connect{ClientID: "alice", Username: text(hostile)}},
 	}
 	for _, name := range []string{"alg", "kid", "typ", "crit", "enc", hostile} {
 		cases = append(cases, named{from: "header " + name, header: object{name: hostile}, claims: good})
@@ -126,10 +126,11 @@ func TestWhatATokenSaysIsQuoted(t *testing.T) {
 			judge, said := newChain(t, cfg)
 			client := c.client
 			if client.Username == nil {
-				client = identity.Client{ID: "alice", Username: &alice}
+				client = broker.Connect{ClientID: "alice", Username: &alice}
 			}
 			token := key.SignWith(header, c.claims)
-			quotedAtItsSource(t, everything(t, judge, said, chain.Login{Client: client, Password: &token})...)
+			client.Password = &token
+			quotedAtItsSource(t, everything(t, judge, said, client)...)
 		})
 	}
 }
@@ -209,7 +210,7 @@ func TestWhatAProviderSaysIsQuoted(t *testing.T) {
 				cfg := defaults("ES256")
 				cfg.Mode, cfg.OIDC.Issuer, cfg.Common.Issuer = config.ModeOIDC, origin, ""
 				cfg.JWKS = config.JWKS{Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute}}
-				cfg.Revocation = introspection(&provider{})
+				cfg.Revocation = introspection(&standIn{})
 				cfg.Revocation.Introspection.URI = ""
 				judge, said := newChain(t, cfg)
 				quotedAtItsSource(t, everything(t, judge, said, login(token))...)

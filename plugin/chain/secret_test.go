@@ -9,9 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -116,7 +115,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 			}
 			p.does(nil, introspections[random.IntN(len(introspections))])
 			name := usually("u", "alice").(string)
-			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{ID: name, Username: &name}, Password: &pass})
+			result := judge.Check(t.Context(), broker.Connect{ClientID: name, Username: &name, Password: &pass})
 			seen[result.Reason]++
 			kinds[result.Kind]++
 			text := fmt.Sprintf("%s\n%s\n%+v", result, show(result.Trace), result)

@@ -53,7 +53,7 @@ func TestTryCredentials(t *testing.T) {
 			}
 			judge, said := newChain(t, cfg)
 			var got []string
-			for _, f := range judge.TryCredentials(t.Context()) {
+			for _, f := range only(judge).TryCredentials(t.Context()) {
 				text := strings.ReplaceAll(f.Text, p.url, "PROVIDER")
 				if f.Level == event.Warning {
 					text = "! " + text
@@ -71,7 +71,7 @@ func TestTryCredentials(t *testing.T) {
 			}
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			if found := judge.TryCredentials(ended); len(found) > 0 {
+			if found := only(judge).TryCredentials(ended); len(found) > 0 {
 				t.Errorf("said when it was given up: %v", found)
 			}
 		})
@@ -84,7 +84,7 @@ func TestTryCredentialsLeavesNothingBehind(t *testing.T) {
 	p.does(answer(200, string(testkeys.Set(key))), answer(500, ""))
 	judge, said := newChain(t, atProvider(p, "ES256"))
 	for range 20 {
-		judge.TryCredentials(t.Context())
+		only(judge).TryCredentials(t.Context())
 	}
 	p.does(nil, answer(200, `{"active":true}`))
 	if result := judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Accept {

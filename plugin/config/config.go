@@ -39,6 +39,8 @@ type Config struct {
 
 // Provider is one identity provider: its keys, and the rules that its tokens obey.
 type Provider struct {
+	// Name is empty in a file without `providers`.
+	Name string
 	// Path is where the provider stands in the file.
 	Path Path
 	// Algorithms are the signature algorithms (RFC 7518 §3.1, RFC 8037) a token may use, at least one, all

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/broker"
 
 	"pgregory.net/rapid"
 )
@@ -126,7 +127,7 @@ func (d *driver) run(t *rapid.T) {
 	}
 	start := drawSettings(t)
 	w.rules = &rules{clock: w.clock, inForce: start, next: start, written: start, answers: map[question][]*answer{}, keys: map[int][]keySet{}, down: map[int]bool{}}
-	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, live: map[plugin.Client]*conn{}}
+	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, live: map[broker.Conn]*conn{}}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
 	w.NoTicks = w.V20 && rapid.IntRange(0, 2).Draw(t, "no ticks") == 0

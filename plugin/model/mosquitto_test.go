@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin"
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
 
 // mosquitto does to the plugin what Mosquitto was seen to do: in which order it calls, with which addresses, and when it
-// says nothing. It is plugin.Broker.
+// says nothing. It is broker.Broker.
 type mosquitto struct {
 	traits
 	plugin *plugin.Plugin
@@ -23,9 +24,9 @@ type mosquitto struct {
 	find   func(text string) *token
 
 	// unused are the addresses that were freed: the last one is the next to be used, as malloc does it.
-	unused []plugin.Client
-	used   plugin.Client
-	live   map[plugin.Client]*conn
+	unused []broker.Conn
+	used   broker.Conn
+	live   map[broker.Conn]*conn
 	// sessions are the broker's contexts with a client id, one for each id, of clients that are connected or away.
 	sessions []*conn
 	// closing are connections over WebSockets that were taken over from, whose end is still to be told (2.0).
@@ -67,7 +68,7 @@ const (
 // conn is a connection, by the broker's struct mosquitto, and its session where it has one.
 type conn struct {
 	packet
-	address plugin.Client
+	address broker.Conn
 	state   state
 	// id and username are what the plugin may have changed.
 	id       string
@@ -86,7 +87,7 @@ type packet struct {
 	WebSocket, Subscribes bool
 }
 
-func (b *mosquitto) malloc() plugin.Client {
+func (b *mosquitto) malloc() broker.Conn {
 	if last := len(b.unused) - 1; last >= 0 {
 		address := b.unused[last]
 		b.unused = b.unused[:last]
@@ -161,7 +162,7 @@ func (b *mosquitto) basicAuth(c *conn) verdict.Kind {
 	b.called()
 	b.asking = c
 	defer func() { b.asking = nil }()
-	return b.plugin.BasicAuth(plugin.Login{Client: c.address, ClientID: c.id, Username: c.username, Password: c.Password, Address: "192.0.2.7"}).Kind
+	return b.plugin.BasicAuth(broker.Connect{Conn: c.address, ClientID: c.id, Username: c.username, Password: c.Password, Address: "192.0.2.7"}).Kind
 }
 
 // The next plugin: a password file with one user.
@@ -298,7 +299,7 @@ func (b *mosquitto) hangup() {
 	}
 }
 
-// Log is plugin.Broker's, as all that follows.
+// Log is broker.Broker's, as all that follows.
 func (b *mosquitto) Log(_ event.Level, line string) {
 	b.rules.say("    | %s", line)
 	if strings.Contains(line, " reloaded ") {
@@ -306,7 +307,7 @@ func (b *mosquitto) Log(_ event.Level, line string) {
 	}
 }
 
-func (b *mosquitto) SetUsername(address plugin.Client, name string) error {
+func (b *mosquitto) SetUsername(address broker.Conn, name string) error {
 	if b.asking == nil || b.asking.address != address {
 		b.rules.broken("a username was given to %x, which may be freed, outside its BASIC_AUTH", address)
 		return nil
@@ -315,7 +316,7 @@ func (b *mosquitto) SetUsername(address plugin.Client, name string) error {
 	return nil
 }
 
-func (b *mosquitto) SetClientID(address plugin.Client, id string) error {
+func (b *mosquitto) SetClientID(address broker.Conn, id string) error {
 	if b.V20 || b.asking == nil || b.asking.address != address {
 		b.rules.broken("a client id was given to %x outside its BASIC_AUTH, where the broker crashes", address)
 		return nil
@@ -353,7 +354,7 @@ func (b *mosquitto) Complete(id string, accepted bool) {
 	}
 }
 
-func (b *mosquitto) IsConnectedAs(id string, address plugin.Client) bool {
+func (b *mosquitto) IsConnectedAs(id string, address broker.Conn) bool {
 	if b.V20 {
 		return true
 	}
@@ -362,7 +363,7 @@ func (b *mosquitto) IsConnectedAs(id string, address plugin.Client) bool {
 }
 
 // Knows is as good a guess as 2.0 allows.
-func (b *mosquitto) Knows(id string, address plugin.Client, beforeTick bool) bool {
+func (b *mosquitto) Knows(id string, address broker.Conn, beforeTick bool) bool {
 	c := b.live[address]
 	switch {
 	case c == nil:
@@ -390,7 +391,7 @@ func (b *mosquitto) Session(id string) (username string, there, known bool) {
 func (b *mosquitto) Kick(id string, _ bool) error {
 	c := b.session(id)
 	if c == nil {
-		return plugin.ErrNotConnected
+		return broker.ErrNotConnected
 	}
 	switch c.state {
 	case connected:

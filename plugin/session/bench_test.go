@@ -5,22 +5,23 @@ import (
 	"runtime"
 	"testing"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/session"
 )
 
 const crowd = 100_000
 
 // crowded is a Registry of many sessions, with deadlines in no order.
-func crowded(credentials []session.Credentials) *session.Registry {
+func crowded(credentials []broker.Connect) *session.Registry {
 	r := session.NewRegistry()
 	for i := range crowd {
-		admit(r, session.Client(i), credentials[i], "sha256:000000000000", at(i*7919%crowd))
+		admit(r, broker.Conn(i), credentials[i], "sha256:000000000000", at(i*7919%crowd))
 	}
 	return r
 }
 
-func credentials() []session.Credentials {
-	all := make([]session.Credentials, crowd)
+func credentials() []broker.Connect {
+	all := make([]broker.Connect, crowd)
 	for i := range all {
 		all[i] = as(fmt.Sprintf("client-%06d", i))
 		*all[i].Password = fmt.Sprintf("%0800d", i) // as long as a token
@@ -67,7 +68,7 @@ func BenchmarkHundredThousandSessions(b *testing.B) {
 			registry := crowded(all)
 			b.StartTimer()
 			for s := registry.Due(at(crowd)); s != nil; s = registry.Due(at(crowd)) {
-				registry.Leave(s.Client)
+				registry.Leave(s.Conn)
 			}
 		}
 		perSession(b)
@@ -77,7 +78,7 @@ func BenchmarkHundredThousandSessions(b *testing.B) {
 		for b.Loop() {
 			registry.OpenSweep()
 			for i := range crowd {
-				if !registry.Reaffirm(session.Client(i), all[i], at(0)) {
+				if !registry.Reaffirm(by(broker.Conn(i), all[i]), at(0)) {
 					b.Fatal("not reaffirmed")
 				}
 			}

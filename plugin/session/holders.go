@@ -5,40 +5,46 @@ import (
 	"encoding/binary"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/provider"
+
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// Owner is to whom a session belongs, as a digest of issuer and subject. All clients that did not log in by a token of this plugin
-// share the zero Owner.
+// Owner is whom a session belongs to, as a digest of provider and subject. The zero Owner is everybody who did not log in
+// by a token of this plugin.
 type Owner [16]byte
 
-// OwnerOf is the Owner that a token's issuer and subject (RFC 7519 §4.1.1, §4.1.2) name.
-func OwnerOf(issuer, subject string) Owner {
+// OwnerOf is the Owner that a token's issuer and subject (RFC 7519 §4.1.1, §4.1.2) name, as one provider's.
+func OwnerOf(by provider.ID, issuer, subject string) Owner {
 	h := sha256.New()
-	h.Write(binary.AppendUvarint(nil, uint64(len(issuer))))
-	h.Write([]byte(issuer))
+	for _, part := range []string{string(by), issuer} {
+		h.Write(binary.AppendUvarint(nil, uint64(len(part))))
+		h.Write([]byte(part))
+	}
 	h.Write([]byte(subject))
 	return Owner(h.Sum(nil)[:len(Owner{})])
 }
 
-// Holders records the owner of the session under each client id: of clients that are connected and, for a while, of clients
-// that are away and whose session the broker keeps. One serves all plugin instances of a broker, which has one table of client
-// ids. It is used by the broker's thread alone.
+// Holders knows whose session lives under each client id: of the clients that are connected, and for a while of those
+// whose session the broker keeps while they are away. One serves all instances of a broker, as that has one table of
+// client ids.
+//
+// It belongs to the broker's thread.
 type Holders struct {
-	byClient map[Client]*holder
-	// byID is the list of the connections with a client id, the last first, those that are logging in included: during a
-	// takeover, there are two.
+	byConn map[broker.Conn]*holder
+	// byID leads to all who are connected, or are trying to be, by an id, the last first: while one takes over, there are two.
 	byID map[string]*holder
-	// away is by the SHA-256 of the client id, as there are many, each of up to 65,535 bytes.
+	// away knows client ids by their SHA-256: there are many, each of up to 65,535 bytes.
 	away *lru.Cache[[sha256.Size]byte, absentee]
 }
 
 type holder struct {
-	client Client
-	id     string
-	owner  Owner
-	// trying: it is not known whether it was let in. over: another connection has taken the id over since; Mosquitto 2.0 reports
-	// the end of a WebSocket only once it is closed, seconds after a takeover if its client does not read.
+	conn  broker.Conn
+	id    string
+	owner Owner
+	// trying: it is not known whether it was let in. over: somebody has come by the same id since; on Mosquitto 2.0 the end of a
+	// WebSocket is told only when it has been closed, seconds after a takeover if its client does not read.
 	trying, over bool
 	next         *holder
 }
@@ -48,8 +54,8 @@ type absentee struct {
 	since time.Time
 }
 
-// The owner of a session whose client is away is remembered for awayFor, and for the last maxAway sessions. After that the owner
-// counts as unknown, so that a client id is never barred for good.
+// The owner of a session whose client is away is remembered for awayFor, of maxAway sessions. After that nobody knows whose
+// it is, so that no client id is barred for good.
 const (
 	awayFor = 24 * time.Hour
 	maxAway = 1 << 16
@@ -61,64 +67,64 @@ func NewHolders() *Holders {
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return &Holders{byClient: map[Client]*holder{}, byID: map[string]*holder{}, away: away}
+	return &Holders{byConn: map[broker.Conn]*holder{}, byID: map[string]*holder{}, away: away}
 }
 
-// Enter records that a client is connected by a client id, which it has taken over from every earlier connection. An older record
-// of the same connection is replaced.
-func (h *Holders) Enter(client Client, id string, owner Owner) {
+// Enter records who is connected by a client id, and has taken it over from all before. What was known of the same connection
+// is replaced.
+func (h *Holders) Enter(conn broker.Conn, id string, owner Owner) {
 	for entry := h.byID[id]; entry != nil; entry = entry.next {
 		entry.over = true
 	}
-	h.add(&holder{client: client, id: id, owner: owner})
+	h.add(&holder{conn: conn, id: id, owner: owner})
 	h.away.Remove(sha256.Sum256([]byte(id)))
 }
 
-// Try records a connection whose login is left to others. Mosquitto 2.0 doesn't tell whether they let it in.
-func (h *Holders) Try(client Client, id string) { h.add(&holder{client: client, id: id, trying: true}) }
+// Try records a connection whose login is left to others, who may let it in without a word (Mosquitto 2.0).
+func (h *Holders) Try(conn broker.Conn, id string) { h.add(&holder{conn: conn, id: id, trying: true}) }
 
 func (h *Holders) add(entry *holder) {
-	h.remove(entry.client)
+	h.remove(entry.conn)
 	entry.next = h.byID[entry.id]
-	h.byClient[entry.client], h.byID[entry.id] = entry, entry
+	h.byConn[entry.conn], h.byID[entry.id] = entry, entry
 }
 
 // Has tells whether the connection is recorded with this id.
-func (h *Holders) Has(client Client, id string) bool {
-	entry := h.byClient[client]
+func (h *Holders) Has(conn broker.Conn, id string) bool {
+	entry := h.byConn[conn]
 	return entry != nil && entry.id == id
 }
 
-// TakenOver tells whether a later connection was let in by the client id of this one.
-func (h *Holders) TakenOver(client Client, id string) bool {
-	return h.Has(client, id) && h.byClient[client].over
+// TakenOver tells whether somebody was let in by a connection's client id after it.
+func (h *Holders) TakenOver(conn broker.Conn, id string) bool {
+	return h.Has(conn, id) && h.byConn[conn].over
 }
 
-// Contended tells whether a later connection that still exists has tried to log in by the client id of this one. A refused one
-// disconnects at once, but Mosquitto 2.0 may report that seconds later over WebSockets.
-func (h *Holders) Contended(client Client, id string) bool {
-	return h.Has(client, id) && h.byID[id].client != client
+// Contended tells whether somebody who is there has tried to come by a connection's client id after it: whoever was refused has
+// disconnected at once, but over WebSockets on Mosquitto 2.0 it may take seconds until that is told.
+func (h *Holders) Contended(conn broker.Conn, id string) bool {
+	return h.Has(conn, id) && h.byID[id].conn != conn
 }
 
-// Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may keep it.
-func (h *Holders) Leave(client Client, kept bool, now time.Time) {
-	entry := h.byClient[client]
+// Leave records the end of a connection. kept: the broker keeps its session, if it had one, or may do so.
+func (h *Holders) Leave(conn broker.Conn, kept bool, now time.Time) {
+	entry := h.byConn[conn]
 	if entry == nil {
 		return
 	}
-	// A connection that was not let in, or was taken over, has no session of its own to keep.
+	// Whoever is only trying has not taken it over: then nothing would be kept.
 	if kept && !entry.trying && !entry.over {
 		h.away.Add(sha256.Sum256([]byte(entry.id)), absentee{owner: entry.owner, since: now})
 	}
-	h.remove(client)
+	h.remove(conn)
 }
 
-func (h *Holders) remove(client Client) {
-	entry := h.byClient[client]
+func (h *Holders) remove(conn broker.Conn) {
+	entry := h.byConn[conn]
 	if entry == nil {
 		return
 	}
-	delete(h.byClient, client)
+	delete(h.byConn, conn)
 	first := h.byID[entry.id]
 	for at := &first; *at != nil; at = &(*at).next {
 		if *at == entry {
@@ -137,21 +143,21 @@ func (h *Holders) remove(client Client) {
 type Holding uint8
 
 const (
-	// NotKnown says that there is no session, or that its owner is unknown (restored after a restart, or forgotten).
+	// NotKnown says that nobody holds it, or nobody knows who (restored after a restart, or forgotten).
 	NotKnown Holding = iota
-	// Own says that it belongs to the owner that asks.
+	// Own is the asker's own.
 	Own
-	// Others says that a client of another owner is connected by it.
+	// Others says that somebody else is connected by it.
 	Others
-	// OthersAway says that a client of another owner was connected by it, and that the broker may keep its session.
+	// OthersAway says that somebody else was, and that the broker may keep the session.
 	OthersAway
 )
 
-// Holding tells to whom the session under a client id belongs, for a login of owner by the connection asking.
-func (h *Holders) Holding(id string, asking Client, owner Owner, now time.Time) Holding {
+// Holding tells whose session lives under a client id, for a login of owner by the connection asking.
+func (h *Holders) Holding(id string, asking broker.Conn, owner Owner, now time.Time) Holding {
 	for entry := h.byID[id]; entry != nil; entry = entry.next {
 		switch {
-		case entry.client == asking || entry.over:
+		case entry.conn == asking || entry.over:
 		case entry.owner != owner:
 			return Others
 		default:

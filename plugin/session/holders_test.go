@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/session"
 )
 
 func TestHolding(t *testing.T) {
-	alice, bob := session.OwnerOf("issuer", "alice"), session.OwnerOf("issuer", "bob")
+	alice, bob := session.OwnerOf("", "issuer", "alice"), session.OwnerOf("", "issuer", "bob")
 	var password session.Owner
 	for _, c := range []struct {
 		rule   string
@@ -22,8 +23,8 @@ func TestHolding(t *testing.T) {
 		{"nobody", func(*session.Holders) {}, session.NotKnown},
 		{"its own", func(h *session.Holders) { h.Enter(1, "c", alice) }, session.Own},
 		{"another subject's", func(h *session.Holders) { h.Enter(1, "c", bob) }, session.Others},
-		{"the same subject of another issuer", func(h *session.Holders) { h.Enter(1, "c", session.OwnerOf("other", "alice")) }, session.Others},
-		{"letters can't move from issuer to subject", func(h *session.Holders) { h.Enter(1, "c", session.OwnerOf("issuera", "lice")) }, session.Others},
+		{"the same subject of another issuer", func(h *session.Holders) { h.Enter(1, "c", session.OwnerOf("", "other", "alice")) }, session.Others},
+		{"letters can't move from issuer to subject", func(h *session.Holders) { h.Enter(1, "c", session.OwnerOf("", "issuera", "lice")) }, session.Others},
 		{"a client's without a token", func(h *session.Holders) { h.Enter(1, "c", password) }, session.Others},
 		{"under another id", func(h *session.Holders) { h.Enter(1, "d", bob) }, session.NotKnown},
 		{"the asker's own connection does not count", func(h *session.Holders) { h.Enter(9, "c", password) }, session.NotKnown},
@@ -104,9 +105,9 @@ func TestHolding(t *testing.T) {
 
 // Owners of sessions whose clients are away are remembered by number and time, so that nothing grows without bound.
 func TestAwayIsBounded(t *testing.T) {
-	h, alice := session.NewHolders(), session.OwnerOf("", "alice")
+	h, alice := session.NewHolders(), session.OwnerOf("", "", "alice")
 	const most = 1 << 16
-	for i := range session.Client(most + 10) {
+	for i := range broker.Conn(most + 10) {
 		h.Enter(i, fmt.Sprint(i), alice)
 		h.Leave(i, true, at(0))
 	}
@@ -128,11 +129,11 @@ func TestHoldersAgainstAList(t *testing.T) {
 		owner session.Owner
 		over  bool
 	}
-	h, list := session.NewHolders(), map[session.Client]entry{}
+	h, list := session.NewHolders(), map[broker.Conn]entry{}
 	random := rand.New(rand.NewPCG(3, 4))
 	for step := range 20000 {
-		client := session.Client(random.IntN(12))
-		e := entry{id: fmt.Sprint(random.IntN(4)), owner: session.OwnerOf("", fmt.Sprint(random.IntN(3)))}
+		client := broker.Conn(random.IntN(12))
+		e := entry{id: fmt.Sprint(random.IntN(4)), owner: session.OwnerOf("", "", fmt.Sprint(random.IntN(3)))}
 		if random.IntN(2) == 0 {
 			h.Enter(client, e.id, e.owner)
 			for c, other := range list {

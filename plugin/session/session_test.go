@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/session"
 )
 
@@ -18,9 +19,15 @@ func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.
 var never time.Time
 
 // as are the credentials of a client that is known by one word.
-func as(name string) session.Credentials {
+func as(name string) broker.Connect {
 	password := "password of " + name
-	return session.Credentials{ClientID: name, Username: &name, Password: &password}
+	return broker.Connect{ClientID: name, Username: &name, Password: &password}
+}
+
+// by is the same from a connection.
+func by(conn broker.Conn, connect broker.Connect) broker.Connect {
+	connect.Conn = conn
+	return connect
 }
 
 // due takes out all whose time has come, by client id.
@@ -38,7 +45,7 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("the empty registry has %v, %s", s, next)
 	}
 	for i, until := range []time.Time{at(30), never, at(10), at(20), at(10)} {
-		admit(r, session.Client(i), as(fmt.Sprint("c", i)), "token", until)
+		admit(r, broker.Conn(i), as(fmt.Sprint("c", i)), "token", until)
 	}
 	steps := []struct {
 		rule string
@@ -69,7 +76,7 @@ func TestDeadlines(t *testing.T) {
 func TestAdmitKeepsWhatTheKickNeeds(t *testing.T) {
 	r := session.NewRegistry()
 	admit(r, 7, as("c"), `jti "1"`, at(1))
-	if s := r.Due(at(1)); s.Client != 7 || s.ClientID != "c" || s.Token != `jti "1"` || !s.Until.Equal(at(1)) {
+	if s := r.Due(at(1)); s.Conn != 7 || s.ClientID != "c" || s.LogID != `jti "1"` || !s.LeaveAt.Equal(at(1)) {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -99,13 +106,13 @@ func TestLeave(t *testing.T) {
 func TestLeaveInsideAKick(t *testing.T) {
 	r := session.NewRegistry()
 	for i := range 100 {
-		admit(r, session.Client(i), as(fmt.Sprint(i)), "", at(i%7))
+		admit(r, broker.Conn(i), as(fmt.Sprint(i)), "", at(i%7))
 	}
 	kicked := 0
 	for s := r.Due(at(7)); s != nil; s = r.Due(at(7)) {
-		r.Leave(s.Client)
+		r.Leave(s.Conn)
 		if kicked%3 == 0 {
-			r.Leave(s.Client + 1) // somebody else goes, too
+			r.Leave(s.Conn + 1) // somebody else goes, too
 		}
 		kicked++
 	}
@@ -123,7 +130,7 @@ func TestAddressIsReused(t *testing.T) {
 		t.Errorf("%d live, next %s", r.Len(), r.NextDeadline())
 	}
 	r.OpenSweep()
-	if r.Reaffirm(1, as("old"), at(5)) || !r.Reaffirm(1, as("new"), at(5)) {
+	if r.Reaffirm(by(1, as("old")), at(5)) || !r.Reaffirm(by(1, as("new")), at(5)) {
 		t.Error("the old client is reaffirmed, or the new one is not")
 	}
 	if got := due(r, at(100)); !slices.Equal(got, []string{"new"}) {
@@ -144,15 +151,15 @@ func TestTakeover(t *testing.T) {
 	if got := due(r, at(19)); got != nil {
 		t.Errorf("the old session's expiry hit %v", got)
 	}
-	if s := r.Due(at(20)); s == nil || s.Client != 2 || s.Token != "new token" {
+	if s := r.Due(at(20)); s == nil || s.Conn != 2 || s.LogID != "new token" {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestReaffirm(t *testing.T) {
 	name, other := "c", "d"
-	with := func(id string, username *string, password string) session.Credentials {
-		return session.Credentials{ClientID: id, Username: username, Password: &password}
+	with := func(id string, username *string, password string) broker.Connect {
+		return broker.Connect{ClientID: id, Username: username, Password: &password}
 	}
 	original := with("c", &name, "p")
 	admitted := func(r *session.Registry) { admit(r, 1, original, "", at(10)) }
@@ -161,8 +168,8 @@ func TestReaffirm(t *testing.T) {
 	cases := []struct {
 		rule   string
 		before func(*session.Registry)
-		client session.Client
-		with   session.Credentials
+		client broker.Conn
+		with   broker.Connect
 		want   bool
 	}{
 		{"who was admitted", admitted, 1, original, true},
@@ -179,9 +186,9 @@ func TestReaffirm(t *testing.T) {
 		{"no username", admitted, 1, with("c", nil, "p"), false},
 		{"an empty username is another than none", func(r *session.Registry) { admit(r, 1, with("c", nil, "p"), "", never) }, 1, with("c", new(string), "p"), false},
 		{"none is none", func(r *session.Registry) { admit(r, 1, with("c", nil, "p"), "", never) }, 1, with("c", nil, "p"), true},
-		{"no password", admitted, 1, session.Credentials{ClientID: "c", Username: &name}, false},
-		{"no password where there was none", func(r *session.Registry) { admit(r, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, session.Credentials{ClientID: "c", Username: &name}, true},
-		{"an empty password is another than none", func(r *session.Registry) { admit(r, 1, session.Credentials{ClientID: "c", Username: &name}, "", never) }, 1, with("c", &name, ""), false},
+		{"no password", admitted, 1, broker.Connect{ClientID: "c", Username: &name}, false},
+		{"no password where there was none", func(r *session.Registry) { admit(r, 1, broker.Connect{ClientID: "c", Username: &name}, "", never) }, 1, broker.Connect{ClientID: "c", Username: &name}, true},
+		{"an empty password is another than none", func(r *session.Registry) { admit(r, 1, broker.Connect{ClientID: "c", Username: &name}, "", never) }, 1, with("c", &name, ""), false},
 		{"another password", admitted, 1, with("c", &name, "q"), false},
 		{"another password, the first has left", left, 1, with("c", &name, "q"), false},
 		{"letters can't move from one field to the next", func(r *session.Registry) { admit(r, 1, with("ab", &name, "p"), "", never) }, 1, with("a", func() *string { s := "bc"; return &s }(), "p"), false},
@@ -193,22 +200,22 @@ func TestReaffirm(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			r := session.NewRegistry()
 			c.before(r)
-			if r.Reaffirm(c.client, c.with, at(5)) {
+			if r.Reaffirm(by(c.client, c.with), at(5)) {
 				t.Error("reaffirmed outside of a sweep")
 			}
 			r.OpenSweep()
-			if got := r.Reaffirm(c.client, c.with, at(5)); got != c.want {
+			if got := r.Reaffirm(by(c.client, c.with), at(5)); got != c.want {
 				t.Errorf("got %t, want %t", got, c.want)
 			}
-			if r.Reaffirm(c.client, c.with, at(5)) {
+			if r.Reaffirm(by(c.client, c.with), at(5)) {
 				t.Error("reaffirmed twice in a sweep")
 			}
 			r.CloseSweep()
-			if r.Reaffirm(c.client, c.with, at(5)) {
+			if r.Reaffirm(by(c.client, c.with), at(5)) {
 				t.Error("reaffirmed after the sweep")
 			}
 			r.OpenSweep()
-			if got := r.Reaffirm(c.client, c.with, at(5)); got != c.want {
+			if got := r.Reaffirm(by(c.client, c.with), at(5)); got != c.want {
 				t.Errorf("in the next sweep: got %t, want %t", got, c.want)
 			}
 		})
@@ -220,14 +227,14 @@ func TestReaffirmInASweep(t *testing.T) {
 	admit(r, 1, as("old"), "", never)
 	r.OpenSweep()
 	admit(r, 2, as("new"), "", never)
-	if r.Reaffirm(2, as("new"), at(5)) {
+	if r.Reaffirm(by(2, as("new")), at(5)) {
 		t.Error("who came in during the sweep was asked for already")
 	}
-	if r.Reaffirm(1, as("x"), at(5)) || !r.Reaffirm(1, as("old"), at(5)) {
+	if r.Reaffirm(by(1, as("x")), at(5)) || !r.Reaffirm(by(1, as("old")), at(5)) {
 		t.Error("a wrong answer used up the right one, or was taken for it")
 	}
 	r.OpenSweep() // a second reload before the sweep has closed
-	if !r.Reaffirm(1, as("old"), at(5)) || !r.Reaffirm(2, as("new"), at(5)) {
+	if !r.Reaffirm(by(1, as("old")), at(5)) || !r.Reaffirm(by(2, as("new")), at(5)) {
 		t.Error("the second sweep does not ask for all")
 	}
 }
@@ -238,7 +245,7 @@ func TestReaffirmAfterASweepThatDidNotAsk(t *testing.T) {
 	admit(r, 1, as("c"), "", never)
 	r.OpenSweep()
 	r.CloseSweep()
-	if r.Reaffirm(1, as("c"), at(5)) {
+	if r.Reaffirm(by(1, as("c")), at(5)) {
 		t.Error("reaffirmed after the sweep")
 	}
 }
@@ -248,7 +255,7 @@ func TestReaffirmChangesNoDeadline(t *testing.T) {
 	r := session.NewRegistry()
 	admit(r, 1, as("c"), "", at(10))
 	r.OpenSweep()
-	r.Reaffirm(1, as("c"), at(5))
+	r.Reaffirm(by(1, as("c")), at(5))
 	r.CloseSweep()
 	if got := due(r, at(10)); !slices.Equal(got, []string{"c"}) || r.Len() != 1 {
 		t.Errorf("due %v, %d live", got, r.Len())
@@ -261,11 +268,11 @@ func TestAgainstASimpleRegistry(t *testing.T) {
 		until time.Time
 		due   bool
 	}
-	r, simple := session.NewRegistry(), map[session.Client]*entry{}
+	r, simple := session.NewRegistry(), map[broker.Conn]*entry{}
 	random := rand.New(rand.NewPCG(1, 2))
 	now := 0
 	for step := range 20000 {
-		client := session.Client(random.IntN(50))
+		client := broker.Conn(random.IntN(50))
 		switch random.IntN(4) {
 		case 0, 1:
 			until := at(now + random.IntN(100))
@@ -279,12 +286,12 @@ func TestAgainstASimpleRegistry(t *testing.T) {
 			delete(simple, client)
 		case 3:
 			now += random.IntN(20)
-			got := map[session.Client]bool{}
+			got := map[broker.Conn]bool{}
 			for s, last := r.Due(at(now)), never; s != nil; s = r.Due(at(now)) {
-				if got[s.Client] = true; s.Until.Before(last) {
-					t.Fatalf("step %d: %s came after %s", step, s.Until, last)
+				if got[s.Conn] = true; s.LeaveAt.Before(last) {
+					t.Fatalf("step %d: %s came after %s", step, s.LeaveAt, last)
 				}
-				last = s.Until
+				last = s.LeaveAt
 			}
 			for c, e := range simple {
 				want := !e.due && !e.until.IsZero() && !at(now).Before(e.until)
@@ -320,16 +327,16 @@ func TestRechecks(t *testing.T) {
 	r.Recheck(three, at(10))
 	r.Recheck(three, at(40)) // moved
 	asked := func(now time.Time) (names []string) {
-		for s := r.DueRecheck(now); s != nil; s = r.DueRecheck(now) {
+		for s := r.DueRecheck("", now); s != nil; s = r.DueRecheck("", now) {
 			names = append(names, s.ClientID)
 		}
 		return names
 	}
-	if got := asked(at(20).Add(-1)); got != nil || !r.NextRecheck().Equal(at(20)) {
-		t.Errorf("before the first: %v, next %s", got, r.NextRecheck())
+	if got := asked(at(20).Add(-1)); got != nil || !r.NextRecheck("").Equal(at(20)) {
+		t.Errorf("before the first: %v, next %s", got, r.NextRecheck(""))
 	}
-	if got := asked(at(30)); !slices.Equal(got, []string{"two", "one"}) || !r.NextRecheck().Equal(at(40)) {
-		t.Errorf("got %v, next %s", got, r.NextRecheck())
+	if got := asked(at(30)); !slices.Equal(got, []string{"two", "one"}) || !r.NextRecheck("").Equal(at(40)) {
+		t.Errorf("got %v, next %s", got, r.NextRecheck(""))
 	}
 	if !r.NextDeadline().Equal(at(50)) {
 		t.Errorf("the deadline is at %s", r.NextDeadline())
@@ -347,9 +354,9 @@ func TestRechecks(t *testing.T) {
 	}
 }
 
-func admit(r *session.Registry, client session.Client, with session.Credentials, token string, until time.Time) *session.Session {
-	s := &session.Session{Client: client, Token: token, Until: until}
-	r.Admit(s, with)
+func admit(r *session.Registry, client broker.Conn, with broker.Connect, token string, until time.Time) *session.Session {
+	s := &session.Session{LogID: token, LeaveAt: until}
+	r.Admit(s, by(client, with))
 	return s
 }
 
@@ -357,14 +364,14 @@ func admit(r *session.Registry, client session.Client, with session.Credentials,
 func TestExpel(t *testing.T) {
 	for _, until := range []time.Time{at(60), at(1), never} {
 		r := session.NewRegistry()
-		s := &session.Session{Client: 1, Until: until}
-		r.Admit(s, as("a"))
+		s := &session.Session{LeaveAt: until}
+		r.Admit(s, by(1, as("a")))
 		r.Expel(s, at(10), "revoked")
 		if got := due(r, at(9)); got != nil {
 			t.Errorf("due before: %q", got)
 		}
 		r.OpenSweep()
-		if r.Reaffirm(1, as("a"), at(0)) {
+		if r.Reaffirm(by(1, as("a")), at(0)) {
 			t.Error("reaffirmed")
 		}
 		if got := due(r, at(10)); !slices.Equal(got, []string{"a"}) || s.Why != "revoked" {

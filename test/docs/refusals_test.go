@@ -17,10 +17,11 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/yuin/goldmark/ast"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
-	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -95,7 +96,7 @@ func with(name string, value any) func(*jwt.Token, jwt.MapClaims) {
 // doing; TestEveryLineIsExplained holds what is said of them.
 func TestEveryReasonIsShownAsLogged(t *testing.T) {
 	keys := keySet(t)
-	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/keys":
 			_, _ = io.WriteString(w, keys)
@@ -107,7 +108,7 @@ func TestEveryReasonIsShownAsLogged(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	}))
-	t.Cleanup(provider.Close)
+	t.Cleanup(idp.Close)
 	plain := func(common string) string { return fmt.Sprintf(local, common) }
 	good := signed(t, secret, nil)
 	rs256 := func(kid string) string {
@@ -146,7 +147,7 @@ func TestEveryReasonIsShownAsLogged(t *testing.T) {
 	} {
 		t.Run(string(c.reason), func(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "jwt.json")
-			if err := os.WriteFile(name, []byte(strings.ReplaceAll(c.file, "PROVIDER", provider.URL)), 0o600); err != nil {
+			if err := os.WriteFile(name, []byte(strings.ReplaceAll(c.file, "PROVIDER", idp.URL)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			cfg, problems := config.Load(name)
@@ -154,16 +155,16 @@ func TestEveryReasonIsShownAsLogged(t *testing.T) {
 				t.Fatal(problems.Error())
 			}
 			cfg.Providers[0].JWKS.MaxBlock = cfg.Providers[0].JWKS.Timeout // a busy machine may take longer than logins wait
-			judge, err := chain.New(cfg, chain.Options{Now: clock, Report: func(event.Note) {}})
+			judge, err := chain.New(cfg, nil, provider.Options{Now: clock, Report: func(event.Note) {}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer judge.Close()
-			result := judge.Check(t.Context(), chain.Login{Client: identity.Client{Username: &c.username, ID: "c"}, Password: &c.password})
+			result := judge.Check(t.Context(), broker.Connect{ClientID: "c", Username: &c.username, Password: &c.password})
 			if result.Reason != c.reason {
 				t.Fatalf("%s", result.Verdict)
 			}
-			line := refused + strings.ReplaceAll(result.String(), provider.URL, issuer)
+			line := refused + strings.ReplaceAll(result.String(), idp.URL, issuer)
 			if shown[c.reason] != line {
 				t.Errorf("the log has\n%s\nand the document\n%s", line, shown[c.reason])
 			}

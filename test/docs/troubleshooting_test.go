@@ -59,6 +59,10 @@ func TestEveryLineIsExplained(t *testing.T) {
 	for _, file := range sources(t, "plugin", "cgo") {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
+			case *ast.ReturnStmt: // in event.Line
+				if len(n.Results) == 2 && isOneOf(n.Results[0], "Warning", "Error", "Notice") {
+					loud = append(loud, literal(n.Results[1]))
+				}
 			case *ast.CallExpr:
 				loud = append(loud, spoken(n)...)
 				all = append(all, literal(n))
@@ -153,7 +157,8 @@ func literal(e ast.Expr) string {
 		case isOneOf(e.Fun, "Sprintf", "Errorf"):
 			n := 0
 			return verb.ReplaceAllStringFunc(literal(e.Args[0]), func(v string) string {
-				if n++; n < len(e.Args) && literal(e.Args[n]) != "%v" {
+				n++
+				if n < len(e.Args) && literal(e.Args[n]) != "%v" {
 					return literal(e.Args[n])
 				}
 				return v

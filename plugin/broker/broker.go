@@ -1,48 +1,61 @@
-package plugin
+// Package broker says what the house asks of Mosquitto, and in which values the broker's events come. The border in cgo/
+// implements it; below it stands a fake in the tests.
+package broker
 
 import (
 	"errors"
 	"time"
 
 	"go-jwt-auth/plugin/event"
-	"go-jwt-auth/plugin/session"
 )
 
-// Client identifies a connection of the broker.
-type Client = session.Client
+// Conn identifies a connection for as long as the broker keeps it. It is an address, so it comes back with another
+// client behind it once the broker has let go of the first.
+type Conn uintptr
+
+// Connect is what a client says of itself in CONNECT (MQTT 5 §3.1), and by which connection. The broker may show it again
+// after SIGHUP: with the username and client id that the client was given, and the password that it sent.
+type Connect struct {
+	Conn     Conn
+	ClientID string
+	// Username and Password are nil if the CONNECT has none.
+	Username, Password *string
+	// Address is the client's network address, for the log.
+	Address string
+}
 
 // ErrNotConnected is Kick's answer for a client id that nobody is connected with.
 var ErrNotConnected = errors.New("no such client is connected")
 
-// Broker is all that a Plugin asks of Mosquitto. Except for Wake, its methods are called from inside the broker's
+// Broker is all that the plugin asks of Mosquitto. Except for Wake, its methods are called from inside the broker's
 // callbacks only, since the broker is one thread and not made for others.
 type Broker interface {
 	// Log writes one line, which function Log has made fit for it, to the broker's log.
 	Log(level event.Level, line string)
 	// SetUsername and SetClientID change the identity of a client that is logging in.
-	SetUsername(client Client, username string) error
-	SetClientID(client Client, id string) error
+	SetUsername(conn Conn, username string) error
+	SetClientID(conn Conn, id string) error
 	// CanSetClientID is false for Mosquitto 2.0.
 	CanSetClientID() bool
 	// CanDelay is false for Mosquitto 2.0. Elsewhere BasicAuth may answer Pending, and Complete, from Tick alone, gives the
-	// verdict on the login that is pending by that client id; where there is none, nothing happens. Disconnect may be
+	// verdict on the login that is pending by that client id; if there is none, nothing happens. Disconnect may be
 	// called from inside it.
 	CanDelay() bool
 	Complete(clientID string, accepted bool)
-	// TellsOfConnects is false for Mosquitto 2.0. Elsewhere Connect is called for every client that is let in, by whomever.
+	// TellsOfConnects is false for Mosquitto 2.0. Elsewhere Connect is called for every client that is let in, by any plugin.
 	TellsOfConnects() bool
-	// IsConnectedAs tells whether the connection that the broker knows by clientID is client. True where it can't say (2.0).
-	IsConnectedAs(clientID string, client Client) bool
+	// IsConnectedAs tells whether the connection that the broker knows by clientID is conn. True if it can't say (2.0).
+	IsConnectedAs(clientID string, conn Conn) bool
 	// Knows tells whether the broker surely knows the connection by this id already, as that of a client that is connected
 	// or away: then it is asking again, and nobody is just connecting. 2.0 can say so of a client with subscriptions, and,
 	// until the first Tick after Reload (beforeTick), of one that is not connected over WebSockets.
-	Knows(clientID string, client Client, beforeTick bool) bool
+	Knows(clientID string, conn Conn, beforeTick bool) bool
 	// Session is the username of the session that the broker keeps under a client id, whether its client is connected or
-	// away; there is false where it keeps none. 2.0 can't say (known is false).
+	// away; there is false if it keeps none. 2.0 can't say (known is false).
 	Session(clientID string) (username string, there, known bool)
 	// Kick disconnects the client that is connected as clientID. Disconnect is called from inside it.
 	Kick(clientID string, withWill bool) error
-	// PersistenceLocation is where the broker keeps its files; empty where it does not say (2.0).
+	// PersistenceLocation is where the broker keeps its files; empty if it does not say (2.0).
 	PersistenceLocation() string
 	// TickIn asks for Tick once so much time has passed, by a clock that nobody sets. The last call counts.
 	TickIn(wait time.Duration)

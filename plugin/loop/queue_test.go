@@ -1,4 +1,4 @@
-package plugin
+package loop
 
 import (
 	"sync/atomic"

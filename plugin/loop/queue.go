@@ -1,4 +1,4 @@
-package plugin
+package loop
 
 import (
 	"sync"
@@ -107,24 +107,4 @@ func (q *queue) do() bool {
 	q.mu.Unlock()
 	first()
 	return true
-}
-
-// tickWatch notices a broker that never ticks. The first Tick is asked for at start, and a broker that ticks does so before
-// the first of its clients has sent anything: to accept a connection and to read from it takes it two rounds of its loop, each
-// with a Tick.
-type tickWatch struct {
-	ticked bool
-	warned bool
-}
-
-func (w *tickWatch) seen() { w.ticked = true }
-
-// missing tells, of a callback that is about a client, whether this broker gives no Tick; first is true once.
-func (w *tickWatch) missing() (missing, first bool) {
-	if w.ticked {
-		return false, false
-	}
-	first = !w.warned
-	w.warned = true
-	return true, first
 }

@@ -1,0 +1,165 @@
+package lifetime
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/session"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// recheckShare is the part of the requests to an endpoint that may be about connected clients: logins go first.
+const recheckShare = 4
+
+// Confirm asks about a client that was admitted by signature and claims alone, and disconnects it if that was wrong.
+func (l *Lifetimes) Confirm(s *session.Session, by *provider.Provider, open *provider.Open) {
+	l.Loop.Background(func() func() {
+		result, _ := open.Finish(l.Loop.Context())
+		switch {
+		case result.Kind != verdict.Accept:
+			return func() { l.Expel(s, result.Verdict) }
+		case result.Unchecked:
+			return func() {
+				e := Event(event.NotConfirmed, s)
+				e.Verdict, e.Path = result.Verdict, by.Config().Path
+				l.Tell(e)
+			}
+		}
+		return nil // the usual case, for which the broker is not woken
+	})
+}
+
+// recheckInterval is that of a provider; zero: connected clients are not asked about.
+func recheckInterval(p *provider.Provider) time.Duration {
+	if p == nil {
+		return 0
+	}
+	if r := p.Config().Revocation; r != nil {
+		return r.RecheckInterval
+	}
+	return 0
+}
+
+// ScheduleRecheck has a client asked about once an interval from a random moment on, so that clients that came together
+// are not asked about together. Its token is kept for this alone, and shown to the endpoint alone that has admitted it: if
+// that has gone from the file while the verdict was waited for, its turn is the end of it (notAskedAbout).
+func (l *Lifetimes) ScheduleRecheck(s *session.Session, by *provider.Provider, bearer string) {
+	current := l.Provider(by.ID())
+	interval := recheckInterval(current)
+	if current == nil || by.Endpoint() != current.Endpoint() {
+		interval = recheckInterval(by)
+	}
+	if interval > 0 {
+		s.Bearer, s.Endpoint = bearer, by.Endpoint()
+		l.Sessions.Recheck(s, l.Now().Add(rand.N(interval)+1)) //nolint:gosec // nobody gains by guessing it
+	}
+}
+
+// NextRecheck is when Recheck has something to do; zero: not before a request that is under way has ended.
+func (l *Lifetimes) NextRecheck() time.Time {
+	var first time.Time
+	for id := range l.Sessions.Rechecked() {
+		if l.rechecking[id] >= maxRechecking(l.Provider(id)) {
+			continue
+		}
+		if at := l.Sessions.NextRecheck(id); first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// maxRechecking is how many may be asked about at once.
+func maxRechecking(p *provider.Provider) int {
+	if p == nil {
+		return 1
+	}
+	if r := p.Config().Revocation; r != nil {
+		return max(1, r.MaxConcurrent/recheckShare)
+	}
+	return 1
+}
+
+// Recheck begins to ask again about one connected client of each provider whose turn it is; false if there is none, or too
+// many are being asked about.
+func (l *Lifetimes) Recheck() bool {
+	begun := false
+	for id := range l.Sessions.Rechecked() {
+		begun = l.recheckOne(id) || begun
+	}
+	return begun
+}
+
+func (l *Lifetimes) recheckOne(id provider.ID) bool {
+	current := l.Provider(id)
+	if l.rechecking[id] >= maxRechecking(current) {
+		return false
+	}
+	now := l.Now()
+	s := l.Sessions.DueRecheck(id, now)
+	switch interval := recheckInterval(current); {
+	case s == nil:
+		return false
+	case current == nil || s.Endpoint != current.Endpoint():
+		l.notAskedAbout(s)
+	case interval > 0:
+		l.ask(s, current, now.Add(interval))
+	}
+	return true
+}
+
+// ask asks about a session, and again at next.
+func (l *Lifetimes) ask(s *session.Session, current *provider.Provider, next time.Time) {
+	id := current.ID()
+	if l.rechecking == nil {
+		l.rechecking = map[provider.ID]int{}
+	}
+	l.rechecking[id]++
+	bearer, expires, release := s.Bearer, s.Expires, current.Hold()
+	l.Loop.Background(func() func() {
+		defer release()
+		v := current.Recheck(l.Loop.Context(), bearer, expires)
+		return func() {
+			l.rechecking[id]--
+			if l.rechecking[id] == 0 {
+				delete(l.rechecking, id)
+			}
+			l.rechecked(s, next, v)
+		}
+	})
+}
+
+// Rechecking is how many questions about connected clients are under way.
+func (l *Lifetimes) Rechecking() (n int) {
+	for _, of := range l.rechecking {
+		n += of
+	}
+	return n
+}
+
+// notAskedAbout ends the rechecks of a session whose endpoint is gone from the file. If nothing else ends it, this does.
+func (l *Lifetimes) notAskedAbout(s *session.Session) {
+	s.Bearer = ""
+	if s.LeaveAt.IsZero() {
+		l.Expel(s, verdict.Refuse(verdict.ProviderUnavailable, "the endpoint that has admitted it is gone from %s, and its token never expires", l.File()))
+	}
+}
+
+// rechecked disconnects a client whose token is not active any more. That there was no answer changes nothing.
+func (l *Lifetimes) rechecked(s *session.Session, next time.Time, v verdict.Verdict) {
+	if !l.Sessions.Lives(s) {
+		return
+	}
+	if v.Reason == verdict.Revoked {
+		l.Expel(s, v)
+		return
+	}
+	if v.Kind != verdict.Accept {
+		e := Event(event.NotRechecked, s)
+		e.Verdict = v
+		l.Tell(e)
+	}
+	l.Sessions.Recheck(s, next)
+}

@@ -1,0 +1,144 @@
+package plugin
+
+import (
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/session"
+	"go-jwt-auth/plugin/verdict"
+
+	"go-jwt-auth/plugin/event"
+)
+
+// login judges a CONNECT.
+func (p *Plugin) login(connect broker.Connect) verdict.Verdict {
+	result, open := p.chain.Begin(p.loop.Context(), connect)
+	for result.Kind == verdict.Pending && !p.broker.CanDelay() {
+		result, open = open.Finish(p.loop.Context())
+	}
+	switch result.Kind {
+	case verdict.Pending:
+		result.Verdict = p.pending.Delay(connect, result, open)
+	case verdict.Accept:
+		result.Verdict = p.admit(connect, result, open)
+	case verdict.Defer, verdict.Retry, verdict.Deny:
+	}
+	p.tellOf(event.Judged, connect, result)
+	if result.Kind == verdict.Defer {
+		p.leaveToOthers(connect)
+	}
+	return result.Verdict
+}
+
+// leaveToOthers notes who may be let in by others: if nobody says whether it was, it disconnects if not.
+func (p *Plugin) leaveToOthers(connect broker.Connect) {
+	if !p.broker.TellsOfConnects() {
+		p.table.holders.Try(connect.Conn, connect.ClientID)
+	}
+}
+
+// admit gives the client its identity and records its session.
+func (p *Plugin) admit(connect broker.Connect, result provider.Result, open *provider.Open) verdict.Verdict {
+	v := result.At(p.now())
+	if v.Kind == verdict.Accept {
+		if refused := p.identify(&connect, result); refused != nil {
+			v = *refused
+		}
+	}
+	if v.Kind != verdict.Accept {
+		if open != nil {
+			open.Drop()
+		}
+		return v
+	}
+	p.record(connect, result, open)
+	return v
+}
+
+// identify gives the client the identity of its token, with the broker and in connect.
+func (p *Plugin) identify(connect *broker.Connect, result provider.Result) *verdict.Verdict {
+	refuse := func(what, value string, err error) *verdict.Verdict {
+		v := verdict.Refuse(verdict.InternalError, "the broker did not take the %s %s: %s", what, verdict.Quote(value), err)
+		return &v
+	}
+	if id, is := contested(*connect, result); is {
+		if refused := p.mayHold(id, *connect, result); refused != nil {
+			return refused
+		}
+	}
+	if id := result.Identity.ClientID; id != nil {
+		if err := p.broker.SetClientID(connect.Conn, *id); err != nil {
+			return refuse("client id", *id, err)
+		}
+		connect.ClientID = *id
+	}
+	if name := result.Identity.Username; name != nil {
+		if err := p.broker.SetUsername(connect.Conn, *name); err != nil {
+			return refuse("username", *name, err)
+		}
+		connect.Username = name
+	}
+	return nil
+}
+
+// record enters a client that was let in into the registry, and has asked about it what is still to be asked.
+func (p *Plugin) record(connect broker.Connect, result provider.Result, open *provider.Open) {
+	by := result.Provider
+	s := &session.Session{
+		Provider: by.ID(), ProviderName: by.Name(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(),
+		LeaveAt: result.LeaveAt, Expires: result.Expiry,
+	}
+	p.sessions.Admit(s, connect)
+	p.table.holders.Enter(connect.Conn, connect.ClientID, ownerOf(result))
+	p.lifetimes.ScheduleRecheck(s, by, result.Bearer())
+	if open != nil {
+		p.lifetimes.Confirm(s, by, open)
+	}
+	p.schedule()
+}
+
+// contested is the client id of a login that has not just chosen it: one that is to be rewritten, or that the broker may
+// have made of the username that the client claims (`use_username_as_clientid`), while the token gives it another name.
+// A client that is connected by such an id would be put out by one that had no right to it.
+func contested(connect broker.Connect, result provider.Result) (id string, is bool) {
+	to := result.Identity
+	switch {
+	case to.ClientID != nil:
+		return *to.ClientID, true
+	case to.Username != nil && connect.Username != nil && *connect.Username == connect.ClientID:
+		return connect.ClientID, true
+	}
+	return "", false
+}
+
+// mayHold refuses a login by a contested client id under which another session lives: it takes over only what came
+// by a token of the same provider, issuer and subject, as that is what makes it the same client. A session whose owner is not
+// known (restored after a restart, forgotten) counts as its own if that has the mapped username, or none is mapped.
+func (p *Plugin) mayHold(id string, connect broker.Connect, result provider.Result) *verdict.Verdict {
+	refuse := func(whose string) *verdict.Verdict {
+		v := verdict.Refuse(verdict.ClientIDTaken, "under the client id %s lives the session of %s", verdict.QuoteUnless(result.Bearer(), id), whose)
+		return &v
+	}
+	username, there, known := p.broker.Session(id)
+	switch p.table.holders.Holding(id, connect.Conn, ownerOf(result), p.now()) {
+	case session.Own:
+	case session.Others:
+		return refuse("another subject, or of a client that did not log in by a token")
+	case session.OthersAway:
+		if there || !known {
+			return refuse("another subject, or of a client that did not log in by a token, which is away")
+		}
+	case session.NotKnown:
+		name := result.Identity.Username
+		if name == nil && result.Provider.Config().Common.MatchUsername {
+			name = connect.Username // which is the mapped one
+		}
+		if there && name != nil && *name != username {
+			return refuse("the username " + verdict.QuoteUnless(result.Bearer(), username))
+		}
+	}
+	return nil
+}
+
+func ownerOf(result provider.Result) session.Owner {
+	return session.OwnerOf(result.Provider.ID(), result.Issuer, result.Subject)
+}

@@ -1,0 +1,298 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/guard"
+	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/keyset"
+	"go-jwt-auth/plugin/revocation"
+	"go-jwt-auth/plugin/token"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// Begin judges a login by what is known here and now. What it leaves open is ended by the Open that it returns: a Pending
+// result, or an Accept by signature and claims alone that is still to be confirmed (`check: "afterConnect"`). With any other
+// result that is nil. If the broker can't delay logins, Begin waits at most maxBlockMs for a fresh key set.
+//
+// Pending is only for bearers of a token that the keys in memory verify. While a login is pending, Mosquitto 2.1.2 does
+// things that must not be a stranger's to bring about: when the connection drops it publishes the will, and one with a
+// will delay makes the broker drop the client that connects next (docs/architecture.md). Strangers are put off instead (Retry):
+// it is their next attempt that finds what this one has asked for.
+func (p *Provider) Begin(ctx context.Context, login Login) (Result, *Open) {
+	j := p.judge(login)
+	if p.Opaque() {
+		p.checkRevocation(j)
+		return j.leave()
+	}
+	if !keyset.Settled(p.keys, login.Header.KeyID, login.Header.Algorithm) && p.mayPend() && p.verifiesByLastGood(j) {
+		j.needsKeys = true
+		j.Verdict = verdict.Verdict{Kind: verdict.Pending}
+		return j.leave()
+	}
+	wait, cancel := context.WithTimeout(ctx, p.patience())
+	defer cancel()
+	p.verify(wait, j)
+	return j.leave()
+}
+
+// FromMemory judges a login by what is known here and now, and neither waits nor asks: what can't be decided so is put off.
+// The verdict is Accept, Deny or Retry, and nothing is left open.
+func (p *Provider) FromMemory(login Login) Result {
+	j := p.judge(login)
+	putOff := func() Result {
+		j.Verdict = verdict.Refuse(verdict.ServerBusy, "nobody is asked about it during a reload")
+		j.Kind = verdict.Retry
+		return j.Result
+	}
+	if !p.Opaque() {
+		if !keyset.Settled(p.keys, login.Header.KeyID, login.Header.Algorithm) {
+			return putOff()
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		p.examine(ctx, j)
+		if j.Kind != verdict.Accept {
+			return j.Result
+		}
+	}
+	if p.checker == nil {
+		return j.Result
+	}
+	said, known := p.checker.Lookup(j.secret)
+	if !known {
+		return putOff()
+	}
+	p.applyAnswer(said, j)
+	return j.Result
+}
+
+// judgement is a login that is being judged.
+type judgement struct {
+	Result
+	login Login
+	// needsKeys: the keys are to be read again first. slot: the token is to be asked about.
+	needsKeys bool
+	slot      *revocation.Slot
+}
+
+func (p *Provider) judge(login Login) *judgement {
+	return &judgement{login: login, Result: Result{Provider: p, secret: login.Token, LogID: token.Name(login.Token), Trace: login.Trace}}
+}
+
+// leave ends a step: the rest is open if the result is pending, or accepted and still to be asked about.
+func (j *judgement) leave() (Result, *Open) {
+	switch {
+	case j.Kind == verdict.Pending, j.Kind == verdict.Accept && j.slot != nil:
+		return j.Result, newOpen(j)
+	case j.slot != nil:
+		j.slot.Release()
+	}
+	return j.Result, nil
+}
+
+// mayPend tells whether a login whose token is verified may wait for its verdict.
+func (p *Provider) mayPend() bool {
+	return p.options.Delays && (p.cfg.Revocation == nil || p.cfg.Revocation.Check != config.CheckOnRetry)
+}
+
+// patience is how long Begin may wait for a key set.
+func (p *Provider) patience() time.Duration {
+	if p.options.Delays {
+		return 0
+	}
+	return p.cfg.JWKS.MaxBlock
+}
+
+// verifiesByLastGood tells whether the keys that were there last verify the token, and takes its identity then.
+func (p *Provider) verifiesByLastGood(j *judgement) bool {
+	trial := *j
+	claims, v := p.lastGood.Verify(context.Background(), trial.secret, trial.login.Header, new(verdict.Trace))
+	if trial.Verdict = v; v.Kind == verdict.Accept {
+		trial.Trace = nil
+		p.identify(claims, &trial)
+	}
+	if trial.Kind != verdict.Accept {
+		return false
+	}
+	trial.Trace = j.Trace
+	*j = trial
+	return true
+}
+
+// verify judges the token and the identity, and goes on to what is known of its revocation.
+func (p *Provider) verify(ctx context.Context, j *judgement) {
+	p.examine(ctx, j)
+	if j.Kind == verdict.Accept {
+		p.checkRevocation(j)
+	}
+}
+
+// examine judges the token and, if that is good, the identity.
+func (p *Provider) examine(ctx context.Context, j *judgement) {
+	claims, v := p.verifier.Verify(ctx, j.secret, j.login.Header, &j.Trace)
+	if j.Verdict = v; v.Kind == verdict.Accept {
+		p.identify(claims, j)
+	}
+}
+
+// checkRevocation decides by what is known without asking whether the token is still active, or says how the rest is to be
+// learnt.
+func (p *Provider) checkRevocation(j *judgement) {
+	if p.checker == nil {
+		return
+	}
+	if said, known := p.checker.Lookup(j.secret); known {
+		p.applyAnswer(said, j)
+		return
+	}
+	check := p.check(j)
+	if check == config.CheckOnRetry || (p.Opaque() && p.options.Delays) {
+		told, err := p.checker.Prefetch(j.secret, j.Expiry)
+		if err != nil {
+			j.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
+			return
+		}
+		j.Verdict = verdict.Refuse(verdict.ProviderUnavailable, "%s", told)
+		j.Kind = verdict.Retry
+		return
+	}
+	if !p.options.Delays && check != config.CheckAfterConnect {
+		if said, resting := p.checker.ProbeRecovery(j.secret, j.Expiry); resting {
+			p.applyAnswer(said, j)
+			return
+		}
+	}
+	var err error
+	if j.slot, err = p.checker.Acquire(j.secret, j.Expiry); err != nil {
+		j.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
+		return
+	}
+	if check != config.CheckAfterConnect {
+		j.Verdict = verdict.Verdict{Kind: verdict.Pending}
+	}
+}
+
+// check says when the endpoint is asked about a token. One that was found inactive is not admitted before, whatever the
+// configuration says of others, and on Mosquitto 2.0 nobody waits for it.
+func (p *Provider) check(j *judgement) config.Check {
+	check := p.cfg.Revocation.Check
+	switch {
+	case check != config.CheckAfterConnect || !p.checker.WasInactive(j.secret):
+		return check
+	case p.options.Delays:
+		return config.CheckBeforeConnect
+	default:
+		return config.CheckOnRetry
+	}
+}
+
+// applyAnswer puts the endpoint's word into the result.
+func (p *Provider) applyAnswer(said revocation.Answer, j *judgement) {
+	claims, v := p.checker.Judge(said, &j.Trace)
+	j.Verdict = v
+	if p.Opaque() {
+		// Nothing but the answer speaks for the token.
+		if v.Kind == verdict.Accept {
+			p.judgeAnswer(token.NewClaims(claims), j)
+		}
+		return
+	}
+	id := p.cfg.Revocation.Introspection.ClientID
+	switch {
+	case v.Reason == verdict.ProviderUnavailable && p.checker.WasInactive(j.secret):
+		j.Detail += "; the token was not active when the endpoint last answered"
+	case v.Reason == verdict.ProviderUnavailable && p.cfg.Revocation.OnUnavailable == config.UnavailableAllow:
+		j.Verdict = verdict.Verdict{Kind: verdict.Accept, Unchecked: true, Note: v.String()}
+	case v.Reason == verdict.Revoked && id != "" && !j.claims.HasAudience(id):
+		// Keycloak since 26.6.2, for one; it says so in its own log alone.
+		j.Detail += fmt.Sprintf("; some providers say so of a token whose aud does not hold %s (%s)",
+			verdict.Quote(id), p.Key("options.revocation.introspection.clientId"))
+	}
+}
+
+// judgeAnswer checks the claims of an introspection response, and takes the identity from good ones.
+func (p *Provider) judgeAnswer(claims token.Claims, j *judgement) {
+	if j.Verdict = p.verifier.CheckClaims(claims, &j.Trace); j.Kind == verdict.Accept {
+		p.identify(claims, j)
+	}
+}
+
+// identify takes from the claims of a good token what is to be known of the client.
+func (p *Provider) identify(claims token.Claims, j *judgement) {
+	j.claims = claims
+	j.LogID = claims.ID(j.secret)
+	j.Issuer, j.Subject = claims.Text("iss"), p.subject(claims)
+	if refused := p.refuseForeign(j); refused != nil {
+		j.Verdict = *refused
+		return
+	}
+	if j.Issuer == "" {
+		j.Issuer = p.origin()
+	}
+	p.setDeadlines(claims, j)
+	j.Identity, j.Verdict = p.mapper.Map(claims, identity.Client{
+		ID: j.login.ClientID, Username: j.login.Username, FixedID: p.options.KeepsClientIDs, Token: j.secret,
+	}, &j.Trace)
+}
+
+// refuseForeign refuses an issuer that another provider claims. The choice among the providers has seen to it for tokens that
+// can be read; the answer about an opaque one says for the first time whose it is.
+func (p *Provider) refuseForeign(j *judgement) *verdict.Verdict {
+	if j.login.ClaimedBy == nil || j.Issuer == "" {
+		return nil
+	}
+	other := j.login.ClaimedBy(j.Issuer, p)
+	if other == "" {
+		return nil
+	}
+	v := j.Trace.FailWith(verdict.Refuse(verdict.WrongIssuer, "iss is %s, which belongs to provider %s", verdict.Quote(j.Issuer), other),
+		"iss", "one that no other provider claims", verdict.Quote(j.Issuer))
+	return &v
+}
+
+// setDeadlines notes until when the token counts.
+func (p *Provider) setDeadlines(claims token.Claims, j *judgement) {
+	exp, has := claims.Expiry()
+	if !has {
+		return
+	}
+	j.Expiry = exp
+	common := p.cfg.Common
+	if common.ValidateExpiration {
+		j.GoodUntil = exp.Add(common.Leeway)
+	}
+	if common.KickExpired {
+		j.LeaveAt = exp.Add(common.Leeway)
+	}
+}
+
+// subject is sub, or the name that is mapped if there is none.
+func (p *Provider) subject(claims token.Claims) string {
+	subject, common := claims.Text("sub"), p.cfg.Common
+	if subject == "" && common.MatchUsername {
+		subject = claims.Text(common.UsernameClaim)
+	}
+	if subject == "" && common.MatchClientID {
+		subject = claims.Text(common.ClientIDClaim)
+	}
+	return subject
+}
+
+// Recheck asks about the token of a client that is connected, whatever is remembered of it. The verdict is Accept, Deny
+// with Revoked, or Deny with another reason if nothing was learnt.
+func (p *Provider) Recheck(ctx context.Context, bearer string, expires time.Time) (v verdict.Verdict) {
+	defer guard.Catch(denyOn(&v))
+	if p.checker == nil {
+		return verdict.Refuse(verdict.ProviderUnavailable, "there is no endpoint to ask any more")
+	}
+	slot, err := p.checker.Acquire(bearer, expires)
+	if err != nil {
+		return verdict.Refuse(verdict.ServerBusy, "%s", err)
+	}
+	_, v = p.checker.Judge(slot.Ask(ctx), new(verdict.Trace))
+	return v
+}

@@ -1,0 +1,64 @@
+package provider
+
+import (
+	"time"
+
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/token"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// Login is a CONNECT and the token that was found in it.
+type Login struct {
+	broker.Connect
+	// Token is what was found, Header its header; zero if the token is opaque.
+	Token  string
+	Header token.Header
+	// Trace holds the checks that led here.
+	Trace verdict.Trace
+	// ClaimedBy names the provider that claims an issuer, other than this one; empty: none does. Nil: there is no other.
+	ClaimedBy func(issuer string, other *Provider) string
+}
+
+// Result is the verdict on a login and all that led to it.
+type Result struct {
+	verdict.Verdict
+	// Provider has judged; nil if that did not come to it.
+	Provider *Provider
+	// Identity is what the broker is to change, with Accept and Pending.
+	Identity identity.Identity
+	// Expiry is the token's exp; zero if it has none. GoodUntil is when the token ends to be accepted, LeaveAt when a client
+	// that came with it has to leave; zero: never.
+	Expiry, GoodUntil, LeaveAt time.Time
+	// Issuer and Subject say whose token it is, by iss and sub (RFC 7519 §4.1.1, §4.1.2), or by what takes their place if
+	// it lacks them: the provider of the configuration, and the identity that was mapped.
+	Issuer, Subject string
+	// LogID names the token in the log: by its jti, or by the first bytes of its SHA-256.
+	LogID string
+	Trace verdict.Trace
+
+	// secret is the token itself.
+	secret string
+	claims token.Claims
+}
+
+// Bearer is the token itself, for Recheck.
+func (r *Result) Bearer() string { return r.secret }
+
+// At is the verdict at a later time: a token may expire while its verdict is waited for.
+func (r *Result) At(now time.Time) verdict.Verdict {
+	if r.Kind == verdict.Accept && !r.GoodUntil.IsZero() && !now.Before(r.GoodUntil) {
+		return verdict.Refuse(verdict.Expired, "exp is %s, which passed while the identity provider was asked", r.Expiry.UTC().Format(time.RFC3339))
+	}
+	return r.Verdict
+}
+
+// NewResult is the verdict on a login that did not come to a provider.
+func NewResult(login Login, v verdict.Verdict) Result {
+	r := Result{Verdict: v, Trace: login.Trace, secret: login.Token}
+	if login.Token != "" {
+		r.LogID = token.Name(login.Token)
+	}
+	return r
+}
