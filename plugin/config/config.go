@@ -126,6 +126,18 @@ type JWKS struct {
 	// MaxBlock is the longest that a broker callback waits for a fresh set, 0 to 10 s; default 250 ms.
 	MaxBlock time.Duration
 	Cache    JWKSCache
+	// Headers are sent with the requests for the key set and for the discovery document, to their own origin alone; no two have
+	// the same name. None is of the connection or of the message's length.
+	Headers []SecretHeader
+	// BearerTokenFile holds a bearer token (RFC 6750 §2.1) that is sent with the same requests, in the place of a header
+	// Authorization; absolute, empty: none. It is read anew for each request.
+	BearerTokenFile string
+}
+
+// SecretHeader is an HTTP header field (RFC 9110 §5) whose value may be a secret.
+type SecretHeader struct {
+	Name  string
+	Value Secret
 }
 
 // OIDC is `$.options.modes.oidc`.
@@ -133,6 +145,8 @@ type OIDC struct {
 	// Issuer is the base of /.well-known/openid-configuration (OpenID Connect Discovery §4), and the value that `iss`
 	// must have: Common.Issuer is set to it.
 	Issuer string
+	// JWKSURI goes in the place of the document's `jwks_uri`; empty: that counts.
+	JWKSURI string
 }
 
 // JWKSCache is `$.options.modes.jwks.cache`.

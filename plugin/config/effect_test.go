@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 	}) {
 		t.Errorf("revocation: got %+v", got)
 	}
-	if got := mustLoad(t, dir, local()); got.Local.Reveal() != "key" || got.JWKS != (JWKS{}) {
+	if got := mustLoad(t, dir, local()); got.Local.Reveal() != "key" || !reflect.DeepEqual(got.JWKS, JWKS{}) {
 		t.Errorf("local: got %+v", got)
 	}
 	if got := mustLoad(t, dir, oidc()); got.JWKS.URI != "" || got.JWKS.Timeout != wantProvider.JWKS.Timeout || got.Common.Issuer != "https://idp.test" {
@@ -62,7 +62,7 @@ func TestDefaults(t *testing.T) {
 	if got := mustLoad(t, dir, oidc(introspect, `{}`)).Revocation; got == nil || got.Plain != nil || got.Introspection.URI != "" {
 		t.Errorf("oidc with an introspection that discovery names: got %+v", got)
 	}
-	if got := mustLoad(t, dir, opaque()); got.JWKS != (JWKS{}) || got.Algorithms != nil || got.Revocation.Plain != nil {
+	if got := mustLoad(t, dir, opaque()); !reflect.DeepEqual(got.JWKS, JWKS{}) || got.Algorithms != nil || got.Revocation.Plain != nil {
 		t.Errorf("introspection: got %+v", got)
 	}
 	if got := mustLoad(t, dir, asking()).Revocation; !reflect.DeepEqual(*got, Revocation{

@@ -1,6 +1,10 @@
 package endpoint
 
-import "go-jwt-auth/plugin/verdict"
+import (
+	"strings"
+
+	"go-jwt-auth/plugin/verdict"
+)
 
 // Describe says what an answer is that can't be read as JSON, in words that follow "it is not JSON".
 func (a *Answer) Describe() string {
@@ -9,6 +13,10 @@ func (a *Answer) Describe() string {
 		return "it is empty"
 	case content == "":
 		return "it has no Content-Type"
+	case a.private && !strings.HasPrefix(content, "text/html"):
+		return "its Content-Type is another"
+	case a.private:
+		return "its Content-Type is text/html"
 	default:
 		return "its Content-Type is " + verdict.Quote(content)
 	}

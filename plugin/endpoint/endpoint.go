@@ -23,6 +23,8 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/verdict"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // MaxBody is the most an endpoint may answer, in bytes after decompression: larger answers are refused.
@@ -32,6 +34,10 @@ const MaxBody = 1 << 20
 type Client struct {
 	path        config.Path
 	connections *connections
+	// refusals are the addresses that refuse an Accept.
+	refusals *lru.Cache[string, struct{}]
+	// credentials are sent with each request to an origin that they are for.
+	credentials credentials
 }
 
 // Request is what is asked of an endpoint.
@@ -65,7 +71,8 @@ type Answer struct {
 	TLS *tls.ConnectionState
 
 	method, name string
-	private      bool
+	// private: the request held a token or credentials, which the answer may repeat.
+	private bool
 }
 
 // RequireOK returns an *Error with a *StatusError unless the status is 200.
@@ -162,7 +169,8 @@ func New(cfg *config.Provider) (*Client, error) {
 		}
 		tlsConfig.Certificates = []tls.Certificate{cert}
 	}
-	return &Client{path: cfg.Path, connections: newConnections(tlsConfig)}, nil
+	refusals, err := lru.New[string, struct{}](maxRefusals)
+	return &Client{path: cfg.Path, connections: newConnections(tlsConfig), refusals: refusals}, err
 }
 
 // Dial makes connections in another way than net does: for tests.
@@ -192,20 +200,6 @@ func over(t http.RoundTripper) *http.Client {
 // Head asks whether anything answers at uri. Every HTTP status counts as an answer.
 func (c *Client) Head(ctx context.Context, uri string, timeout time.Duration) (*Answer, error) {
 	return c.Do(ctx, timeout, Request{Method: http.MethodHead, URI: uri})
-}
-
-// Get reads the JSON at uri, which must answer 200.
-func (c *Client) Get(ctx context.Context, uri string, timeout time.Duration) (*Answer, error) {
-	answer, err := c.Do(ctx, timeout, Request{
-		Method: http.MethodGet, URI: uri, Header: http.Header{"Accept": {"application/json, application/jwk-set+json"}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := answer.RequireOK(); err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // BasicAuth is the Authorization header for a client's credentials: id and secret are form-encoded first (RFC 6749
@@ -239,6 +233,10 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 		return nil, failed(err)
 	}
 	maps.Copy(req.Header, r.Header)
+	private, err := c.credentials.addTo(req.Header, r.URI)
+	if err != nil {
+		return nil, &Error{Method: r.Method, URL: r.name(), Cause: err}
+	}
 	// A question does no harm when it is asked twice: this, which is not sent, lets net/http repeat it where a connection
 	// that was kept turns out to have been closed, as after a restart of the provider.
 	req.Header["X-Idempotency-Key"] = nil
@@ -256,7 +254,7 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 	}
 	return &Answer{
 		Status: resp.StatusCode, Header: resp.Header, Body: read, Took: time.Since(start), TLS: resp.TLS,
-		method: r.Method, name: r.name(), private: r.Name != "",
+		method: r.Method, name: r.name(), private: private || r.Name != "",
 	}, nil
 }
 
