@@ -47,7 +47,7 @@ type Provider struct {
 
 // New returns the Provider that cfg names, in mode oidc. It reads nothing yet.
 func New(cfg *config.Provider, client *endpoint.Client, now func() time.Time) *Provider {
-	p := &Provider{cfg: cfg, client: client, now: now}
+	p := &Provider{cfg: cfg, client: client.ForKeys(cfg), now: now}
 	p.fetch = once.Fetcher[Document]{Lock: &p.mu, Now: now, Get: p.get, Keep: func(doc Document) { p.doc, p.read = doc, now() }}
 	return p
 }
@@ -86,11 +86,10 @@ func (p *Provider) IntrospectionURI(ctx context.Context) (string, error) {
 	return doc.IntrospectionURI, err
 }
 
-// Inherit gives a Provider that has read nothing yet the document of the one in whose place it comes, if that has the same
-// issuer. It serves until it has been read again, which is due at once. Whether from is to be believed (TLS) is for the
-// caller to know.
+// Inherit gives a Provider that has read nothing yet the document of the one in whose place it comes, if that is asked
+// for in the same way. It serves until it has been read again, which is due at once.
 func (p *Provider) Inherit(from *Provider) {
-	if p.cfg.OIDC.Issuer != from.cfg.OIDC.Issuer {
+	if !endpoint.SameKeys(p.cfg, from.cfg) {
 		return
 	}
 	from.mu.Lock()
@@ -150,8 +149,10 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 		return Document{}, err
 	}
 	var doc Document
-	if doc.JWKSURI, err = p.address(members, "jwks_uri"); err != nil {
-		return Document{}, err
+	if doc.JWKSURI = p.cfg.OIDC.JWKSURI; doc.JWKSURI == "" {
+		if doc.JWKSURI, err = p.address(members, "jwks_uri"); err != nil {
+			return Document{}, err
+		}
 	}
 	doc.IntrospectionURI, doc.NoIntrospection = p.address(members, "introspection_endpoint")
 	// Whoever wants one of these misses it.

@@ -49,12 +49,17 @@ func newSite(t *testing.T, body string) *site {
 
 func newProvider(t *testing.T, issuer string, now func() time.Time) *discovery.Provider {
 	t.Helper()
+	return open(t, configured(issuer), now)
+}
+
+func open(t *testing.T, cfg *config.Provider, now func() time.Time) *discovery.Provider {
+	t.Helper()
 	client, err := endpoint.New(&config.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return discovery.New(configured(issuer), client, now)
+	return discovery.New(cfg, client, now)
 }
 
 // configured is mode oidc with an issuer.
@@ -299,5 +304,73 @@ func TestPathsAreThoseOfTheProvider(t *testing.T) {
 		at + "modes.jwks.uri and the issuer in " + at + "common.issuer"
 	if got := said(`{"issuer":"https://id.example.com"}`); !strings.HasSuffix(got, want) {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestTheDocumentBehindALogin: its request has the headers and the bearer token.
+func TestTheDocumentBehindALogin(t *testing.T) {
+	s := newSite(t, good)
+	plain := s.Config.Handler
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Api-Key") != "marker" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		plain.ServeHTTP(w, r)
+	})
+	cfg := configured(s.URL)
+	for key, want := range map[string]string{"marker": "<nil>", "marker-2": "GET " + discovery.URI(s.URL) + ": answered 401 Unauthorized"} {
+		cfg.JWKS.Headers = []config.SecretHeader{{Name: "X-Api-Key", Value: config.NewSecret(key)}}
+		if _, err := open(t, cfg, time.Now).Document(t.Context()); fmt.Sprint(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestJWKSURIGoesInThePlaceOfTheDocuments, which need not name one then, or a good one.
+func TestJWKSURIGoesInThePlaceOfTheDocuments(t *testing.T) {
+	const jwks = "http://other.test/keys"
+	for _, named := range []string{``, `"jwks_uri":7,`, `"jwks_uri":"ISSUER/keys",`, `"jwks_uri":"/keys",`} {
+		s := newSite(t, `{"issuer":"ISSUER",`+named+`"introspection_endpoint":"ISSUER/introspect"}`)
+		cfg := configured(s.URL)
+		cfg.OIDC.JWKSURI = jwks
+		p := open(t, cfg, time.Now)
+		if doc, err := p.Document(t.Context()); err != nil || doc.JWKSURI != jwks {
+			t.Errorf("%s: got %+v, %v", named, doc, err)
+		}
+		if uri, err := p.IntrospectionURI(t.Context()); err != nil || uri != s.URL+"/introspect" {
+			t.Errorf("%s: got %q, %v", named, uri, err)
+		}
+	}
+}
+
+// TestADocumentThatIsAskedForInAnotherWayIsNotInherited: at another address, with other credentials or another trust.
+func TestADocumentThatIsAskedForInAnotherWayIsNotInherited(t *testing.T) {
+	s := newSite(t, good)
+	old := open(t, configured(s.URL), time.Now)
+	if _, err := old.Document(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.status.Store(http.StatusNotFound)
+	for rule, c := range map[string]struct {
+		change    func(*config.Provider)
+		inherited bool
+	}{
+		"unchanged":       {func(*config.Provider) {}, true},
+		"another place":   {func(c *config.Provider) { c.Path = "$.providers[2]" }, true},
+		"another trust":   {func(c *config.Provider) { c.TLS.InsecureSkipVerify = true }, false},
+		"another jwksUri": {func(c *config.Provider) { c.OIDC.JWKSURI = s.URL + "/other" }, false},
+		"another bearer":  {func(c *config.Provider) { c.JWKS.BearerTokenFile = "/token" }, false},
+		"another header": {func(c *config.Provider) {
+			c.JWKS.Headers = []config.SecretHeader{{Name: "X", Value: config.NewSecret("1")}}
+		}, false},
+	} {
+		cfg := configured(s.URL)
+		c.change(cfg)
+		fresh := open(t, cfg, time.Now)
+		fresh.Inherit(old)
+		if doc, err := fresh.Document(t.Context()); (err == nil) != c.inherited {
+			t.Errorf("%s: %+v, %v", rule, doc, err)
+		}
 	}
 }

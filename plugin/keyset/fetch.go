@@ -81,13 +81,13 @@ type answered struct {
 }
 
 func (r *remote) get() (a answered, err error) {
-	uri := r.cfg.URI
+	uri := r.uri
 	if uri == "" {
 		if uri, err = r.Locate(r.ctx); err != nil {
 			return answered{}, err
 		}
 	}
-	if a.answer, err = r.Client.Get(r.ctx, uri, r.cfg.Timeout); err != nil {
+	if a.answer, err = r.Client.Get(r.ctx, uri, r.cfg.JWKS.Timeout); err != nil {
 		return answered{}, err
 	}
 	a.set, err = parseSet(a.answer.Body, r.accept)
@@ -104,10 +104,10 @@ func (r *remote) get() (a answered, err error) {
 func (r *remote) keep(a answered) {
 	now := r.Now()
 	next := snapshot{
-		set: a.set, digest: sha256.Sum256(a.answer.Body), arrived: now, life: lifetime(r.cfg.Cache, a.answer.Header, now),
+		set: a.set, digest: sha256.Sum256(a.answer.Body), arrived: now, life: lifetime(r.cfg.JWKS.Cache, a.answer.Header, now),
 	}
 	next.follow(&r.snapshot, r.String(), r.mu.report)
-	r.waits.arrive(once.Within(now.Sub(r.arrived), r.cfg.Timeout))
+	r.waits.arrive(once.Within(now.Sub(r.arrived), r.cfg.JWKS.Timeout))
 	r.snapshot, r.misses.finished = next, r.misses.started
 }
 

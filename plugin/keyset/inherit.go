@@ -1,26 +1,16 @@
 package keyset
 
 import (
-	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/internal/once"
 )
-
-// origin is where a set comes from, and by whose word.
-type origin struct {
-	uri, issuer string
-	tls         config.TLS
-}
-
-func originOf(cfg *config.Provider) origin {
-	return origin{uri: cfg.JWKS.URI, issuer: cfg.OIDC.Issuer, tls: cfg.TLS}
-}
 
 // heir is a Source that can take over keys.
 type heir interface{ inherit(from Source) }
 
 // Inherit gives a source that has read nothing yet the last good set of the one in whose place it comes, as far as its own
-// configuration admits the keys. Nothing is inherited from another place, or from one that is trusted in another way. The set
-// keeps its age, so that maxStaleMs goes on, and serves only if it can't be read again, which is tried at once. Inherit reads
+// configuration admits the keys. Nothing is inherited from another place, or from one that is asked with other credentials or
+// trusted in another way. The set keeps its age, so that maxStaleMs goes on, and serves only if it can't be read again, which is tried at once. Inherit reads
 // nothing and does not wait; it is to be called before the first Find.
 func Inherit(to, from Source) {
 	if h, inherits := to.(heir); inherits {
@@ -30,11 +20,11 @@ func Inherit(to, from Source) {
 
 func (r *remote) inherit(from Source) {
 	earlier, ok := from.(*remote)
-	if !ok || earlier.origin != r.origin {
+	if !ok || !endpoint.SameKeys(earlier.cfg, r.cfg) {
 		return
 	}
 	last, outage := earlier.kept()
-	if last = last.inherit(r.accept, r.cfg.Cache.Enabled); last.set.Len() == 0 {
+	if last = last.inherit(r.accept, r.cfg.JWKS.Cache.Enabled); last.set.Len() == 0 {
 		return
 	}
 	r.mu.Lock()

@@ -32,6 +32,12 @@ func TestAReloadInAnOutageKeepsTheKeys(t *testing.T) {
 		{"another address", nil, func(c *config.Provider) { c.JWKS.URI += "/other" }, false, false},
 		{"another trust", nil, func(c *config.Provider) { c.TLS.CAFile = "/ca.pem" }, false, false},
 		{"another issuer", nil, func(c *config.Provider) { c.OIDC.Issuer = "https://idp.test" }, false, false},
+		{"another jwksUri", func(c *config.Provider) { c.OIDC.JWKSURI = "" }, func(c *config.Provider) { c.OIDC.JWKSURI = c.JWKS.URI }, false, false},
+		{"another header", nil, func(c *config.Provider) {
+			c.JWKS.Headers = []config.SecretHeader{{Name: "X", Value: config.NewSecret("1")}}
+		}, false, false},
+		{"another bearer token file", nil, func(c *config.Provider) { c.JWKS.BearerTokenFile = "/token" }, false, false},
+		{"another place in the file", nil, func(c *config.Provider) { c.Path = "$.providers[2]" }, true, true},
 		{"the cache is off", nil, func(c *config.Provider) { c.JWKS.Cache.Enabled = false }, false, false},
 		{"the cache was off", func(c *config.Provider) { c.JWKS.Cache.Enabled = false }, nil, false, false},
 		{"no set serves after its time", nil, func(c *config.Provider) { c.JWKS.Cache.MaxStale = 0 }, false, false},

@@ -1,6 +1,7 @@
 package keyset
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -20,8 +21,8 @@ const (
 
 // remote is a JWKS URL.
 type remote struct {
-	cfg    config.JWKS
-	origin origin
+	cfg    *config.Provider
+	uri    string // empty: Locate finds it
 	accept acceptance
 	Options
 
@@ -45,18 +46,19 @@ var (
 func newRemote(cfg *config.Provider, accept acceptance, o Options) *remote {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &remote{
-		cfg: cfg.JWKS, origin: originOf(cfg), accept: accept, Options: o, ctx: ctx, close: cancel,
+		cfg: cfg, uri: cmp.Or(cfg.JWKS.URI, cfg.OIDC.JWKSURI), accept: accept, Options: o, ctx: ctx, close: cancel,
 		mu: reportingMutex{to: o.Report}, misses: newMisses(), waits: newWaits(cfg.JWKS.MaxBlock),
 	}
+	r.Client = o.Client.ForKeys(cfg)
 	r.fetch = once.Fetcher[answered]{Lock: &r.mu, Now: o.Now, Get: r.get, Keep: r.keep}
 	return r
 }
 
 func (r *remote) String() string {
-	if r.cfg.URI == "" {
+	if r.uri == "" {
 		return "the issuer"
 	}
-	return endpoint.Redact(r.cfg.URI)
+	return endpoint.Redact(r.uri)
 }
 
 // Close ends a fetch that is under way.
@@ -132,14 +134,14 @@ func (r *remote) lookup(kid, alg string, now time.Time) (found []any, is state) 
 
 // judge is the condition of the set, with what the provider and the logins that wait do to it. r.mu is held.
 func (r *remote) judge(now time.Time) condition {
-	c := r.condition(now, r.cfg.Cache.MaxStale)
+	c := r.condition(now, r.cfg.JWKS.Cache.MaxStale)
 	underWay := r.fetch.UnderWay()
-	c.outOfReach = r.fetch.Outage.Err != nil || (underWay != nil && now.Sub(underWay.Began) >= r.cfg.MaxBlock)
+	c.outOfReach = r.fetch.Outage.Err != nil || (underWay != nil && now.Sub(underWay.Began) >= r.cfg.JWKS.MaxBlock)
 	if r.Blocks && r.life == 0 && r.waits.left(now) <= 0 {
 		c.grace = pressedFor
 	}
 	if r.waits.pendingRetries > 0 {
-		c.grace = max(c.grace, r.cfg.Timeout)
+		c.grace = max(c.grace, r.cfg.JWKS.Timeout)
 	}
 	return c
 }
@@ -158,7 +160,7 @@ func (r *remote) answer(kid, alg string) (found []any, fetch *once.Fetch, joined
 			r.join() // in the background
 		}
 		if is == outdated {
-			r.sayStale(r.fetch.Outage.Err, r.cfg.Cache.MaxStale, r.String(), r.mu.report)
+			r.sayStale(r.fetch.Outage.Err, r.cfg.JWKS.Cache.MaxStale, r.String(), r.mu.report)
 		} else {
 			r.noteCrowd(kid, alg, found)
 		}
@@ -190,7 +192,7 @@ func (r *remote) findAfter(err error, kid, alg string) []any {
 	}
 	found, _ := r.set.find(kid, alg)
 	if err != nil && len(found) > 0 && condition.freshness() != fresh {
-		r.sayStale(r.fetch.Outage.Err, r.cfg.Cache.MaxStale, r.String(), r.mu.report)
+		r.sayStale(r.fetch.Outage.Err, r.cfg.JWKS.Cache.MaxStale, r.String(), r.mu.report)
 	}
 	r.noteCrowd(kid, alg, found)
 	return found
@@ -219,7 +221,7 @@ func (r *remote) refreshAt() time.Time {
 		at = r.arrived
 	}
 	switch failed := r.fetch.Outage.Since.Add(refreshRest); {
-	case !r.cfg.Cache.Enabled || (r.set.Len() > 0 && !r.inherited && r.life < refreshRest):
+	case !r.cfg.JWKS.Cache.Enabled || (r.set.Len() > 0 && !r.inherited && r.life < refreshRest):
 		return time.Time{}
 	case r.fetch.UnderWay() != nil:
 		return r.Now().Add(time.Second) // to see what came of it
