@@ -7,7 +7,7 @@ import "go-jwt-auth/plugin/keyset"
 // only where that fails; and what speaks against tokens and the revocation endpoint. What speaks for a token is never taken
 // over. It is to be called once, before the first login, and waits for nothing.
 func (p *Provider) Inherit(from *Provider) {
-	if p.discovery != nil && from.discovery != nil && p.cfg.TLS == from.cfg.TLS {
+	if p.discovery != nil && from.discovery != nil {
 		p.discovery.Inherit(from.discovery)
 	}
 	if p.keys != nil && from.keys != nil {

@@ -74,10 +74,10 @@ func (p *Provider) Inspect(ctx context.Context) (r Report) {
 
 // reach asks by HEAD and, where that gets no good answer, by GET: some servers drop or refuse the one and know the other.
 func (p *Provider) reach(ctx context.Context, e probed, seen *Endpoint) {
-	if seen.Answer, seen.Err = p.client.Head(ctx, e.uri, e.timeout); seen.Err == nil && !doubtful(seen.Answer) {
+	if seen.Answer, seen.Err = e.client.Head(ctx, e.uri, e.timeout); seen.Err == nil && !doubtful(seen.Answer) {
 		return
 	}
-	answer, err := p.client.Do(ctx, e.timeout, endpoint.Request{Method: http.MethodGet, URI: e.uri})
+	answer, err := e.client.Do(ctx, e.timeout, endpoint.Request{Method: http.MethodGet, URI: e.uri})
 	if err == nil && (seen.Err != nil || !doubtful(answer)) {
 		seen.Answer, seen.ByGet, seen.Err = answer, true, nil
 	}
@@ -181,14 +181,18 @@ type probed struct {
 	what, uri, path string
 	timeout         time.Duration
 	revocation      bool
+	client          *endpoint.Client
 }
 
-// endpoints lists what is to be reached. In mode oidc the discovery document says it.
+// endpoints lists what is to be reached. In mode oidc the discovery document says it, as far as the configuration does not.
 func (p *Provider) endpoints(ctx context.Context) ([]probed, error) {
 	issuer := p.Key("options.modes.oidc.issuer")
 	var all []probed
-	jwks := probed{"JWKS endpoint", p.cfg.JWKS.URI, p.Key("options.modes.jwks.uri"), p.cfg.JWKS.Timeout, false}
-	if p.discovery != nil {
+	jwks := probed{"JWKS endpoint", p.cfg.JWKS.URI, p.Key("options.modes.jwks.uri"), p.cfg.JWKS.Timeout, false, p.client.ForKeys(p.cfg)}
+	switch {
+	case p.cfg.OIDC.JWKSURI != "":
+		jwks.uri, jwks.path = p.cfg.OIDC.JWKSURI, p.Key("options.modes.oidc.jwksUri")
+	case p.discovery != nil:
 		doc, err := p.discovery.Document(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%s: the identity provider's discovery document can't be used: %w", issuer, err)
@@ -203,7 +207,7 @@ func (p *Provider) endpoints(ctx context.Context) ([]probed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", issuer, err)
 		}
-		asked := probed{"introspection endpoint", uri, p.Key("options.revocation.introspection.uri"), p.cfg.Revocation.Timeout, true}
+		asked := probed{"introspection endpoint", uri, p.Key("options.revocation.introspection.uri"), p.cfg.Revocation.Timeout, true, p.client}
 		if p.cfg.Revocation.Plain != nil {
 			asked.what, asked.path = "revocation endpoint", p.Key("options.revocation.plain.uri")
 		}
@@ -220,6 +224,8 @@ func (p *Provider) unusableKeys(err error) error {
 	switch {
 	case p.cfg.JWKS.FilePath != "":
 		return fmt.Errorf("%s: %w", p.Key("options.modes.jwks.filePath"), err)
+	case p.cfg.OIDC.JWKSURI != "":
+		return fmt.Errorf("%s: %w", p.Key("options.modes.oidc.jwksUri"), err)
 	case p.discovery != nil:
 		return fmt.Errorf("%s: %w", p.Key("options.modes.oidc.issuer"), err)
 	default:
