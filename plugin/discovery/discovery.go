@@ -18,7 +18,7 @@ import (
 )
 
 // Document is the part of a provider's metadata that is of use here. Only JWKSURI is never empty: any other address is
-// where the document names none that can be used.
+// if the document names none that can be used.
 type Document struct {
 	JWKSURI          string
 	IntrospectionURI string
@@ -155,7 +155,7 @@ func (p *Provider) parse(answer *endpoint.Answer) (Document, error) {
 		}
 	}
 	doc.IntrospectionURI, doc.NoIntrospection = p.address(members, "introspection_endpoint")
-	// Whoever wants one of these misses it.
+	// An error in one of these matters only to a caller that needs it.
 	doc.TokenURI, _ = p.address(members, "token_endpoint")
 	doc.DeviceAuthorizationURI, _ = p.address(members, "device_authorization_endpoint")
 	doc.TokenAuthMethods = members.texts("token_endpoint_auth_methods_supported")
@@ -177,7 +177,7 @@ func (p *Provider) wayOut(issuer string) string {
 // members are those of a document, unread.
 type members map[string][][]byte
 
-// text is a member that has to be a string; empty where it is absent or null.
+// text is a member that has to be a string; empty if it is absent or null.
 func (m members) text(name string) (string, error) {
 	switch values := m[name]; {
 	case len(values) > 1:
@@ -222,7 +222,7 @@ func (p *Provider) address(from members, name string) (string, error) {
 	return uri, nil
 }
 
-// check refuses what is no address, and one that would leave TLS behind.
+// check refuses what is not an http or https address, and http if the issuer has https.
 func (p *Provider) check(name, uri string) error {
 	u, err := url.Parse(uri)
 	switch {

@@ -11,7 +11,7 @@ import (
 const maxHeader = 64 << 10
 
 // idleConnsPerHost keeps the connections alive that a burst of logins has opened: as many as jwt.json can ask for
-// (`maxConcurrent`). HTTP/2, which needs one alone, is used where the endpoint offers it.
+// (`maxConcurrent`). HTTP/2, which needs one alone, is used if the endpoint offers it.
 const idleConnsPerHost = 1024
 
 // greatestAge is how long connections serve. A provider that has moved is found by its new address within a minute, even

@@ -96,7 +96,7 @@ func (d dialer) race(ctx context.Context, network, port string, addresses []neti
 		conn net.Conn
 		err  error
 	}
-	results := make(chan result, len(addresses)) // nobody who sends waits
+	results := make(chan result, len(addresses)) // so that sending never waits
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the attempts that have lost
 	next := time.NewTimer(0)

@@ -1,7 +1,7 @@
 // Package endpoint speaks HTTP to the endpoints of the identity provider: bounded in time and size, never following a
 // redirect, verifying TLS, and with errors that name the URL and the cause.
 //
-// What an answer means is the caller's affair.
+// What an answer means is for the caller to know.
 package endpoint
 
 import (
@@ -48,7 +48,7 @@ type Request struct {
 	// the request carries none. Where it is set, errors tell nothing that the answer may have repeated.
 	Name   string
 	Header http.Header
-	// Body is sent where it is not empty; Header says what it is.
+	// Body is sent if it is not empty; Header says what it is.
 	Body string
 }
 
@@ -87,7 +87,7 @@ func (a *Answer) RequireOK() error {
 	return a.Unusable(status)
 }
 
-// target is where a redirect leads (RFC 9110 §10.2.2), as a log may show it; empty: nowhere that can be told. The path may
+// target is where a redirect leads (RFC 9110 §10.2.2), as a log may show it; empty: unknown. The path may
 // repeat the token that was sent, whole or in part, so that of a request with one only the host is shown, unless the path is
 // that of the configured address.
 func (a *Answer) target(location string) string {
@@ -122,8 +122,8 @@ type Error struct {
 	Cause  error
 }
 
-// Redact returns an address as a log may hold it: without its query, which can carry an API key, and quoted where it is no plain
-// one, as discovery documents can have it.
+// Redact returns an address as a log may hold it: without its query, which can carry an API key, and quoted unless it is
+// plain ASCII, since it may come from a discovery document.
 func Redact(uri string) string {
 	before, _, query := strings.Cut(uri, "?")
 	if before = verdict.Word(before); query {
@@ -192,7 +192,7 @@ func (c *Client) HTTP() *http.Client { return over(c.connections) }
 func over(t http.RoundTripper) *http.Client {
 	return &http.Client{
 		Transport: t,
-		// A redirect would carry a token, or the trust in a key set, to a place that nobody configured.
+		// A redirect would carry a token, or the trust in a key set, to a place that is not configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -237,7 +237,7 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 	if err != nil {
 		return nil, &Error{Method: r.Method, URL: r.name(), Cause: err}
 	}
-	// A question does no harm when it is asked twice: this, which is not sent, lets net/http repeat it where a connection
+	// A request may be made twice: this field, which is not sent, lets net/http repeat it if a connection
 	// that was kept turns out to have been closed, as after a restart of the provider.
 	req.Header["X-Idempotency-Key"] = nil
 	resp, err := over(transport).Do(req)
@@ -321,7 +321,7 @@ func (e *reworded) Error() string { return e.text }
 
 func (e *reworded) Unwrap() error { return e.cause }
 
-// namesOf lists whom a certificate is for (RFC 9525 §2): the first few, where there are many.
+// namesOf lists whom a certificate is for (RFC 9525 §2): at most the first three.
 func namesOf(c *x509.Certificate) string {
 	const shown = 3
 	names := slices.Clone(c.DNSNames)

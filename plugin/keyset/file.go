@@ -75,9 +75,9 @@ func (f *file) Load(context.Context) (Set, error) {
 	return f.set, nil
 }
 
-// refresh reads the file where it has changed. A file that has become unreadable or holds no usable key leaves the last
+// refresh reads the file if it has changed. A file that has become unreadable or holds no usable key leaves the last
 // good set in place, and says so once: a half-written file must not lock everybody out. Until it can be used it is tried
-// again even where it looks the same, since its mode may have changed.
+// again even if it looks the same, since its mode may have changed.
 func (f *file) refresh() {
 	info, err := os.Stat(f.path)
 	var now stamp

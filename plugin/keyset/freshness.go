@@ -6,17 +6,17 @@ import (
 	"go-jwt-auth/plugin/internal/once"
 )
 
-// freshness says whom a set may serve without being read again.
+// freshness says whether a set may serve without being read again.
 type freshness uint8
 
 const (
-	// expired: nobody.
+	// expired: it may not.
 	expired freshness = iota
 	// stale: its time is over, but the provider is out of reach, and it may stand in.
 	stale
 	// granted: its time is over, but not the grace for logins that were put off.
 	granted
-	// fresh: everybody.
+	// fresh: it may.
 	fresh
 )
 

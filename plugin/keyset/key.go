@@ -21,7 +21,7 @@ import (
 
 // key is one verification key.
 type key struct {
-	// id is its kid, alg the one algorithm that it is for (RFC 7517 §4.4); empty where it names none.
+	// id is its kid, alg the one algorithm that it is for (RFC 7517 §4.4); empty if it names none.
 	id, alg string
 	// public is *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey, or []byte for HMAC.
 	public any
@@ -88,7 +88,7 @@ func parseSet(raw []byte, accept acceptance) (Set, error) {
 	for i, entry := range entries {
 		k, err := accept.parseEntry(entry)
 		if errors.Is(err, errOtherUse) {
-			continue // usual in a set, and no fault
+			continue // usual in a set, and not a fault
 		}
 		if err == nil {
 			set.read = append(set.read, k)
@@ -125,7 +125,7 @@ func entriesOf(raw []byte) ([][]byte, error) {
 	return nil, cmp.Or(mistakenObject(members), errors.New(`it has no "keys" array`))
 }
 
-// mistaken says of a text that is no JSON object what people take for a set; nil: it is nothing that is known here.
+// mistaken says what a text is that is not a JSON object, but is taken for a set at times; nil: something else.
 func mistaken(raw []byte) error {
 	if bytes.HasPrefix(bytes.TrimSpace(raw), pemBegin) {
 		return errors.New(`it is a key or certificate in PEM, which mode "local" takes`)
@@ -138,7 +138,7 @@ func mistaken(raw []byte) error {
 	return nil
 }
 
-// mistakenObject is mistaken for an object without keys.
+// mistakenObject is the same for an object without keys.
 func mistakenObject(members map[string][][]byte) error {
 	switch {
 	case len(members["kty"]) > 0:
@@ -171,12 +171,12 @@ var (
 )
 
 // material are the members that make up a public key or a secret of each type (RFC 7518 §6, RFC 8037 §2). Only these reach
-// the library: it refuses a key for any other that it knows and finds broken (x5c, d), and verification has no use for those.
+// the library: it refuses a key for any other that it knows and finds broken (x5c, d), and verification does not need those.
 var material = map[string][]string{ //nolint:gochecknoglobals // a constant
 	"RSA": {"kty", "n", "e"}, "EC": {"kty", "crv", "x", "y"}, "OKP": {"kty", "crv", "x"}, "oct": {"kty", "k"},
 }
 
-// parseEntry reads a JWK (RFC 7517 §4). A member that is null counts as absent. With an error comes the kid, where there
+// parseEntry reads a JWK (RFC 7517 §4). A member that is null counts as absent. With an error comes the kid, if there
 // is one.
 func (accept acceptance) parseEntry(entry []byte) (key, error) {
 	if entry[0] != '{' {
@@ -215,7 +215,7 @@ func (accept acceptance) parseEntry(entry []byte) (key, error) {
 	return k, err
 }
 
-// checkOperations wants "verify" among the key_ops (RFC 7517 §4.3), where there are any. A string stands for a list of one.
+// checkOperations wants "verify" among the key_ops (RFC 7517 §4.3), if there are any. A string stands for a list of one.
 func checkOperations(value any) error {
 	var all []string
 	switch ops := value.(type) {

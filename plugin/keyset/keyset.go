@@ -1,7 +1,7 @@
 // Package keyset holds the keys that verify signatures, and knows which key may meet which algorithm.
 //
-// A Source finds keys; where they come from (a secret, a PEM file, a JWKS file, a JWKS URL) is its own affair. It never
-// looks at a token beyond the kid and alg it is asked for.
+// A Source finds keys, and only a Source knows the place that they come from (a secret, a PEM file, a JWKS file, a JWKS URL). It
+// sees of a token only the kid and alg that it is asked for.
 package keyset
 
 import (

@@ -28,7 +28,7 @@ func lifetime(cache config.JWKSCache, h http.Header, now time.Time) time.Duratio
 const maxHeaderLifetime = 24 * time.Hour
 
 // headerLifetime is the freshness lifetime that the answer's Cache-Control, Expires and Age give it (RFC 9111 §4.2);
-// said is false where they say nothing. What can't be understood counts as stale, as §4.2 and §5.3 want it.
+// said is false if they say nothing. What can't be understood counts as stale, as §4.2 and §5.3 want it.
 func headerLifetime(h http.Header, now time.Time) (lifetime time.Duration, said bool) {
 	control, err := cacheobject.ParseResponseCacheControl(strings.Join(h.Values("Cache-Control"), ","))
 	switch {

@@ -75,7 +75,7 @@ func newLocal(cfg *config.Provider, accept acceptance, o Options) (*local, error
 
 var pemBegin = []byte("-----BEGIN ") //nolint:gochecknoglobals // a constant
 
-// readPEM takes every key that a PEM holds and the configuration has a use for. A certificate that has issued the one
+// readPEM takes every key of a PEM that fits the configuration. A certificate that has issued the one
 // before it belongs to that one: its key signs certificates.
 func (l *local) readPEM(value []byte, accept acceptance) (keys []key, err error) {
 	var skipped unused
@@ -103,7 +103,7 @@ func (l *local) readPEM(value []byte, accept acceptance) (keys []key, err error)
 			continue
 		}
 		number++
-		certificate, _ := x509.ParseCertificate(block.Bytes) // nil where it is none
+		certificate, _ := x509.ParseCertificate(block.Bytes) // nil if it is another block
 		if issued(before, certificate) {
 			l.mu.report(event.Inform(fmt.Sprintf("%s: certificate number %d of the PEM issued the one before it, and is not taken for a key", l.at, number)))
 			before = certificate

@@ -228,7 +228,7 @@ func (r *remote) refreshAt() time.Time {
 	case r.fetch.Outage.Err != nil && at.Before(failed):
 		return failed
 	case r.set.Len() == 0:
-		return time.Time{} // nobody has asked for it yet
+		return time.Time{} // it is read when it is first needed
 	default:
 		return at
 	}

@@ -10,7 +10,7 @@ import (
 
 // Set is a key set as it was read.
 type Set struct {
-	// keys are those that the configuration has a use for; read are all that could be read, for another configuration.
+	// keys are those that fit the configuration; read are all that could be read, for another configuration.
 	keys, read []key
 	// kidless sets serve every kid: keys of the configuration have no names of their own.
 	kidless bool
@@ -34,7 +34,7 @@ func (s Set) Len() int { return len(s.keys) }
 
 // Key describes a usable key, for the command-line tool.
 type Key struct {
-	// ID is its kid, empty where it has none. Kind says its type in words: "an RSA key".
+	// ID is its kid, empty if it has none. Kind says its type in words: "an RSA key".
 	ID, Kind string
 	// Bits is its size: of the modulus, the curve or the secret.
 	Bits int
@@ -66,7 +66,7 @@ func describeChange(origin string, set Set) string {
 	return fmt.Sprintf("the keys at %s have changed: now %d (%s)", origin, set.Len(), DescribeIDs(set))
 }
 
-// DescribeIDs lists the key ids of a set for the log, the first few where there are many.
+// DescribeIDs lists the key ids of a set for the log, at most the first eight.
 func DescribeIDs(set Set) string {
 	const shown = 8
 	ids := set.IDs()

@@ -6,7 +6,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// methodsOf finds what verifies each algorithm. There is none for "none", nor for a name that nobody knows.
+// methodsOf finds what verifies each algorithm. There is none for "none" and for unknown names.
 func methodsOf(algorithms []string) map[string]jwt.SigningMethod {
 	methods := map[string]jwt.SigningMethod{}
 	for _, algorithm := range algorithms {
@@ -51,7 +51,7 @@ func methodOf(algorithm string) jwt.SigningMethod {
 	}
 }
 
-// saltedByHash wants a salt as long as the hash (RFC 7518 §3.5), where the library's own methods verify any.
+// saltedByHash wants a salt as long as the hash (RFC 7518 §3.5), while the library's own methods verify any.
 func saltedByHash(method *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{
 		SigningMethodRSA: method.SigningMethodRSA,

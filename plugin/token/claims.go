@@ -23,13 +23,13 @@ func NewClaims(all map[string]any) Claims { return Claims{all: all} }
 // Lookup finds a claim by its dotted path; see jsonvalue.Lookup.
 func (c Claims) Lookup(path string) (any, bool) { return jsonvalue.Lookup(c.all, path) }
 
-// Expiry is `exp` (RFC 7519 §4.1.4); false where there is none. CheckClaims has refused one that is no number.
+// Expiry is `exp` (RFC 7519 §4.1.4); false if there is none. CheckClaims has refused one that is not a number.
 func (c Claims) Expiry() (time.Time, bool) {
 	exp, present, err := c.instant("exp")
 	return exp, present && err == nil
 }
 
-// Text is a claim by its dotted path; empty where it is missing or no string.
+// Text is a claim by its dotted path; empty if it is missing or not a string.
 func (c Claims) Text(path string) string {
 	value, _ := c.Lookup(path)
 	text, _ := value.(string)
@@ -155,7 +155,7 @@ func describe(claim any, found bool) string {
 // maxListed is how many texts of a list are shown.
 const maxListed = 8
 
-// list quotes each of the texts, the first few where there are many.
+// list quotes each of the texts, at most the first eight.
 func list(texts []string) string {
 	quoted := make([]string, 0, maxListed)
 	for _, text := range texts[:min(len(texts), maxListed)] {

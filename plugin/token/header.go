@@ -25,10 +25,10 @@ type Header struct {
 type Shape uint8
 
 const (
-	// Other is no token.
+	// Other is not a token.
 	Other Shape = iota
 	// Signed is three base64url parts, the first a JSON object with "alg" (RFC 7515 §3.1), or something that begins as a
-	// JSON object and can't be read: no password, and nothing that anybody else should make sense of.
+	// JSON object and can't be read: not a password, and not for another plugin to judge.
 	Signed
 	// Encrypted is five parts, the first a JSON object with "enc" (RFC 7516 §3.1), or something that begins as one.
 	Encrypted

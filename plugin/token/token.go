@@ -1,6 +1,6 @@
 // Package token decides whether a password is a token, and whether the token is good: its shape, algorithm, signature
-// and claims (RFC 7519, RFC 8725). What it says of the client is package identity's affair, whether it was revoked that
-// of package revocation.
+// and claims (RFC 7519, RFC 8725). What it says of the client is for package identity, whether it was revoked for
+// package revocation.
 package token
 
 import (
@@ -45,7 +45,7 @@ func New(cfg *config.Provider, keys keyset.Source, now func() time.Time) *Verifi
 }
 
 // Verify checks a password that Classify found to be a signed token, with the header that Classify gave: cheap checks first, then
-// the signature, then the claims. The verdict is Accept, Deny or, where keys are on their way, Retry. Claims come with
+// the signature, then the claims. The verdict is Accept, Deny or, if the keys are being fetched, Retry. Claims come with
 // Accept alone.
 func (v *Verifier) Verify(ctx context.Context, password string, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
 	if refused := v.checkHeader(header, trace); refused != nil {
@@ -245,7 +245,7 @@ func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict 
 	return v.checkTimes(c, trace)
 }
 
-// checkTimes holds nbf, exp and, where the configuration asks for it, iat (RFC 7519 §4.1.4 to §4.1.6) against the clock, with
+// checkTimes holds nbf, exp and, if the configuration asks for it, iat (RFC 7519 §4.1.4 to §4.1.6) against the clock, with
 // the configured leeway.
 func (v *Verifier) checkTimes(c Claims, trace *verdict.Trace) *verdict.Verdict {
 	now := v.now()

@@ -10,7 +10,7 @@ import (
 // maxLayers bounds how many things around a token are taken off one after the other.
 const maxLayers = 6
 
-// Wrapping says of a password that is no token by itself (Classify finds Other) what it is if there is one in it: what people and
+// Wrapping says of a password that is not a token by itself (Classify finds Other) what it is if there is one in it: what people and
 // scripts send along, and what was lost on the way. It reads "a token with …", or is empty. Nothing of the password is in it.
 func Wrapping(password string) string {
 	if cutOff(password) {
@@ -124,7 +124,7 @@ func fromLines(text string) (layer, rest string) {
 	return "", text
 }
 
-// fromBase64 is for parts in base64 where a token has base64url without padding (RFC 7515 §2).
+// fromBase64 is for parts in base64 instead of base64url without padding (RFC 7515 §2).
 func fromBase64(text string) (layer, rest string) {
 	switch rest = toBase64URL(text); {
 	case rest == text || !isToken(rest):
