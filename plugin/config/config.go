@@ -121,20 +121,20 @@ func providerDefaults() *Provider {
 type JWKS struct {
 	URI      string
 	FilePath string // absolute
+	// Headers are sent with the requests for the key set and the discovery document, to that origin alone. No two have the
+	// same name, and none is of the connection or of the message's length.
+	Headers []SecretHeader
+	// BearerTokenFile is the absolute path of a file whose content is sent as a bearer token (RFC 6750 §2.1) with those
+	// requests, read anew for each; empty: none. It was there when jwt.json was read.
+	BearerTokenFile string
 	// Timeout of one fetch, 1 ms to 24 h; default 10 s.
 	Timeout time.Duration
 	// MaxBlock is the longest that a broker callback waits for a fresh set, 0 to 10 s; default 250 ms.
 	MaxBlock time.Duration
 	Cache    JWKSCache
-	// Headers are sent with the requests for the key set and for the discovery document, to their own origin alone; no two have
-	// the same name. None is of the connection or of the message's length.
-	Headers []SecretHeader
-	// BearerTokenFile holds a bearer token (RFC 6750 §2.1) that is sent with the same requests, in the place of a header
-	// Authorization; absolute, empty: none. It is read anew for each request.
-	BearerTokenFile string
 }
 
-// SecretHeader is an HTTP header field (RFC 9110 §5) whose value may be a secret.
+// SecretHeader is an HTTP header field whose value may be a secret (RFC 9110 §5).
 type SecretHeader struct {
 	Name  string
 	Value Secret
@@ -145,7 +145,7 @@ type OIDC struct {
 	// Issuer is the base of /.well-known/openid-configuration (OpenID Connect Discovery §4), and the value that `iss`
 	// must have: Common.Issuer is set to it.
 	Issuer string
-	// JWKSURI goes in the place of the document's `jwks_uri`; empty: that counts.
+	// JWKSURI goes in the place of the document's jwks_uri; empty: that counts.
 	JWKSURI string
 }
 
