@@ -182,8 +182,8 @@ func (d *document) checkIntrospection(c *Provider) {
 	}
 	d.checkClient(c.Revocation.Introspection)
 	one, other := d.nodes[introspection+".includeTokenTypeHint"], d.nodes[introspection+".includeTokenTypehint"]
-	if one != nil && other != nil && one.found() != other.found() {
-		d.errorf(other, "must not contradict includeTokenTypeHint, found %s and %s: remove one", other.found(), one.found())
+	if one != nil && other != nil && one.Found() != other.Found() {
+		d.errorf(other, "must not contradict includeTokenTypeHint, found %s and %s: remove one", other.Found(), one.Found())
 	}
 	authorized := slices.ContainsFunc(c.Revocation.Introspection.Request.Headers, func(h Header) bool {
 		return strings.EqualFold(h.Name, "Authorization")

@@ -6,14 +6,23 @@ import (
 	"slices"
 	"strings"
 
+	"go-jwt-auth/plugin/config/jsondoc"
 	"go-jwt-auth/plugin/verdict"
 
 	"github.com/agnivade/levenshtein"
 )
 
+// The parts of a document by short names, since every reader has them.
+type (
+	node   = jsondoc.Node
+	object = jsondoc.Object
+	array  = jsondoc.Array
+	member = jsondoc.Member
+)
+
 // document is one file while it is being read.
 type document struct {
-	source
+	*jsondoc.Document
 	// name is the file's; empty where the document is a text inside or beside it.
 	name string
 	// dir is where relative paths in the file start.
@@ -25,20 +34,29 @@ type document struct {
 	problems Problems
 }
 
-// config reads the whole file; the result is of use only where no error was found.
+// newDocument reads the JSON in data and reports its faults.
+func newDocument(data []byte) *document {
+	d := &document{Document: jsondoc.Parse(data)}
+	for _, f := range d.Faults {
+		d.errorAt(f.Offset, f.Path, "%s", f.Text)
+	}
+	return d
+}
+
+// config reads the whole file; the result is of use only if no error was found.
 func (d *document) config() *Config {
-	root := d.parse()
+	root := d.Root
 	if root == nil {
 		return nil
 	}
-	if _, ok := root.value.(object); !ok {
-		d.errorf(root, "must be a JSON object, found %s", root.found())
+	if _, ok := root.Value.(object); !ok {
+		d.errorf(root, "must be a JSON object, found %s", root.Found())
 		return nil
 	}
 	c, provider := defaults(), providerDefaults()
 	c.Providers = []*Provider{provider}
 	format := keys(c, provider)
-	d.nodes = map[string]*node{root.path: root}
+	d.nodes = map[string]*node{root.Path: root}
 	d.index(root, format, unused(root))
 	for _, k := range format {
 		if n := d.nodes[k.path]; n != nil {
@@ -51,23 +69,23 @@ func (d *document) config() *Config {
 
 // index remembers the values of known keys below n, and reports the unknown ones.
 func (d *document) index(n *node, format []key, unused map[string]string) {
-	members, _ := n.value.(object)
+	members, _ := n.Value.(object)
 	for _, m := range members {
-		_, inObject := m.value.(object)
+		_, inObject := m.Value.(object)
 		switch {
-		case unused[m.path] != "":
-			d.warnAt(m.offset, m.path, "%s", unused[m.path])
-		case slices.ContainsFunc(format, func(k key) bool { return k.path == m.path }):
-			d.nodes[m.path] = m.node
-		case slices.ContainsFunc(format, func(k key) bool { return strings.HasPrefix(k.path, m.path+".") }):
-			d.nodes[m.path] = m.node
+		case unused[m.Path] != "":
+			d.warnAt(m.NameOffset, m.Path, "%s", unused[m.Path])
+		case slices.ContainsFunc(format, func(k key) bool { return k.path == m.Path }):
+			d.nodes[m.Path] = m.Node
+		case slices.ContainsFunc(format, func(k key) bool { return strings.HasPrefix(k.path, m.Path+".") }):
+			d.nodes[m.Path] = m.Node
 			if inObject {
-				d.index(m.node, format, unused)
+				d.index(m.Node, format, unused)
 			} else {
-				d.errorf(m.node, "must be an object, found %s", m.found())
+				d.errorf(m.Node, "must be an object, found %s", m.Found())
 			}
 		default:
-			d.unknown(m, d.suggest(n.path, m, format))
+			d.unknown(m, d.suggest(n.Path, m, format))
 		}
 	}
 }
@@ -83,22 +101,22 @@ func (d *document) missing(path, text string) {
 		section = parent(section)
 	}
 	n := d.nodes[section]
-	if _, ok := n.value.(object); ok {
-		d.errorAt(n.offset, path, "%s", text)
+	if _, ok := n.Value.(object); ok {
+		d.errorAt(n.Offset, path, "%s", text)
 	}
 }
 
 func (d *document) errorf(n *node, format string, args ...any) {
-	d.errorAt(n.offset, n.path, format, args...)
+	d.errorAt(n.Offset, n.Path, format, args...)
 }
 
 func (d *document) warnf(n *node, format string, args ...any) {
-	d.warnAt(n.offset, n.path, format, args...)
+	d.warnAt(n.Offset, n.Path, format, args...)
 }
 
 // unknown reports a key that the format does not have; hint ends the message.
 func (d *document) unknown(m member, hint string) {
-	d.warnAt(m.offset, m.path, "is no known key and has no effect%s", hint)
+	d.warnAt(m.NameOffset, m.Path, "is no known key and has no effect%s", hint)
 	d.problems[len(d.problems)-1].UnknownKey = true
 }
 
@@ -111,7 +129,7 @@ func (d *document) warnAt(offset int, path, format string, args ...any) {
 }
 
 func (d *document) report(s Severity, offset int, path, format string, args ...any) {
-	line, column := d.position(offset)
+	line, column := d.Position(offset)
 	d.problems = append(d.problems, Problem{
 		Path: path, Line: line, Column: column, Severity: s, Text: verdict.Line(fmt.Sprintf(format, args...)),
 	})
@@ -127,13 +145,13 @@ func (d *document) suggest(section string, m member, format []key) string {
 			siblings = append(siblings, sibling)
 		}
 	}
-	if at := slices.IndexFunc(siblings, func(name string) bool { return strings.EqualFold(name, m.name) }); at >= 0 {
-		return didYouMean(m.name, siblings[at])
+	if at := slices.IndexFunc(siblings, func(name string) bool { return strings.EqualFold(name, m.Name) }); at >= 0 {
+		return didYouMean(m.Name, siblings[at])
 	}
 	if place := d.place(section, m, format); place != "" {
 		return fmt.Sprintf("; did you mean %s?", place)
 	}
-	return didYouMean(m.name, siblings...)
+	return didYouMean(m.Name, siblings...)
 }
 
 // place is where a key or section of this name belongs that stands in section by mistake; empty: nowhere. Of several places
@@ -143,11 +161,11 @@ func (d *document) place(section string, m member, format []key) string {
 	var most int
 	for _, k := range format {
 		for path := k.path; path != section && strings.Contains(path, "."); path = parent(path) {
-			if !strings.EqualFold(base(path), m.name) || path == best {
+			if !strings.EqualFold(base(path), m.Name) || path == best {
 				continue
 			}
-			fits := 2 * known(m.node, path, format)
-			if d.nodes["$"].at(parent(path)) != nil {
+			fits := 2 * known(m.Node, path, format)
+			if d.Root.At(strings.TrimPrefix(strings.TrimPrefix(parent(path), "$"), ".")) != nil {
 				fits++
 			}
 			if best == "" || fits > most || fits == most && nearer(path, best, section) {
@@ -160,9 +178,9 @@ func (d *document) place(section string, m member, format []key) string {
 
 // known counts the members of value that the section at path may have.
 func known(value *node, path string, format []key) (n int) {
-	members, _ := value.value.(object)
+	members, _ := value.Value.(object)
 	for _, m := range members {
-		is := func(k key) bool { return k.path == path+"."+m.name || strings.HasPrefix(k.path, path+"."+m.name+".") }
+		is := func(k key) bool { return k.path == path+"."+m.Name || strings.HasPrefix(k.path, path+"."+m.Name+".") }
 		if slices.ContainsFunc(format, is) {
 			n++
 		}

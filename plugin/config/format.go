@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 // key is one entry of the format: where it stands and what reads it.
@@ -89,9 +91,9 @@ func keys(file *Config, c *Provider) []key {
 		{"$.options.revocation.plain.response.successValue", scalar(&plain.Response.SuccessValue)},
 		{"$.options.revocation.plain.response.successHttpCodes", statuses(&plain.Response.SuccessCodes)},
 
-		{"$.options.tls.caFile", readable(&tls.CAFile, public)},
-		{"$.options.tls.certFile", readable(&tls.CertFile, public)},
-		{"$.options.tls.keyFile", readable(&tls.KeyFile, private)},
+		{"$.options.tls.caFile", readable(&tls.CAFile, fileaccess.Public)},
+		{"$.options.tls.certFile", readable(&tls.CertFile, fileaccess.Public)},
+		{"$.options.tls.keyFile", readable(&tls.KeyFile, fileaccess.Private)},
 		{"$.options.tls.insecureSkipVerify", boolean(&tls.InsecureSkipVerify)},
 	}, later()...)
 }
@@ -145,8 +147,8 @@ func sections() map[Mode][]string {
 // unused maps the sections that the file's mode does not use to the warning they get; nothing in them is read.
 func unused(root *node) map[string]string {
 	mode := ""
-	if n := root.member("mode"); n != nil {
-		mode, _ = n.value.(string)
+	if n := root.Member("mode"); n != nil {
+		mode, _ = n.Value.(string)
 	}
 	used, known := sections()[Mode(mode)]
 	if !known {

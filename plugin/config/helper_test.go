@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 const (
@@ -113,7 +115,7 @@ func workshop(t testing.TB) string {
 		"secret.crlf": "from the file\r\n",
 		"file.pem":    "PEM",
 		"newline":     "\r\n",
-		"large":       strings.Repeat("x", maxFileBytes+1),
+		"large":       strings.Repeat("x", fileaccess.MaxBytes+1),
 		"broken.json": "{\n  \"method\": \"get\",\n  \"payloads\": \"hunter2\"\n}\n",
 		"other.json":  `{"payload": {"token": "hunter2"}}`,
 	} {

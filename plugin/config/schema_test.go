@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"go-jwt-auth/plugin/config/jsondoc"
 )
 
 // schema is a part of docs/jwt.schema.json.
@@ -74,7 +76,7 @@ func readSchema(t *testing.T) map[string]*facts {
 			}
 		}
 		for name, property := range s.Properties {
-			walk(child(path, name), property)
+			walk(jsondoc.Child(path, name), property)
 		}
 		for _, part := range append(slices.Concat(s.AllOf, s.AnyOf), s.Then) {
 			walk(path, part)
