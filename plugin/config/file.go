@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -20,20 +21,7 @@ func filePath(to *string) reader {
 
 // readable reads the name of a file that is opened elsewhere, but must be there now.
 func readable(to *string, who fileaccess.Privacy) reader {
-	return func(d *document, n *node) {
-		name, ok := d.file(n)
-		if !ok {
-			return
-		}
-		file, info, err := fileaccess.Open(name)
-		if err != nil {
-			d.errorf(n, "%v", err)
-			return
-		}
-		defer file.Close() //nolint:errcheck // it was only read
-		d.checkPrivacy(n, name, info.Mode().Perm(), who)
-		*to = name
-	}
+	return func(d *document, n *node) { d.open(n, who, io.Discard, to) }
 }
 
 // file is the absolute name of the file that n names.

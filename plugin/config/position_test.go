@@ -34,6 +34,7 @@ func positions() []position {
 		{"value after other letters", "{\"äöü\": 0, \"version\" :\t2}", 1, 24},
 		{"item of a list", "{\"algorithm\": [\"RS256\",\r\n \"x\"]}", 2, 2},
 		{"missing key", "\n{\"mode\": \"local\", \"options\": {\"modes\": {\"local\": \"x\"}}}", 2, 1},
+		{"key of a provider", "{\"providers\": [\n{\"name\": 1}]}", 2, 10},
 		{"missing key of a section", "{\"algorithm\": \"RS256\", \"mode\": \"jwks\", \"options\": {\n\"modes\":\n{}}}", 3, 1},
 	}
 }

@@ -263,8 +263,8 @@ func statuses(to *[]int) reader {
 	}
 }
 
-// scope reads a scope token (RFC 6749 §3.3).
-func scope(d *document, n *node) (string, bool) {
+// scopeToken reads a scope token (RFC 6749 §3.3).
+func scopeToken(d *document, n *node) (string, bool) {
 	s, ok := word(d, n)
 	if !ok {
 		return "", false

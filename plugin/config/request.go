@@ -205,35 +205,15 @@ func (d *document) readRequestText(to *Request, n *node, text, where string, rul
 }
 
 func (d *document) readRequest(to *Request, n *node, rule requestRule) {
-	all, ok := n.Value.(object)
-	if !ok {
+	if _, ok := n.Value.(object); !ok {
 		d.errorf(n, `must be an object such as {"method": "POST", "payload": {"token": "%s"}}, found %s`, TokenPlaceholder, n.Kind())
 		return
 	}
-	format := requestMembers(to)
-	members := map[string]*node{}
 	faults := len(d.problems.Errors())
-	for _, m := range all {
-		i := slices.IndexFunc(format, func(k key) bool { return k.path == m.Name })
-		if i < 0 {
-			d.unknown(m, d.suggest(n.Path, m, prefixed(n.Path, format)))
-			continue
-		}
-		members[m.Name] = m.Node
-		format[i].read(d, m.Node)
-	}
+	s := d.scope(n, requestMembers(to), nil)
 	if len(d.problems.Errors()) == faults {
-		rule(d, n, members, *to)
+		rule(d, n, s.nodes, *to)
 	}
-}
-
-// prefixed is the format as it stands below path.
-func prefixed(path string, format []key) []key {
-	below := make([]key, len(format))
-	for i, k := range format {
-		below[i] = key{path + "." + k.path, k.read}
-	}
-	return below
 }
 
 // method reads an HTTP method (RFC 9110 §9.3, RFC 5789), whose names are in capitals.
@@ -293,24 +273,55 @@ func reserved() []string {
 
 // headers reads an object of name → value. No message shows a value.
 func headers(to *[]Header) reader {
+	return headerFields(`{"Authorization": "Bearer `+TokenPlaceholder+`"}`, func(d *document, m member) {
+		if value, ok := headerValue(d, m.Node); ok {
+			*to = append(*to, Header{m.Name, value})
+		}
+	})
+}
+
+// secretHeaders reads the same, with values that may stand elsewhere.
+func secretHeaders(to *[]SecretHeader) reader {
+	return headerFields(`{"X-Api-Key": {"env": "JWKS_API_KEY"}}`, func(d *document, m member) {
+		var value Secret
+		if _, elsewhere := m.Value.(object); elsewhere {
+			secret(&value)(d, m.Node)
+			if !isFieldValue(value.Reveal()) {
+				d.errorf(m.Node, "must be one line without control characters")
+				return
+			}
+		} else if text, ok := headerValue(d, m.Node); ok {
+			value = NewSecret(text)
+			if secretName.MatchString(m.Name) {
+				d.checkExposed(m.Node)
+			}
+		}
+		*to = append(*to, SecretHeader{m.Name, value})
+	})
+}
+
+// headerFields reads an object of header fields, and leaves the value of each to read.
+func headerFields(example string, read func(d *document, m member)) reader {
 	return func(d *document, n *node) {
 		members, ok := n.Value.(object)
 		if !ok {
-			d.errorf(n, `must be an object such as {"Authorization": "Bearer %s"}, found %s`, TokenPlaceholder, n.Kind())
+			d.errorf(n, `must be an object such as %s, found %s`, example, n.Found())
 			return
 		}
+		var names []string
 		for _, m := range members {
-			value, ok := headerValue(d, m.Node)
+			name := strings.ToLower(m.Name)
 			switch {
 			case !fieldName.MatchString(m.Name):
 				d.errorAt(m.NameOffset, m.Path, "must be named as HTTP headers are (letters, digits and !#$%%&'*+-.^_`|~), found %s", verdict.Quote(m.Name))
 			case slices.ContainsFunc(reserved(), func(r string) bool { return strings.EqualFold(r, m.Name) }):
 				d.errorAt(m.NameOffset, m.Path, "must not be set: this header is HTTP's own affair")
-			case slices.ContainsFunc(*to, func(h Header) bool { return strings.EqualFold(h.Name, m.Name) }):
+			case slices.Contains(names, name):
 				d.errorAt(m.NameOffset, m.Path, "must stand once, found again in other letters")
-			case ok:
-				*to = append(*to, Header{m.Name, value})
+			default:
+				read(d, m)
 			}
+			names = append(names, name)
 		}
 	}
 }
@@ -321,7 +332,7 @@ func headerValue(d *document, n *node) (string, bool) {
 	case json.Number:
 		return v.String(), true
 	case string:
-		if !strings.ContainsFunc(v, func(r rune) bool { return r != '\t' && r <= unicode.MaxASCII && unicode.IsControl(r) }) {
+		if isFieldValue(v) {
 			return v, true
 		}
 		d.errorf(n, "must be one line without control characters")
@@ -334,4 +345,8 @@ func headerValue(d *document, n *node) (string, bool) {
 // payload keeps any value.
 func payload(to *any) reader {
 	return func(_ *document, n *node) { *to = n.Plain() }
+}
+
+func isFieldValue(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && r <= unicode.MaxASCII && unicode.IsControl(r) })
 }
