@@ -9,17 +9,40 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// Describe is the configuration in one line: mode, algorithms where there are any, issuer.
+// Describe is the configuration in one line: mode, algorithms if there are any, issuers; of each provider by its name, if it has
+// one.
 func Describe(file *config.Config) string {
-	cfg := file.Providers[0]
-	issuer := "any issuer"
-	if cfg.Common.Issuer != "" {
-		issuer = "issuer " + verdict.Word(cfg.Common.Issuer)
+	if len(file.Providers) == 1 && file.Providers[0].Name == "" {
+		return describe(file.Providers[0])
 	}
-	if len(cfg.Algorithms) == 0 { // opaque tokens
-		return fmt.Sprintf("mode %s, %s", cfg.Mode, issuer)
+	texts := make([]string, len(file.Providers))
+	for i, p := range file.Providers {
+		texts[i] = fmt.Sprintf("%s (%s)", p.Name, describe(p))
 	}
-	return fmt.Sprintf("mode %s, algorithm %s, %s", cfg.Mode, strings.Join(cfg.Algorithms, ", "), issuer)
+	if len(texts) == 1 {
+		return "provider " + texts[0]
+	}
+	return fmt.Sprintf("%d providers: %s", len(texts), strings.Join(texts, ", "))
+}
+
+func describe(p *config.Provider) string {
+	parts := []string{"mode " + string(p.Mode)}
+	if len(p.Algorithms) > 0 { // tokens that are not opaque
+		parts = append(parts, "algorithm "+strings.Join(p.Algorithms, ", "))
+	}
+	issuers := make([]string, len(p.Common.Issuers))
+	for i, issuer := range p.Common.Issuers {
+		issuers[i] = verdict.Word(issuer.String())
+	}
+	switch len(issuers) {
+	case 0:
+		parts = append(parts, "any issuer")
+	case 1:
+		parts = append(parts, "issuer "+issuers[0])
+	default:
+		parts = append(parts, "issuers "+strings.Join(issuers, ", "))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Abilities are what Mosquitto 2.1 can do and 2.0 can't.
@@ -31,12 +54,49 @@ type Abilities struct {
 // Advise says what a configuration means that its author may not have meant.
 func Advise(file *config.Config, can Abilities) (all []string) {
 	for _, cfg := range file.Providers {
-		all = append(all, adviseOn(cfg, can)...)
+		all = append(all, adviseOn(cfg, len(file.Providers) > 1, can)...)
+	}
+	return append(all, adviseOnNames(file.Providers)...)
+}
+
+// adviseOnNames names each two providers that can give two clients one name, so that one gets the rights or the session of the
+// other. They can't if both begin with literal text and neither's text begins with the other's.
+func adviseOnNames(providers []*config.Provider) (all []string) {
+	warn := func(is bool, text string) {
+		if is {
+			all = append(all, text)
+		}
+	}
+	for i, one := range providers {
+		for _, other := range providers[i+1:] {
+			for _, name := range []struct {
+				what, template string
+				mapped         bool
+				a, b           *config.Template
+			}{
+				{"username", "usernameTemplate", one.Common.MatchUsername && other.Common.MatchUsername, one.Common.UsernameTemplate, other.Common.UsernameTemplate},
+				{"client id", "clientIdTemplate", one.Common.MatchClientID && other.Common.MatchClientID, one.Common.ClientIDTemplate, other.Common.ClientIDTemplate},
+			} {
+				a, b := prefix(name.a), prefix(name.b)
+				warn(name.mapped && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)),
+					fmt.Sprintf("%s (%s) and %s (%s) can give two clients one %s, and with it the rights of the other: "+
+						"have options.common.%s of each begin with text of its own, as \"{provider}:{sub}\" does", one.Path, one.Name, other.Path, other.Name, name.what, name.template))
+			}
+		}
 	}
 	return all
 }
 
-func adviseOn(cfg *config.Provider, can Abilities) []string {
+// prefix is what all names of a template begin with; a claim alone can begin with anything.
+func prefix(t *config.Template) string {
+	if t == nil {
+		return ""
+	}
+	return t.Prefix()
+}
+
+// adviseOn is about one provider, alone or among several, whose clients must not take each other's names.
+func adviseOn(cfg *config.Provider, amongSeveral bool, can Abilities) []string {
 	var all []string
 	at := cfg.Path.Key
 	warn := func(is bool, text string) {
@@ -49,10 +109,10 @@ func adviseOn(cfg *config.Provider, can Abilities) []string {
 		at("options.common.audience")+" is missing: every token that the provider issues gets in, those for other applications and ID tokens included. "+
 			"Have it put a name for this broker into aud, and say that here; where its access tokens have no aud (Cognito), "+
 			"requiredClaims {\"client_id\": …} or requiredScopes tells them apart")
-	warn(cfg.Mode == config.ModeJWKS && common.Issuer == "" && !requires(common.RequiredClaims, "iss"),
+	warn(cfg.Mode == config.ModeJWKS && len(common.Issuers) == 0 && !requires(common.RequiredClaims, "iss"),
 		at("options.common.issuer")+" is missing: the tokens of every issuer whose tokens these keys sign get in, as with keys that tenants share. "+
 			"Say the iss of your tokens there, to the letter")
-	warn(!common.MatchUsername && !common.MatchClientID,
+	warn(!common.MatchUsername && (amongSeveral || !common.MatchClientID),
 		at("options.common.matchUsernameToSubject")+" is false: whoever has a valid token may connect with any username, and has that user's rights")
 	warn(!common.ValidateExpiration,
 		at("options.common.validateExpiration")+" is false: expired tokens are accepted, and nobody is disconnected when a token expires")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,73 @@ func TestAFileThatAnyTokenOfTheProviderPassesIsSaid(t *testing.T) {
 				t.Errorf("said:\n%s", all)
 			}
 		})
+	}
+}
+
+// Two providers whose clients can meet in one name are named, in pairs.
+func TestProvidersThatCanMeetInOneNameAreSaid(t *testing.T) {
+	provider := func(name, common string) string {
+		return `{"name":"` + name + `","algorithm":"RS256","mode":"local","options":{"modes":{"local":"key"},"common":{"issuer":"` + name + `"` + common + `}}}`
+	}
+	const (
+		claim    = `,"matchUsernameToSubject":true`
+		template = `,"usernameTemplate":"{provider}:{sub}"`
+		none     = `,"matchUsernameToSubject":false`
+		anyName  = `options.common.matchUsernameToSubject is false: whoever has a valid token may connect with any username, and has that user's rights`
+	)
+	meet := func(i int, a string, j int, b, what, key string) string {
+		return fmt.Sprintf(`$.providers[%d] (%s) and $.providers[%d] (%s) can give two clients one %s, and with it the rights of the other: `+
+			`have options.common.%s of each begin with text of its own, as "{provider}:{sub}" does`, i, a, j, b, what, key)
+	}
+	user := func(i int, a string, j int, b string) string { return meet(i, a, j, b, "username", "usernameTemplate") }
+	for _, c := range []struct {
+		rule      string
+		providers []string
+		want      []string
+	}{
+		{"one", []string{provider("a", claim)}, nil},
+		{"templates with their own beginnings", []string{provider("a", template), provider("b", template)}, nil},
+		{"names of which one begins the other", []string{provider("a", template), provider("ab", template)}, nil},
+		{"texts of which one begins the other", []string{provider("a", `,"usernameTemplate":"dev{sub}"`), provider("b", `,"usernameTemplate":"dev-b{sub}"`)}, []string{user(0, "a", 1, "b")}},
+		{"a claim, which may be anything", []string{provider("a", template), provider("b", claim), provider("c", template)}, []string{user(0, "a", 1, "b"), user(1, "b", 2, "c")}},
+		{"a template that begins with a claim", []string{provider("a", template), provider("b", `,"usernameTemplate":"{claim:x}:{sub}"`)}, []string{user(0, "a", 1, "b")}},
+		{"two claims", []string{provider("a", claim), provider("b", claim)}, []string{user(0, "a", 1, "b")}},
+		{"one that maps none", []string{provider("a", template), provider("b", none)}, []string{"$.providers[1]." + anyName}},
+		{"one that maps a client id alone", []string{provider("a", template), provider("b", none+`,"matchClientIdToSubject":true`)}, []string{"$.providers[1]." + anyName}},
+		{"client ids", []string{provider("a", template+`,"matchClientIdToSubject":true`), provider("b", template), provider("c", template+`,"clientIdTemplate":"{provider}/{sub}"`)}, []string{
+			meet(0, "a", 2, "c", "client id", "clientIdTemplate"),
+		}},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			cfg, problems := config.Parse([]byte(`{"providers":[`+strings.Join(c.providers, ",")+`]}`), "/etc/mosquitto/jwt.json")
+			if cfg == nil {
+				t.Fatal(problems)
+			}
+			if got := Advise(cfg, Abilities{Delays: true, SetsClientID: true}); !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	const tail = `"algorithm":["RS256","ES256"],"mode":"local","options":{"modes":{"local":"key"},"common":{"matchUsernameToSubject":true`
+	for _, c := range []struct{ file, want string }{
+		{`{` + tail + `}}}`, "mode local, algorithm RS256, ES256, any issuer"},
+		{`{` + tail + `,"issuer":["https://a.test","https://b.test/{claim:tid}"],"requiredClaims":{"tid":"t"}}}}`, `mode local, algorithm RS256, ES256, issuers https://a.test, https://b.test/{claim:tid}`},
+		{`{"providers":[{"name":"a",` + tail + `}}}]}`, "provider a (mode local, algorithm RS256, ES256, any issuer)"},
+		{
+			`{"providers":[{"name":"a",` + tail + `,"issuer":"https://a.test"}}},{"name":"b","mode":"introspection","options":{"common":{"matchUsernameToSubject":true},"revocation":{"introspection":{"uri":"https://b.test"}}}}]}`,
+			"2 providers: a (mode local, algorithm RS256, ES256, issuer https://a.test), b (mode introspection, any issuer)",
+		},
+	} {
+		cfg, problems := config.Parse([]byte(c.file), "/etc/mosquitto/jwt.json")
+		if cfg == nil {
+			t.Fatal(problems)
+		}
+		if got := Describe(cfg); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
 	}
 }
 

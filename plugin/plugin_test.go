@@ -467,7 +467,7 @@ func TestReload(t *testing.T) {
 			h.Reload()
 		}
 		h.broker.awaitLog(`reloaded .*issuer three`)
-		if got := h.chain.Config().Providers[0].Common.Issuer; got != "three" {
+		if got := h.chain.Config().Providers[0].SoleIssuer(); got != "three" {
 			t.Errorf("issuer %s", got)
 		}
 	})

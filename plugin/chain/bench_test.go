@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -12,7 +13,7 @@ import (
 func BenchmarkBegin(b *testing.B) {
 	rsa, ec, edwards := testkeys.New("RS256", "rsa"), testkeys.New("ES256", "ec"), testkeys.New("EdDSA", "ed")
 	cfg := inFile(b, rsa, ec, edwards)
-	cfg.Common.Issuer, cfg.Common.Audience, cfg.Common.MatchUsername = "https://idp.test", []string{"mqtt"}, true
+	cfg.Common.Issuers, cfg.Common.Audience, cfg.Common.MatchUsername = []config.Issuer{config.ExactIssuer("https://idp.test")}, []string{"mqtt"}, true
 	judge, _ := newChain(b, cfg)
 	claims := object{"iss": "https://idp.test", "sub": "alice", "aud": "mqtt", "exp": now + 60, "iat": now, "jti": "1"}
 	cases := []struct {

@@ -35,7 +35,7 @@ func TestTrace(t *testing.T) {
 	}
 	strict := func(cfg *config.Provider) *config.Provider {
 		c := &cfg.Common
-		c.Issuer, c.Audience, c.RequiredScopes, c.TokenType = "https://idp.test", []string{"mqtt"}, []string{"a"}, []string{"JWT"}
+		c.Issuers, c.Audience, c.RequiredScopes, c.TokenType = []config.Issuer{config.ExactIssuer("https://idp.test")}, []string{"mqtt"}, []string{"a"}, []string{"JWT"}
 		c.RequiredClaims = []config.RequiredClaim{{Path: "role", Values: []any{"x", "y"}}}
 		c.MatchUsername, c.MatchClientID, c.CheckIssuedAt = true, true, true
 		return cfg

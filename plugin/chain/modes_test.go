@@ -38,7 +38,7 @@ func TestModeIntrospection(t *testing.T) {
 		{rule: "null members are none", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446060,"nbf":null,"iat":null}`, want: "accept"},
 		{rule: "exp is null", password: "opaque", answer: `{"active":true,"sub":"alice","exp":null}`, adjust: func(c *config.Common) { c.RequireExpiration = true }, want: "no expiration"},
 		{rule: "without sub", password: "opaque", answer: `{"active":true,"exp":1795446060}`, want: "no identity"},
-		{rule: "another issuer", password: "opaque", answer: `{"active":true,"sub":"alice","iss":"x"}`, adjust: func(c *config.Common) { c.Issuer = "y" }, want: "wrong issuer"},
+		{rule: "another issuer", password: "opaque", answer: `{"active":true,"sub":"alice","iss":"x"}`, adjust: func(c *config.Common) { c.Issuers = []config.Issuer{config.ExactIssuer("y")} }, want: "wrong issuer"},
 		{rule: "no token by its shape", password: "12345", answer: `{"active":false}`, want: "revoked"},
 		{rule: "an encrypted token", password: "eyJlbmMiOiJ4In0.a.b.c.d", answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},
 		{rule: "a JWT that says something else", password: testkeys.New("ES256", "k").Sign(object{"sub": "root"}), answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},

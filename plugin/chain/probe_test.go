@@ -162,7 +162,7 @@ func TestProbe(t *testing.T) {
 			p := newProvider(t)
 			p.does(c.keys, c.introspect)
 			cfg := atProvider(p, "ES256")
-			cfg.Common.Issuer = "https://idp.test/realms/main/" // the slash is not doubled
+			cfg.Common.Issuers = []config.Issuer{config.ExactIssuer("https://idp.test/realms/main/")} // the slash is not doubled
 			if c.change != nil {
 				c.change(cfg)
 			}
@@ -243,7 +243,9 @@ func TestWayOut(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
 			cfg := defaults("ES256")
-			cfg.Common.Issuer = c.issuer
+			if c.issuer != "" {
+				cfg.Common.Issuers = []config.Issuer{config.ExactIssuer(c.issuer)}
+			}
 			cfg.JWKS = config.JWKS{URI: c.uri, Timeout: time.Minute}
 			judge, _ := newChain(t, cfg)
 			if _, err := judge.Probe(t.Context()); err == nil || !strings.HasSuffix(err.Error(), c.want) {

@@ -201,7 +201,7 @@ func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) 
 		_, _ = io.ReadAll(r.Body)
 		_ = json.NewEncoder(w).Encode(object{"active": *active})
 	})
-	cfg.OIDC.Issuer = server.URL // Common.Issuer, which tokens must have, stays the vendor's
+	cfg.OIDC.Issuer = server.URL // Common.Issuers, which tokens must have, stays the vendor's
 	cfg.JWKS.MaxBlock = cfg.JWKS.Timeout
 	if cfg.Revocation != nil && cfg.Revocation.Introspection.URI != "" {
 		cfg.Revocation.Introspection.URI = server.URL + "/introspect"

@@ -65,7 +65,7 @@ func TestWhatATokenSaysIsQuoted(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	good := object{"sub": "alice", "iss": "https://idp.test", "aud": "mqtt", "scope": "mqtt", "role": "a", "jti": "id", "exp": now + 60}
 	checked := func(c *config.Common) {
-		c.Issuer, c.Audience, c.RequiredScopes, c.TokenType = "https://idp.test", []string{"mqtt"}, []string{"mqtt"}, []string{"JWT"}
+		c.Issuers, c.Audience, c.RequiredScopes, c.TokenType = []config.Issuer{config.ExactIssuer("https://idp.test")}, []string{"mqtt"}, []string{"mqtt"}, []string{"JWT"}
 		c.RequiredClaims = []config.RequiredClaim{{Path: "role", Values: []any{"a"}}}
 		c.MatchUsername, c.MatchClientID, c.OnMismatch = true, true, config.MismatchDeny
 	}
@@ -105,7 +105,7 @@ func TestWhatATokenSaysIsQuoted(t *testing.T) {
 		{"expected claim", func(c *config.Common) {
 			c.RequiredClaims = []config.RequiredClaim{{Path: hostile, Values: []any{hostile}}}
 		}},
-		{"expected issuer", func(c *config.Common) { c.Issuer = hostile }},
+		{"expected issuer", func(c *config.Common) { c.Issuers = []config.Issuer{config.ExactIssuer(hostile)} }},
 		{"expected audience", func(c *config.Common) { c.Audience = []string{hostile} }},
 		{"expected type", func(c *config.Common) { c.TokenType = []string{hostile} }},
 		{"expected scope", func(c *config.Common) { c.RequiredScopes = []string{hostile} }},
@@ -208,7 +208,7 @@ func TestWhatAProviderSaysIsQuoted(t *testing.T) {
 				t.Cleanup(server.Close)
 				origin = server.URL
 				cfg := defaults("ES256")
-				cfg.Mode, cfg.OIDC.Issuer, cfg.Common.Issuer = config.ModeOIDC, origin, ""
+				cfg.Mode, cfg.OIDC.Issuer, cfg.Common.Issuers = config.ModeOIDC, origin, nil
 				cfg.JWKS = config.JWKS{Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute}}
 				cfg.Revocation = introspection(&standIn{})
 				cfg.Revocation.Introspection.URI = ""

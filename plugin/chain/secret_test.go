@@ -54,7 +54,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 	local.Mode, local.Local, local.Revocation = config.ModeLocal, config.NewSecret(string(hmac.Private.([]byte))), introspection(p)
 	remote := atProvider(p, "ES256")
 	checked := atProvider(p, "ES256")
-	checked.Common.Issuer, checked.Common.Audience, checked.Common.RequiredScopes = "https://idp.test", []string{"mqtt"}, []string{"a"}
+	checked.Common.Issuers, checked.Common.Audience, checked.Common.RequiredScopes = []config.Issuer{config.ExactIssuer("https://idp.test")}, []string{"mqtt"}, []string{"a"}
 	checked.Common.MatchUsername, checked.Common.MatchClientID, checked.Common.CheckIssuedAt = true, true, true
 	strict := whole(checked)
 	strict.OnNonToken, strict.MaxTokenBytes = config.NonTokenDeny, 600

@@ -23,7 +23,7 @@ func algorithms() []string {
 func symmetric(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
 
 func algorithm(d *document, n *node) (string, bool) {
-	s, _ := n.value.(string)
+	s, _ := n.Value.(string)
 	known := algorithms()
 	switch {
 	case s == ed25519:
@@ -33,7 +33,7 @@ func algorithm(d *document, n *node) (string, bool) {
 	case strings.EqualFold(s, "none"):
 		d.errorf(n, "must not be %q: tokens without a signature are never accepted (RFC 8725 §3.2)", s)
 	default:
-		d.errorf(n, "must be %s, found %s%s", alternatives(known), n.found(), didYouMean(s, known...))
+		d.errorf(n, "must be %s, found %s%s", alternatives(known), n.Found(), didYouMean(s, known...))
 	}
 	return "", false
 }

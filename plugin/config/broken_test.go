@@ -4,17 +4,22 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 const (
 	anyAlgorithm = `must be "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA" or "Ed25519"`
-	unsupported  = "this version does not support this key, and to ignore it could let somebody in: remove it"
+	unmade       = "this version does not support this key, and to ignore it could let somebody in: remove it"
 	exampleURL   = `must be an address such as "https://idp.example.com/realms/main/…"`
 	modeMissing  = `$.mode: must be there: "jwks" (a key set), "oidc" (the key set that the issuer names), "local" (one key or secret) or "introspection" (opaque tokens)`
 
 	request       = "$.options.revocation.plain.requestParameters.plain"
 	introspection = "$.options.revocation.introspection.requestParameters.plain"
 	inStrings     = "it does not look into strings"
+
+	userTemplate = "options.common.usernameTemplate"
+	impersonal   = "must hold {sub} or {claim:NAME}, found neither: all clients would have one name"
 
 	nowhere = `: must hold #:jwt_value:# in "path", "headers" or "payload": the endpoint could not know which token is meant`
 )
@@ -28,38 +33,15 @@ type brokenFile struct {
 // brokenFiles are those that the JSON Schema refuses as well.
 func brokenFiles() []brokenFile {
 	return []brokenFile{
-		// JSON
+		// JSON: its rules are tested by jsondoc
 		{"empty file", "", []string{"must hold a JSON object, found an empty file"}},
-		{"blank file", " \n ", []string{"must hold a JSON object, found an empty file"}},
 		{"cut off", `{"version": 1`, []string{"is not valid JSON: it ends before the object does (is a }, a ] or a quote missing?)"}},
-		{"comma at the end of an object", `{"version": 1,}`, []string{"is not valid JSON: found a comma before '}', expected none after the last entry"}},
-		{"comma at the end of an array", `{"algorithm": ["RS256",]}`, []string{"is not valid JSON: found a comma before ']', expected none after the last entry"}},
-		{"missing comma in an object", `{"a": 1 "b": 2}`, []string{`is not valid JSON: found '"', expected a comma between two entries`}},
-		{"missing comma in an array", `{"a": [1 2]}`, []string{`is not valid JSON: found '2', expected a comma between two entries`}},
-		{"comment", "{ // mine\n}", []string{"is not valid JSON: found a comment, which JSON does not have"}},
-		{"single quotes", `{'a': 1}`, []string{`is not valid JSON: found '\'', expected straight double quotes (")`}},
-		{"typographic quotes", `{“a”: 1}`, []string{`is not valid JSON: found '“', expected straight double quotes (")`}},
-		{"Python's True", `{"a": True}`, []string{"is not valid JSON: found 'T', expected a text in double quotes, a number, an object, an array, true, false or null"}},
-		{"newline in a string", "{\"a\": \"b\nc\"}", []string{`is not valid JSON: found '\n', expected it escaped, as \n is for a line end`}},
-		{"YAML", "algorithm: RS256\nmode: jwks\n", []string{"is not valid JSON: it looks like YAML, expected a JSON object ({…})"}},
-		{"YAML with a mark and a comment", "# mine\n---\n$schema: x\n", []string{"is not valid JSON: it looks like YAML, expected a JSON object ({…})"}},
-		{"a YAML list", "- algorithm: RS256\n", []string{"is not valid JSON: it looks like YAML, expected a JSON object ({…})"}},
-		{"an unquoted key", "{algorithm: \"RS256\"}", []string{"is not valid JSON: found 'a', expected a key in double quotes"}},
-		{"an equals sign", `{"a" = 1}`, []string{"is not valid JSON: found '=', expected a colon after the key"}},
-		{"a broken word", `{"a": trve}`, []string{"is not valid JSON: found 'v', which can't stand there"}},
-		{"a broken number", `{"a": 1.}`, []string{"is not valid JSON: found '}', which can't stand there"}},
-		{"a Windows path", `{"a": "C:\keys"}`, []string{`is not valid JSON: found 'k', expected ", \, /, b, f, n, r, t or u after a backslash`}},
-		{"half a character", `{"a": "\u00g0"}`, []string{`is not valid JSON: found 'g', expected four hexadecimal digits after \u`}},
-		{"a text", "hello", []string{"is not valid JSON: found 'h', expected a text in double quotes, a number, an object, an array, true, false or null"}},
-		{"too deep for any parser", strings.Repeat("[", 20_000), []string{"is not valid JSON: found '[', which can't stand there"}},
 		{"trailing object", with() + "{}", []string{"must be one JSON object, found more after its end"}},
-		{"trailing bracket", with() + "}", []string{"must be one JSON object, found more after its end"}},
 		{"an array", `[]`, []string{"$: must be a JSON object, found an array"}},
 		{"a string", `"x"`, []string{`$: must be a JSON object, found "x"`}},
 		{"null", `null`, []string{"$: must be a JSON object, found null"}},
 		{"nesting bomb", `{"a": ` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`, []string{"can't be read: it is nested more than 64 levels deep"}},
 		{"UTF-16 with mark", "\xff\xfe{\x00}\x00", []string{"must be UTF-8, found UTF-16: save the file as UTF-8"}},
-		{"UTF-16 without mark", "{\x00}\x00", []string{"must be UTF-8, found UTF-16: save the file as UTF-8"}},
 		{
 			"unknown key twice", with("options.x", `{"a b": 1, "a b": 1}`),
 			[]string{"$.options.x: is no known key and has no effect", `$.options.x["a b"]: must stand once, found again (first in line 1)`},
@@ -141,8 +123,8 @@ func brokenFiles() []brokenFile {
 			"oidc's issuer the address of the document", oidc("options.modes.oidc.issuer", `"https://idp.test/.well-known/openid-configuration"`),
 			[]string{`$.options.modes.oidc.issuer: must be the issuer itself, found the address of its discovery document: remove "/.well-known/openid-configuration"`},
 		},
-		{"oidc with a key set's address", oidc(uri, `"https://idp.test/jwks"`), []string{`$.options.modes.jwks.uri: must not stand in mode "oidc": the issuer's discovery document names the key set`}},
-		{"oidc with a key set's file", oidc("options.modes.jwks.filePath", `"keys.json"`), []string{`$.options.modes.jwks.filePath: must not stand in mode "oidc": the issuer's discovery document names the key set`}},
+		{"oidc with a key set's address", oidc(uri, `"https://idp.test/jwks"`), []string{`$.options.modes.jwks.uri: must not stand in mode "oidc": the issuer's discovery document names the key set, or options.modes.oidc.jwksUri`}},
+		{"oidc with a key set's file", oidc("options.modes.jwks.filePath", `"keys.json"`), []string{`$.options.modes.jwks.filePath: must not stand in mode "oidc": the issuer's discovery document names the key set, or options.modes.oidc.jwksUri`}},
 		{
 			"shared secret with oidc", oidc("algorithm", `["HS512"]`),
 			[]string{`$.algorithm: must not need a shared secret where the keys come from an address, found "HS512": name the provider's own (e.g. "RS256"), or keep the secret in options.modes.local or options.modes.jwks.filePath`},
@@ -230,8 +212,10 @@ func brokenFiles() []brokenFile {
 
 		// Common
 		{"common null", with("options.common", `null`), []string{"$.options.common: must be an object, found null"}},
-		{"issuer null", with("options.common.issuer", `null`), []string{"$.options.common.issuer: must be a string, found null"}},
-		{"issuer a list", with("options.common.issuer", `["a"]`), []string{"$.options.common.issuer: must be a string, found an array"}},
+		{"issuer null", with("options.common.issuer", `null`), []string{"$.options.common.issuer: must be a string or an array of strings, found null"}},
+		{"issuer an object", with("options.common.issuer", `{}`), []string{"$.options.common.issuer: must be a string or an array of strings, found an object"}},
+		{"issuer a list of none", with("options.common.issuer", `[]`), []string{"$.options.common.issuer: must not be empty: give a value or remove the key"}},
+		{"issuer a list of numbers", with("options.common.issuer", `["a", 1]`), []string{"$.options.common.issuer[1]: must be a string, found 1"}},
 		{"issuer empty", with("options.common.issuer", `""`), []string{"$.options.common.issuer: must not be empty: give a value or remove the key"}},
 		{"audience of none", with("options.common.audience", `[]`), []string{"$.options.common.audience: must not be empty: give a value or remove the key"}},
 		{"audience of an empty one", with("options.common.audience", `["a", ""]`), []string{"$.options.common.audience[1]: must not be empty: give a value or remove the key"}},
@@ -274,6 +258,42 @@ func brokenFiles() []brokenFile {
 			"tokenSource username, which can't match", with(tokenFrom, `["username", "password"]`, "options.common.matchUsernameToSubject", `true`, "options.common.onSubjectMismatch", `"deny"`),
 			[]string{`$.options.common.onSubjectMismatch: must not be "deny" where tokenSource holds "username": a username that is a token never matches the subject`},
 		},
+
+		// Issuers with a claim in them
+		{"issuer with another placeholder", with("options.common.issuer", `"https://idp.test/{tid}"`), []string{`$.options.common.issuer: must hold no placeholder but {claim:NAME}, such as {claim:tid}, found "{tid}"`}},
+		{"issuer with a claim without name", with("options.common.issuer", `"https://idp.test/{claim:}"`), []string{`$.options.common.issuer: must hold no placeholder but {claim:NAME}, such as {claim:tid}, found "{claim:}"`}},
+		{"issuer with half a placeholder", with("options.common.issuer", `"https://idp.test/{claim:tid"`), []string{`$.options.common.issuer: must have a "}" for each "{", found a "{" without one: "{{" is a brace of the text itself`}},
+		{"issuer with the other half", with("options.common.issuer", `["https://idp.test/claim:tid}"]`), []string{`$.options.common.issuer[0]: must have a "{" for each "}", found a "}" without one: "}}" is a brace of the text itself`}},
+		{"oidc's issuer with a claim", oidc("options.modes.oidc.issuer", `"https://idp.test/{claim:tid}"`), []string{`$.options.modes.oidc.issuer: must not hold {claim:…}, since it is the address of one discovery document: for several tenants take mode "jwks", and options.common.issuer`}},
+
+		// Templates
+		{"template a number", with(userTemplate, `1`), []string{"$.options.common.usernameTemplate: must be a string, found 1"}},
+		{"template empty", with(userTemplate, `""`), []string{"$.options.common.usernameTemplate: must not be empty: give a value or remove the key"}},
+		{"template of nothing personal", with(userTemplate, `"device"`), []string{"$.options.common.usernameTemplate: " + impersonal}},
+		{"template of the issuer alone", with(userTemplate, `"{iss}"`), []string{"$.options.common.usernameTemplate: " + impersonal}},
+		{"template with a misspelt placeholder", with(userTemplate, `"{claims:tid}"`), []string{`$.options.common.usernameTemplate: must hold no placeholder but {sub}, {iss}, {provider} and {claim:NAME}, found "{claims:tid}"; did you mean "claim:tid"?`}},
+		{"template with a claim's bare name", with(userTemplate, `"{email}"`), []string{`$.options.common.usernameTemplate: must hold no placeholder but {sub}, {iss}, {provider} and {claim:NAME}, found "{email}"`}},
+		{"template with nothing in braces", with(userTemplate, `"{}"`), []string{`$.options.common.usernameTemplate: must name what stands between braces, found "{}"`}},
+		{"template with half a placeholder", with(userTemplate, `"{sub}:{claim:a"`), []string{`$.options.common.usernameTemplate: must have a "}" for each "{", found a "{" without one: "{{" is a brace of the text itself`}},
+		{"template with a placeholder in another", with(userTemplate, `"{claim:{sub}}"`), []string{`$.options.common.usernameTemplate: must have a "}" for each "{", found a "{" without one: "{{" is a brace of the text itself`}},
+		{"template with the other half", with(userTemplate, `"{sub}}"`), []string{`$.options.common.usernameTemplate: must have a "{" for each "}", found a "}" without one: "}}" is a brace of the text itself`}},
+		{"template with a wildcard", with(userTemplate, `"{sub}/#"`), []string{`$.options.common.usernameTemplate: must not hold "+" or "#" around its placeholders, found a topic wildcard`}},
+		{"template with the other wildcard", with("options.common.clientIdTemplate", `"+{sub}"`), []string{`$.options.common.clientIdTemplate: must not hold "+" or "#" around its placeholders, found a topic wildcard`}},
+		{"template with a control character", with(userTemplate, `"{sub}\u0000"`), []string{`$.options.common.usernameTemplate: must not hold control characters`}},
+		{"template of the broker's own topics", with(userTemplate, `"$SYS/{sub}"`), []string{`$.options.common.usernameTemplate: must not begin with "$", as the broker's own topics do`}},
+		{"template with the provider's name, where there is none", with(userTemplate, `"{provider}:{sub}"`), []string{`$.options.common.usernameTemplate: must not hold {provider} in a file without "providers": there is no name to put there`}},
+		{"template, and no match", with(userTemplate, `"{sub}"`, "options.common.matchUsernameToSubject", `false`), []string{"$.options.common.matchUsernameToSubject: must not be false beside usernameTemplate, which says how the name is made"}},
+		{"template and claim", with("options.common.clientIdTemplate", `"{sub}"`, "options.common.clientIdClaim", `"azp"`), []string{"$.options.common.clientIdClaim: must not stand beside clientIdTemplate: {claim:NAME} there takes a claim"}},
+
+		// Requests for the key set
+		{"headers a list", with("options.modes.jwks.headers", `["X-Api-Key: hunter2"]`), []string{`$.options.modes.jwks.headers: must be an object such as {"X-Api-Key": {"env": "JWKS_API_KEY"}}, found an array`}},
+		{"header of a boolean", with("options.modes.jwks.headers", `{"A": true}`), []string{"$.options.modes.jwks.headers.A: must be a string or a number, found a boolean"}},
+		{"header of nothing", with("options.modes.jwks.headers", `{"A": {}}`), []string{`$.options.modes.jwks.headers.A: must hold exactly one of "plain", "env" and "filePath", found 0 of them`}},
+		{"header with a newline", with("options.modes.jwks.headers", `{"A": "hunter2\r\nB: c"}`), []string{"$.options.modes.jwks.headers.A: must be one line without control characters"}},
+		{"header of the connection", with("options.modes.jwks.headers", `{"host": "idp.test"}`), []string{"$.options.modes.jwks.headers.host: must not be set: this header is HTTP's own affair"}},
+		{"header with a space in its name", with("options.modes.jwks.headers", `{"X Key": "a"}`), []string{"$.options.modes.jwks.headers[\"X Key\"]: must be named as HTTP headers are (letters, digits and !#$%&'*+-.^_`|~), found \"X Key\""}},
+		{"bearerTokenFile without name", with("options.modes.jwks.bearerTokenFile", `""`), []string{"$.options.modes.jwks.bearerTokenFile: must not be empty: give a value or remove the key"}},
+		{"jwksUri relative", oidc("options.modes.oidc.jwksUri", `"/keys"`), []string{"$.options.modes.oidc.jwksUri: " + exampleURL + ", found no http:// or https:// in front"}},
 
 		// Revocation
 		{"revocation of nothing", with("options.revocation", `{}`), []string{`$.options.revocation: must hold "introspection" or "plain": the endpoint to ask`}},
@@ -431,11 +451,12 @@ func brokenFiles() []brokenFile {
 		{"insecureSkipVerify in quotes", with("options.tls.insecureSkipVerify", `"false"`), []string{`$.options.tls.insecureSkipVerify: must be true or false without quotes, found "false"`}},
 
 		// Not in this version
-		{"providers", with("providers", `[]`), []string{"$.providers: " + unsupported}},
-		{"authorization", with("options.authorization", `{}`), []string{"$.options.authorization: " + unsupported}},
-		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unsupported}},
-		{"usernameTemplate", with("options.common.usernameTemplate", `"{sub}"`), []string{"$.options.common.usernameTemplate: " + unsupported}},
-		{"clientIdTemplate", with("options.common.clientIdTemplate", `"{sub}"`), []string{"$.options.common.clientIdTemplate: " + unsupported}},
+		{"authorization", with("options.authorization", `{}`), []string{"$.options.authorization: " + unmade}},
+		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unmade}},
+		{"control", with("options.control.renew", `true`), []string{"$.options.control: " + unmade}},
+		{"metrics", with("options.metrics.listen", `"127.0.0.1:9641"`), []string{"$.options.metrics: " + unmade}},
+		{"audit", with("options.audit.syslog", `true`), []string{"$.options.audit: " + unmade}},
+		{"maxSessionMs", with("options.common.maxSessionMs", `1000`), []string{"$.options.common.maxSessionMs: " + unmade}},
 
 		{
 			"all at once, in the order of the file",
@@ -446,7 +467,7 @@ func brokenFiles() []brokenFile {
 				`$.options.modes.jwks: must hold "uri" or "filePath" in mode "jwks"`,
 				"$.options.modes.jwks.timeoutMs: must be a number of milliseconds above 0, found 0",
 				`$.options.modes.jwks.urn: is no known key and has no effect; did you mean "uri"?`,
-				"$.options.common.issuer: must be a string, found 1",
+				"$.options.common.issuer: must be a string or an array of strings, found 1",
 				"$.version: must be 1, the only version of the format, found 3",
 			},
 		},
@@ -466,6 +487,8 @@ func brokenBeyondSchema() map[string][]brokenFile {
 			},
 		},
 		"it does not know the environment": {
+			{"header's variable not set", with("options.modes.jwks.headers", `{"A": {"env": "GO_JWT_AUTH_UNSET"}}`), []string{"$.options.modes.jwks.headers.A.env: must name an environment variable of the broker, but GO_JWT_AUTH_UNSET is not set"}},
+			{"header's variable of two lines", with("options.modes.jwks.headers", `{"A": {"env": "GO_JWT_AUTH_SECRET"}}`), []string{"$.options.modes.jwks.headers.A: must be one line without control characters"}},
 			{"variable not set", local("options.modes.local", `{"env": "GO_JWT_AUTH_UNSET"}`), []string{"$.options.modes.local.env: must name an environment variable of the broker, but GO_JWT_AUTH_UNSET is not set"}},
 			{"variable empty", local("options.modes.local", `{"env": "GO_JWT_AUTH_EMPTY"}`), []string{"$.options.modes.local.env: must name an environment variable that holds a value, but GO_JWT_AUTH_EMPTY is empty"}},
 			{"variable that may be the secret", local("options.modes.local", `{"env": "Xk39sdf8dfJK"}`), []string{"$.options.modes.local.env: must name an environment variable of the broker, but the one named here is not set"}},
@@ -477,9 +500,9 @@ func brokenBeyondSchema() map[string][]brokenFile {
 			},
 		},
 		"it does not know one provider from another": {
-			{"Entra's common", oidc("options.modes.oidc.issuer", `"https://login.microsoftonline.com/common/v2.0"`), []string{"$.options.modes.oidc.issuer: must name your tenant, found \"common\": tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in \"https://login.microsoftonline.com/<tenant id>/v2.0\""}},
-			{"Entra's organizations", oidc("options.modes.oidc.issuer", `"https://login.microsoftonline.us/Organizations/v2.0"`), []string{"$.options.modes.oidc.issuer: must name your tenant, found \"Organizations\": tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in \"https://login.microsoftonline.com/<tenant id>/v2.0\""}},
-			{"Entra's consumers, for tokens", with("options.common.issuer", `"https://sts.windows.net/consumers/"`), []string{"$.options.common.issuer: must name your tenant, found \"consumers\": tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in \"https://login.microsoftonline.com/<tenant id>/v2.0\""}},
+			{"Entra's common", oidc("options.modes.oidc.issuer", `"https://login.microsoftonline.com/common/v2.0"`), []string{"$.options.modes.oidc.issuer: must name your tenant, found \"common\": tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in \"https://login.microsoftonline.com/<tenant id>/v2.0\". For several tenants take mode \"jwks\", \"https://login.microsoftonline.com/{claim:tid}/v2.0\" as options.common.issuer, and their ids as \"tid\" in requiredClaims"}},
+			{"Entra's organizations", oidc("options.modes.oidc.issuer", `"https://login.microsoftonline.us/Organizations/v2.0"`), []string{"$.options.modes.oidc.issuer: must name your tenant, found \"Organizations\": tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in \"https://login.microsoftonline.com/<tenant id>/v2.0\". For several tenants take mode \"jwks\", \"https://login.microsoftonline.com/{claim:tid}/v2.0\" as options.common.issuer, and their ids as \"tid\" in requiredClaims"}},
+			{"Entra's consumers, for tokens", with("options.common.issuer", `"https://sts.windows.net/consumers/"`), []string{"$.options.common.issuer: must name your tenant, found \"consumers\": tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in \"https://login.microsoftonline.com/<tenant id>/v2.0\". For several tenants take mode \"jwks\", \"https://login.microsoftonline.com/{claim:tid}/v2.0\" as options.common.issuer, and their ids as \"tid\" in requiredClaims"}},
 		},
 		"it does not know other files": {
 			{"secret file empty", local("options.modes.local", `{"filePath": "newline"}`), []string{"$.options.modes.local.filePath: the file DIR/newline is empty, expected the value in it"}},
@@ -489,6 +512,7 @@ func brokenBeyondSchema() map[string][]brokenFile {
 			},
 			{"secret file a pipe", local("options.modes.local", `{"filePath": "pipe"}`), []string{"$.options.modes.local.filePath: DIR/pipe is a pipe, socket or device, expected a file"}},
 			{"secret file too large", local("options.modes.local", `{"filePath": "large"}`), []string{"$.options.modes.local.filePath: DIR/large is larger than 1048576 bytes (1 MiB), expected a far smaller file"}},
+			{"bearerTokenFile missing", with("options.modes.jwks.bearerTokenFile", `"folder"`), []string{"$.options.modes.jwks.bearerTokenFile: DIR/folder is a directory, expected a file (container engines make one where the source of a bind mount is missing)"}},
 			{"caFile a folder", with("options.tls.caFile", `"folder"`), []string{"$.options.tls.caFile: DIR/folder is a directory, expected a file (container engines make one where the source of a bind mount is missing)"}},
 			{"request's file empty", asking(parameters, `{"filePath": "newline"}`), []string{"$.options.revocation.plain.requestParameters.filePath: the file DIR/newline is empty, expected the value in it"}},
 			{"request's file with wrong members", asking(parameters, `{"filePath": "broken.json"}`), []string{
@@ -506,11 +530,20 @@ func brokenBeyondSchema() map[string][]brokenFile {
 			{"request's text with a member twice", requesting(`"{\"path\": \"/\", \"path\": \"/\"}"`), []string{request + ": in line 1, column 15 of this text: $.path: must stand once, found again (first in line 1)"}},
 			{"request's text without the token", requesting(`"{\"method\": \"GET\"}"`), []string{request + ": in line 1, column 1 of this text: $" + nowhere}},
 		},
+		"it does not compare providers": brokenAmongProviders(),
 		"it does not compare two values": {
 			{
 				"issuer other than oidc's", oidc("options.common.issuer", `"https://idp.test/"`),
 				[]string{`$.options.common.issuer: must be options.modes.oidc.issuer to the letter, found "https://idp.test/" and "https://idp.test": remove it, since it follows from that`},
 			},
+			{"issuer with a claim that may be anything", with("options.common.issuer", `"https://idp.test/{claim:tid}"`), []string{`$.options.common.issuer: must not hold {claim:tid} unless requiredClaims lists the values of "tid" that are yours: every tenant of the provider would get in`}},
+			{"issuer with a claim that is a number", with("options.common.issuer", `["a", "https://idp.test/{claim:tid}"]`, "options.common.requiredClaims", `{"tid": ["x", 1]}`), []string{`$.options.common.issuer[1]: must not hold {claim:tid} unless its values in requiredClaims are strings without "/" that are not empty, found "1"`}},
+			{"issuer with a claim of two segments", with("options.common.issuer", `"https://idp.test/{claim:tid}"`, "options.common.requiredClaims", `{"tid": "a/b"}`), []string{`$.options.common.issuer: must not hold {claim:tid} unless its values in requiredClaims are strings without "/" that are not empty, found "a/b"`}},
+			{"issuer with a claim of nothing", with("options.common.issuer", `"https://idp.test/{claim:tid}"`, "options.common.requiredClaims", `{"tid": ""}`), []string{`$.options.common.issuer: must not hold {claim:tid} unless its values in requiredClaims are strings without "/" that are not empty, found ""`}},
+			{"one of several issuers other than oidc's", oidc("options.common.issuer", `["https://idp.test", "https://idp.test/"]`), []string{`$.options.common.issuer[1]: must be options.modes.oidc.issuer to the letter, found "https://idp.test/" and "https://idp.test": remove it, since it follows from that`}},
+			{"a secret header twice", with("options.modes.jwks.headers", `{"X-A": "hunter2", "x-a": "hunter3"}`), []string{`$.options.modes.jwks.headers["x-a"]: must stand once, found again in other letters`}},
+			{"bearer token beside a header", with("options.modes.jwks.headers", `{"authorization": "hunter2"}`, "options.modes.jwks.bearerTokenFile", `"secret"`), []string{`$.options.modes.jwks.bearerTokenFile: must not stand beside an "Authorization" header: the token goes in its place`}},
+			{"issuer with two claims", with("options.common.issuer", `"https://idp.test/{claim:a}/{claim:b}"`), []string{`$.options.common.issuer: must hold one placeholder at the most, found "{a}" and "{b}"`}},
 			{"header twice, in other letters", requesting(`{"headers": {"X-A": "hunter2", "x-a": "hunter3"}}`), []string{request + `.headers["x-a"]: must stand once, found again in other letters`}},
 		},
 	}
@@ -532,7 +565,7 @@ func TestBrokenFile(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range brokenFiles() {
+	for _, c := range slices.Concat(brokenFiles(), brokenProviders()) {
 		check(c)
 	}
 	for _, cases := range brokenBeyondSchema() {
@@ -546,7 +579,7 @@ func texts(problems Problems, dir string) []string {
 	var texts []string
 	for _, p := range problems {
 		text := strings.ReplaceAll(p.String(), dir, "DIR")
-		if _, command, found := strings.Cut(letIn("DIR"), "chgrp "); found { // the group is that of who runs the tests
+		if _, command, found := strings.Cut(fileaccess.GrantCommand("DIR"), "chgrp "); found { // the group is that of who runs the tests
 			group, _, _ := strings.Cut(command, " ")
 			text = strings.ReplaceAll(text, "chgrp "+group+" ", "chgrp GROUP ")
 		}

@@ -4,22 +4,22 @@ package config
 // is unknown.
 func requiredClaims(to *[]RequiredClaim) reader {
 	return func(d *document, n *node) {
-		claims, ok := n.value.(object)
+		claims, ok := n.Value.(object)
 		if !ok {
-			d.errorf(n, `must be an object such as {"realm_access.roles": ["mqtt"]}, found %s`, n.found())
+			d.errorf(n, `must be an object such as {"realm_access.roles": ["mqtt"]}, found %s`, n.Found())
 			return
 		}
 		for _, m := range claims {
-			if m.name == "" {
-				d.errorAt(m.offset, m.path, "must name a claim, found an empty name")
+			if m.Name == "" {
+				d.errorAt(m.NameOffset, m.Path, "must name a claim, found an empty name")
 			}
-			*to = append(*to, RequiredClaim{Path: m.name, Values: claimValues(d, m.node)})
+			*to = append(*to, RequiredClaim{Path: m.Name, Values: claimValues(d, m.Node)})
 		}
 	}
 }
 
 func claimValues(d *document, n *node) []any {
-	items, isArray := n.value.(array)
+	items, isArray := n.Value.(array)
 	if !isArray {
 		items = array{n}
 	}

@@ -6,7 +6,10 @@
 // Locate finds the file, Load reads it; format.go lists its keys.
 package config
 
-import "time"
+import (
+	"reflect"
+	"time"
+)
 
 // Mode says where the verification keys come from (`$.mode`).
 type Mode string
@@ -39,10 +42,11 @@ type Config struct {
 
 // Provider is one identity provider: its keys, and the rules that its tokens obey.
 type Provider struct {
-	// Name is empty in a file without `providers`.
-	Name string
 	// Path is where the provider stands in the file.
 	Path Path
+	// Name tells it from the others (`$.providers[…].name`): up to 32 of a-z, 0-9, '-' and '_', of which the first is neither
+	// '-' nor '_'. No two have the same. Empty in a file without `providers`.
+	Name string
 	// Algorithms are the signature algorithms (RFC 7518 §3.1, RFC 8037) a token may use, at least one, all
 	// symmetric (HS…) or all asymmetric. Ed25519 (RFC 9864) is called EdDSA. In mode introspection there are none.
 	Algorithms []string
@@ -61,6 +65,20 @@ type Provider struct {
 	Revocation *Revocation
 	// TLS is how endpoints of the identity provider are reached over https.
 	TLS TLS
+}
+
+// Same tells whether q is this provider in another file, perhaps under other rules: its name and its issuers are the same, in
+// any order.
+func (p *Provider) Same(q *Provider) bool {
+	return p.Name == q.Name && sameIssuers(p.Common.Issuers, q.Common.Issuers)
+}
+
+// Equal tells whether nothing about q is different but its place in the file: secrets and the content of the files of TLS
+// count, that of a key set's file and of BearerTokenFile does not, since those are read when they are needed.
+func (p *Provider) Equal(q *Provider) bool {
+	here, there := *p, *q
+	here.Path, there.Path = "", ""
+	return reflect.DeepEqual(here, there)
 }
 
 // Path is a place in jwt.json under which the keys of a provider stand: "$" (the zero Path means that, too), or
@@ -84,10 +102,10 @@ func defaults() *Config {
 	}
 }
 
-// providerDefaults is what a provider's absent keys mean.
-func providerDefaults() *Provider {
+// providerDefaults is what the absent keys of the provider at that place mean.
+func providerDefaults(at Path) *Provider {
 	return &Provider{
-		Path: "$",
+		Path: at,
 		JWKS: JWKS{
 			Timeout:  10 * time.Second,
 			MaxBlock: 250 * time.Millisecond,
@@ -143,7 +161,7 @@ type SecretHeader struct {
 // OIDC is `$.options.modes.oidc`.
 type OIDC struct {
 	// Issuer is the base of /.well-known/openid-configuration (OpenID Connect Discovery §4), and the value that `iss`
-	// must have: Common.Issuer is set to it.
+	// must have: Common.Issuers holds it alone.
 	Issuer string
 	// JWKSURI goes in the place of the document's jwks_uri; empty: that counts.
 	JWKSURI string
@@ -192,8 +210,8 @@ const (
 
 // Common is `$.options.common`.
 type Common struct {
-	// Issuer is the required `iss` (RFC 7519 §4.1.1), compared exactly; empty checks nothing.
-	Issuer string
+	// Issuers are those of which `iss` (RFC 7519 §4.1.1) must be one; empty checks nothing.
+	Issuers []Issuer
 	// Audience: the token's `aud` must hold one of them; empty checks nothing.
 	Audience []string
 	// RequiredClaims maps a dotted path to the values of which the claim must have one.
@@ -210,12 +228,14 @@ type Common struct {
 	CheckIssuedAt bool
 	// Leeway is the clock skew granted to exp, nbf and iat, 0 to 1 h. Default 0.
 	Leeway time.Duration
-	// MatchUsername and MatchClientID tie the MQTT identity to the mapped claim.
+	// MatchUsername and MatchClientID tie the MQTT identity to the mapped claim, or to the template if there is one.
 	MatchUsername, MatchClientID bool
 	// OnMismatch: rewrite (default) or deny.
 	OnMismatch Mismatch
 	// UsernameClaim and ClientIDClaim are the dotted paths of the mapped claims. Default "sub".
 	UsernameClaim, ClientIDClaim string
+	// UsernameTemplate and ClientIDTemplate make the identity of several values; nil: the claim alone is the identity.
+	UsernameTemplate, ClientIDTemplate *Template
 	// AllowSlash admits identities that hold '/'.
 	AllowSlash bool
 	// ReservedNames are names that no token maps to, compared exactly: those of accounts with other rights, such as an
@@ -355,10 +375,3 @@ const (
 	// ClientPrivateKeyJWT: a JWT signed with ClientKey (RFC 7523 §2.2).
 	ClientPrivateKeyJWT ClientAuthentication = "privateKeyJwt"
 )
-
-// TLS is `$.options.tls`. Paths are absolute; empty means the system's roots and no client certificate.
-type TLS struct {
-	CAFile, CertFile, KeyFile string
-	// InsecureSkipVerify switches verification off; a warning at every start says so.
-	InsecureSkipVerify bool
-}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	if got := mustLoad(t, dir, local()); got.Local.Reveal() != "key" || !reflect.DeepEqual(got.JWKS, JWKS{}) {
 		t.Errorf("local: got %+v", got)
 	}
-	if got := mustLoad(t, dir, oidc()); got.JWKS.URI != "" || got.JWKS.Timeout != wantProvider.JWKS.Timeout || got.Common.Issuer != "https://idp.test" {
+	if got := mustLoad(t, dir, oidc()); got.JWKS.URI != "" || got.JWKS.Timeout != wantProvider.JWKS.Timeout || !slices.Equal(got.ExactIssuers(), []string{"https://idp.test"}) {
 		t.Errorf("oidc: got %+v", got)
 	}
 	if got := mustLoad(t, dir, oidc(introspect, `{}`)).Revocation; got == nil || got.Plain != nil || got.Introspection.URI != "" {
@@ -105,6 +106,13 @@ func effects(dir string) []effect {
 	fromFile := []string{uri, ""}
 	inLocal := []string{"mode", `"local"`, "options.modes.jwks", ""}
 	inOIDC := []string{"mode", `"oidc"`, uri, ""}
+	headersOf := func(c loaded) any {
+		var all []string
+		for _, h := range c.JWKS.Headers {
+			all = append(all, h.Name+"="+h.Value.Reveal())
+		}
+		return all
+	}
 	matched := []string{"options.common.matchUsernameToSubject", `true`}
 	return []effect{
 		{"algorithm", `"EdDSA"`, nil, func(c loaded) any { return c.Algorithms }, []string{"EdDSA"}},
@@ -136,12 +144,30 @@ func effects(dir string) []effect {
 		{"options.modes.local", `{"filePath": "secret.crlf"}`, inLocal, localOf, "from the file"},
 
 		{issuerKey, `"https://idp.test/"`, inOIDC, func(c loaded) any { return c.OIDC.Issuer }, "https://idp.test/"},
-		{issuerKey, `"http://localhost:8080/realms/a"`, inOIDC, func(c loaded) any { return c.Common.Issuer }, "http://localhost:8080/realms/a"},
+		{issuerKey, `"http://localhost:8080/realms/a"`, inOIDC, func(c loaded) any { return c.ExactIssuers() }, []string{"http://localhost:8080/realms/a"}},
 		{issuerKey, `"https://idp.test"`, append([]string{"options.common.issuer", `"https://idp.test"`}, inOIDC...), func(c loaded) any { return c.OIDC.Issuer }, "https://idp.test"},
 		{"options.modes.jwks.timeoutMs", `7`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c loaded) any { return c.JWKS.Timeout }, 7 * time.Millisecond},
 		{"options.modes.jwks.cache.enabled", `true`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c loaded) any { return c.JWKS.Cache.Enabled }, true},
 
-		{"options.common.issuer", `"https://idp.test/"`, nil, func(c loaded) any { return c.Common.Issuer }, "https://idp.test/"},
+		{"options.modes.oidc.jwksUri", `"https://keys.test/k"`, append(inOIDC, issuerKey, `"https://idp.test"`), func(c loaded) any { return c.OIDC.JWKSURI }, "https://keys.test/k"},
+		{"options.modes.jwks.headers", `{"X-Api-Key": {"env": "GO_JWT_AUTH_TEXT"}, "X-N": 1.50, "Accept": ""}`, nil, headersOf, []string{"X-Api-Key=hunter2", "X-N=1.50", "Accept="}},
+		{"options.modes.jwks.headers", `{"Authorization": {"filePath": "secret.crlf"}}`, append(inOIDC, issuerKey, `"https://idp.test"`), headersOf, []string{"Authorization=from the file"}},
+		{"options.modes.jwks.bearerTokenFile", `"secret"`, nil, func(c loaded) any { return c.JWKS.BearerTokenFile }, filepath.Join(dir, "secret")},
+
+		{"options.common.issuer", `["https://a.test", "https://b.test"]`, nil, func(c loaded) any { return c.ExactIssuers() }, []string{"https://a.test", "https://b.test"}},
+		{
+			"options.common.issuer", `"https://a.test/{claim:a.b}/{{v2}}"`,
+			[]string{"options.common.requiredClaims", `{"a.b": ["x", "y"]}`},
+			func(c loaded) any { return c.ExactIssuers() },
+			[]string{"https://a.test/x/{v2}", "https://a.test/y/{v2}"},
+		},
+		{"options.common.usernameTemplate", `"dev/{claim:a.b}:{{{sub}"`, nil, func(c loaded) any { return c.Common.UsernameTemplate }, &Template{`dev/{claim:a.b}:{{{sub}`, []part{{literal: "dev/"}, {claim: "a.b"}, {literal: ":{"}, {claim: "sub"}}}},
+		{"options.common.usernameTemplate", `"{sub}"`, nil, func(c loaded) any { return c.Common.MatchUsername }, true},
+		{"options.common.usernameTemplate", `"{sub}"`, []string{tokenFrom, `"username"`}, func(c loaded) any { return c.Common.MatchUsername }, true},
+		{"options.common.clientIdTemplate", `"{iss}{claim:x}"`, nil, func(c loaded) any { return c.Common.ClientIDTemplate }, &Template{"{iss}{claim:x}", []part{{claim: "iss"}, {claim: "x"}}}},
+		{"options.common.clientIdTemplate", `"{sub}"`, []string{"options.common.matchClientIdToSubject", `true`}, func(c loaded) any { return c.Common.ClientIDTemplate }, &Template{"{sub}", []part{{claim: "sub"}}}},
+
+		{"options.common.issuer", `"https://idp.test/"`, nil, func(c loaded) any { return c.Common.Issuers }, []Issuer{ExactIssuer("https://idp.test/")}},
 		{tokenFrom, `"username"`, matched, func(c loaded) any { return c.TokenSource }, []TokenSource{TokenInUsername}},
 		{tokenFrom, `["password", "username"]`, matched, func(c loaded) any { return c.TokenSource }, []TokenSource{TokenInPassword, TokenInUsername}},
 		{tokenFrom, `["username", "password"]`, matched, func(c loaded) any { return c.TokenSource }, []TokenSource{TokenInUsername, TokenInPassword}},
@@ -265,7 +291,7 @@ func (e effect) without() string { return with(append([]string{e.key, ""}, e.wit
 // Every key changes what it is to change: the field differs from what the same file without the key gives.
 func TestKeyHasEffect(t *testing.T) {
 	dir := workshop(t)
-	covered := map[string]bool{"$.$schema": true, "$.version": true} // TestVersionAndSchema
+	covered := map[string]bool{"$.$schema": true, "$.version": true, "$.providers": true} // TestVersionAndSchema, TestSeveralProviders
 	for _, e := range effects(dir) {
 		covered["$."+e.key] = true
 		t.Run(e.key+" "+e.value, func(t *testing.T) {
@@ -282,11 +308,11 @@ func TestKeyHasEffect(t *testing.T) {
 			}
 		})
 	}
-	for _, k := range later() {
-		covered[k.path] = true // TestBrokenFile
+	for _, path := range unmadeKeys() {
+		covered["$."+path] = true // TestBrokenFile
 	}
-	for _, k := range keys(defaults(), providerDefaults()) {
-		if !covered[k.path] {
+	for _, k := range slices.Concat(fileKeys(), brokerKeys(defaults()), providerKeys(providerDefaults("$"))) {
+		if !covered["$."+k.path] {
 			t.Errorf("%s has no case", k.path)
 		}
 	}

@@ -33,43 +33,6 @@ func endpoint(to *string) reader {
 	}
 }
 
-// issuer reads the base of a discovery document (OpenID Connect Discovery §3): an address with neither query nor fragment.
-// A slash at its end is part of it, since iss is compared exactly.
-func issuer(to *string) reader {
-	return func(d *document, n *node) {
-		var raw string
-		endpoint(&raw)(d, n)
-		switch {
-		case strings.Contains(raw, "?"):
-			d.errorf(n, `must not hold a query, found "?": an issuer has none`)
-		case strings.HasSuffix(strings.TrimSuffix(raw, "/"), "/.well-known/openid-configuration"):
-			d.errorf(n, `must be the issuer itself, found the address of its discovery document: remove "/.well-known/openid-configuration"`)
-		default:
-			checkTenant(d, n, raw)
-			*to = raw
-		}
-	}
-}
-
-// tokenIssuer reads what `iss` must be.
-func tokenIssuer(to *string) reader {
-	return func(d *document, n *node) {
-		text(to)(d, n)
-		checkTenant(d, n, *to)
-	}
-}
-
-// everyTenant are the addresses of Microsoft Entra ID (Azure AD) that stand for many tenants, each of which has an issuer of
-// its own: neither a discovery document nor a token names one of these.
-var everyTenant = regexp.MustCompile(`(?i)^https?://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|login\.windows\.net|sts\.windows\.net)/(common|organizations|consumers)(?:/|$)`)
-
-func checkTenant(d *document, n *node, issuer string) {
-	if found := everyTenant.FindStringSubmatch(issuer); found != nil {
-		d.errorf(n, `must name your tenant, found %s: tokens name the tenant that they are of, and none has this issuer; put the tenant's id there, as in "https://login.microsoftonline.com/<tenant id>/v2.0"`,
-			verdict.Quote(found[1]))
-	}
-}
-
 // PlaintextWarning says what it means that an address is Plaintext.
 const PlaintextWarning = "goes over plain http, so that anybody on the way can read and change what passes, tokens and secrets included: use https"
 

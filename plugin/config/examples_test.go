@@ -70,7 +70,7 @@ func examples(t *testing.T, dir string) []example {
 	add := func(table, rule, file, beyond string) {
 		all = append(all, example{Rule: table + ": " + rule, File: file, BeyondSchema: beyond})
 	}
-	for _, c := range brokenFiles() {
+	for _, c := range slices.Concat(brokenFiles(), brokenProviders()) {
 		add("broken", c.rule, c.file, "")
 	}
 	for _, reason := range slices.Sorted(maps.Keys(brokenBeyondSchema())) {
@@ -81,7 +81,7 @@ func examples(t *testing.T, dir string) []example {
 	for _, c := range positions() {
 		add("position", c.rule, c.file, "")
 	}
-	for _, c := range oddFiles() {
+	for _, c := range slices.Concat(oddFiles(), goodProviders()) {
 		add("odd", c.rule, c.file, "")
 	}
 	for _, c := range oddBeyondSchema()[inStrings] {

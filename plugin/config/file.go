@@ -1,24 +1,13 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode"
-)
 
-// privacy says whom a file is for, as the permission bits that others must not have.
-type privacy fs.FileMode
-
-const (
-	// private files are for the broker alone.
-	private privacy = 0o007
-	// public ones may be read by everybody, but a key that others may change is theirs.
-	public privacy = 0o002
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 // filePath reads the name of a file that is opened elsewhere.
@@ -31,21 +20,8 @@ func filePath(to *string) reader {
 }
 
 // readable reads the name of a file that is opened elsewhere, but must be there now.
-func readable(to *string, who privacy) reader {
-	return func(d *document, n *node) {
-		name, ok := d.file(n)
-		if !ok {
-			return
-		}
-		file, info, err := openFile(name)
-		if err != nil {
-			d.errorf(n, "%v", err)
-			return
-		}
-		defer file.Close() //nolint:errcheck // it was only read
-		d.checkPrivacy(n, name, info.Mode().Perm(), who)
-		*to = name
-	}
+func readable(to *string, who fileaccess.Privacy) reader {
+	return func(d *document, n *node) { d.open(n, who, io.Discard, to) }
 }
 
 // file is the absolute name of the file that n names.
@@ -55,7 +31,7 @@ func (d *document) file(n *node) (string, bool) {
 		return "", false
 	}
 	if strings.ContainsFunc(name, unicode.IsControl) {
-		d.errorf(n, "must be the name of a file without control characters, found %s", n.found())
+		d.errorf(n, "must be the name of a file without control characters, found %s", n.Found())
 		return "", false
 	}
 	if !filepath.IsAbs(name) {
@@ -64,158 +40,8 @@ func (d *document) file(n *node) (string, bool) {
 	return filepath.Clean(name), true
 }
 
-func (d *document) checkPrivacy(n *node, name string, mode fs.FileMode, who privacy) {
-	switch {
-	case mode&fs.FileMode(who) == 0:
-	case who == private:
-		d.warnf(n, "the file %s is open to every user of this machine (mode %04o): %s", name, mode, letIn(name))
-	default:
-		d.warnf(n, "the file %s may be changed by every user of this machine (mode %04o): chmod o-w %s", name, mode, shellWord(name))
+func (d *document) checkPrivacy(n *node, name string, mode fs.FileMode, who fileaccess.Privacy) {
+	if exposure := who.Exposure(name, mode); exposure != "" {
+		d.warnf(n, "%s", exposure)
 	}
-}
-
-// readFile returns the content of a regular file of up to 1 MiB. Its errors are explained.
-func readFile(name string) ([]byte, fs.FileInfo, error) {
-	file, info, err := openFile(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close() //nolint:errcheck // it was only read
-	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("%s can't be read: %w", name, cause(err))
-	case len(data) > maxFileBytes:
-		return nil, nil, fmt.Errorf("%s is larger than %d bytes (1 MiB), expected a far smaller file", name, maxFileBytes)
-	}
-	return data, info, nil
-}
-
-// openFile opens regular files only: a pipe or a device could hold the broker up.
-func openFile(name string) (*os.File, fs.FileInfo, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return nil, nil, Explain(name, err)
-	case info.IsDir():
-		return nil, nil, fmt.Errorf("%s is a directory, expected a file (container engines make one where the source of a bind mount is missing)", name)
-	case !info.Mode().IsRegular():
-		return nil, nil, fmt.Errorf("%s is a pipe, socket or device, expected a file", name)
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, nil, Explain(name, err)
-	}
-	return file, info, nil
-}
-
-// Explain says why this user can't open the file, by the error of os, and what would help.
-func Explain(name string, err error) error {
-	var text string
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		text = absent(name)
-	case errors.Is(err, fs.ErrPermission):
-		text = barred(name)
-	default:
-		text = fmt.Sprintf("%s can't be opened: %s", name, cause(err))
-	}
-	return &explained{text, err}
-}
-
-// explained is an error of os in other words.
-type explained struct {
-	text  string
-	cause error
-}
-
-func (e *explained) Error() string { return e.text }
-
-func (e *explained) Unwrap() error { return e.cause }
-
-// cause is an error of os without its operation and path.
-func cause(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
-}
-
-func absent(name string) string {
-	if target, err := os.Readlink(name); err == nil {
-		return fmt.Sprintf("%s is a link to %q, which does not exist; %s", name, target, process())
-	}
-	folder := filepath.Dir(name)
-	for {
-		if info, err := os.Stat(folder); err == nil {
-			lacks := "it holds no such file"
-			if folder != filepath.Dir(name) {
-				lacks = "it holds no such folder"
-			}
-			return fmt.Sprintf("%s does not exist: the nearest folder is %s (%s), and %s; %s, so put the file there and, if it is meant for the broker: %s",
-				name, folder, ownership(info), lacks, process(), letIn(name))
-		}
-		folder = filepath.Dir(folder)
-	}
-}
-
-func barred(name string) string {
-	if folder := barrier(name, 0); folder != "" {
-		return fmt.Sprintf("%s is out of reach: %s, and the folder %s (%s) keeps it out; move the file to where that user may go, such as /etc/mosquitto",
-			name, process(), folder, describe(folder))
-	}
-	return fmt.Sprintf("%s can't be read: %s, and the file is %s; if it is meant for the broker: %s",
-		name, process(), describe(name), letIn(name))
-}
-
-// letIn is the command that lets the broker read a file, and nobody else but its owner: root, who alone should be able to
-// change it. The tool can run as root, whose group must not get the file.
-func letIn(name string) string {
-	group := "mosquitto"
-	if os.Geteuid() != 0 {
-		group = nameOfGroup(os.Getegid())
-	}
-	return fmt.Sprintf("chgrp %s %s && chmod 0640 %[2]s", group, shellWord(name))
-}
-
-// shellWord is a file's name as a shell takes it. Root copies commands from here, and jwt.json may be of the broker's making.
-func shellWord(name string) string {
-	plain := func(r rune) bool {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/._-+@:,=%", r)
-	}
-	if strings.HasPrefix(name, "/") && !strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-}
-
-// maxLinks is how many links a name may lead through, as in Linux.
-const maxLinks = 40
-
-// barrier is the first folder on the way to name that the process may not enter, or "".
-func barrier(name string, links int) string {
-	if folder := filepath.Dir(name); folder != name {
-		if b := barrier(folder, links); b != "" {
-			return b
-		}
-	}
-	if _, err := os.Lstat(name); errors.Is(err, fs.ErrPermission) {
-		return filepath.Dir(name)
-	}
-	if target, err := os.Readlink(name); err == nil && links < maxLinks {
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(name), target)
-		}
-		return barrier(target, links+1)
-	}
-	return ""
-}
-
-func describe(name string) string {
-	info, err := os.Stat(name)
-	if err != nil {
-		return "of unknown owner"
-	}
-	return ownership(info)
 }

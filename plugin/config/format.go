@@ -3,11 +3,12 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
-// key is one entry of the format: where it stands and what reads it.
+// key is one entry of a format: where it stands below the object that has that format, and what reads it.
 type key struct {
 	path string
 	read reader
@@ -16,84 +17,102 @@ type key struct {
 // reader checks the value of a key that is there, and stores it.
 type reader func(d *document, n *node)
 
-// keys is the format: every key that jwt.json may hold. They are read in this order, whatever the file's own.
-func keys(file *Config, c *Provider) []key {
+// fileKeys are those of every file, beside what follows.
+func fileKeys() []key {
+	return []key{
+		{"$schema", anything},
+		{"version", version},
+		{"providers", anything}, // severalProviders
+	}
+}
+
+// brokerKeys hold for all providers of a file, and stand at its top.
+func brokerKeys(file *Config) []key {
+	return append([]key{
+		{"options.common.tokenSource", tokenSources(&file.TokenSource)},
+		{"options.common.onNonToken", oneOf(&file.OnNonToken, NonTokenDefer, NonTokenDeny)},
+		{"options.common.maxTokenBytes", integer(&file.MaxTokenBytes, tokenSizes)},
+	}, unsupported("options.enhancedAuth", "options.control", "options.metrics", "options.audit")...)
+}
+
+// providerKeys are a provider's. They are read in this order, whatever the file's own.
+func providerKeys(c *Provider) []key {
 	jwks, common, tls := &c.JWKS, &c.Common, &c.TLS
 	revocation, introspection, plain := c.Revocation, &c.Revocation.Introspection, c.Revocation.Plain
 	return append([]key{
-		{"$.$schema", anything},
-		{"$.version", version},
-		{"$.algorithm", list(&c.Algorithms, algorithm)},
-		{"$.mode", mode(&c.Mode)},
+		{"algorithm", list(&c.Algorithms, algorithm)},
+		{"mode", mode(&c.Mode)},
 
-		{"$.options.lazyConnect", boolean(&c.LazyConnect)},
+		{"options.lazyConnect", boolean(&c.LazyConnect)},
 
-		{"$.options.modes.jwks.uri", endpoint(&jwks.URI)},
-		{"$.options.modes.jwks.filePath", filePath(&jwks.FilePath)},
-		{"$.options.modes.jwks.timeoutMs", milliseconds(&jwks.Timeout, timeouts)},
-		{"$.options.modes.jwks.maxBlockMs", milliseconds(&jwks.MaxBlock, blocks)},
-		{"$.options.modes.jwks.cache.enabled", boolean(&jwks.Cache.Enabled)},
-		{"$.options.modes.jwks.cache.ttlMs", milliseconds(&jwks.Cache.TTL, ttls)},
-		{"$.options.modes.jwks.cache.respectCacheHeaders", boolean(&jwks.Cache.RespectCacheHeaders)},
-		{"$.options.modes.jwks.cache.maxStaleMs", milliseconds(&jwks.Cache.MaxStale, ttls)},
+		{"options.modes.jwks.uri", endpoint(&jwks.URI)},
+		{"options.modes.jwks.filePath", filePath(&jwks.FilePath)},
+		{"options.modes.jwks.headers", secretHeaders(&jwks.Headers)},
+		{"options.modes.jwks.bearerTokenFile", readable(&jwks.BearerTokenFile, fileaccess.Private)},
+		{"options.modes.jwks.timeoutMs", milliseconds(&jwks.Timeout, timeouts)},
+		{"options.modes.jwks.maxBlockMs", milliseconds(&jwks.MaxBlock, blocks)},
+		{"options.modes.jwks.cache.enabled", boolean(&jwks.Cache.Enabled)},
+		{"options.modes.jwks.cache.ttlMs", milliseconds(&jwks.Cache.TTL, ttls)},
+		{"options.modes.jwks.cache.respectCacheHeaders", boolean(&jwks.Cache.RespectCacheHeaders)},
+		{"options.modes.jwks.cache.maxStaleMs", milliseconds(&jwks.Cache.MaxStale, ttls)},
 
-		{"$.options.modes.local", localKey(c)}, // a string, or an object with one of origins
+		{"options.modes.local", localKey(c)}, // a string, or an object with one of origins
 
-		{"$.options.modes.oidc.issuer", issuer(&c.OIDC.Issuer)},
+		{"options.modes.oidc.issuer", discoveryIssuer(&c.OIDC.Issuer)},
+		{"options.modes.oidc.jwksUri", endpoint(&c.OIDC.JWKSURI)},
 
-		{"$.options.common.tokenSource", tokenSources(&file.TokenSource)},
-		{"$.options.common.issuer", tokenIssuer(&common.Issuer)},
-		{"$.options.common.audience", list(&common.Audience, word)},
-		{"$.options.common.requiredClaims", requiredClaims(&common.RequiredClaims)},
-		{"$.options.common.requiredScopes", list(&common.RequiredScopes, scope)},
-		{"$.options.common.tokenType", list(&common.TokenType, mediaType)},
-		{"$.options.common.validateExpiration", boolean(&common.ValidateExpiration)},
-		{"$.options.common.requireExpiration", boolean(&common.RequireExpiration)},
-		{"$.options.common.checkIssuedAt", boolean(&common.CheckIssuedAt)},
-		{"$.options.common.leewayMs", milliseconds(&common.Leeway, leeways)},
-		{"$.options.common.matchUsernameToSubject", boolean(&common.MatchUsername)},
-		{"$.options.common.matchClientIdToSubject", boolean(&common.MatchClientID)},
-		{"$.options.common.onSubjectMismatch", oneOf(&common.OnMismatch, MismatchRewrite, MismatchDeny)},
-		{"$.options.common.usernameClaim", text(&common.UsernameClaim)},
-		{"$.options.common.clientIdClaim", text(&common.ClientIDClaim)},
-		{"$.options.common.allowSlashInIdentity", boolean(&common.AllowSlash)},
-		{"$.options.common.reservedNames", list(&common.ReservedNames, word)},
-		{"$.options.common.kickExpiredClients", boolean(&common.KickExpired)},
-		{"$.options.common.kickExpiredClientsWithWill", boolean(&common.KickWithWill)},
-		{"$.options.common.onNonToken", oneOf(&file.OnNonToken, NonTokenDefer, NonTokenDeny)},
-		{"$.options.common.allowWeakKeys", boolean(&common.AllowWeakKeys)},
-		{"$.options.common.maxTokenBytes", integer(&file.MaxTokenBytes, tokenSizes)},
+		{"options.common.issuer", issuers(&common.Issuers)},
+		{"options.common.audience", list(&common.Audience, word)},
+		{"options.common.requiredClaims", requiredClaims(&common.RequiredClaims)},
+		{"options.common.requiredScopes", list(&common.RequiredScopes, scopeToken)},
+		{"options.common.tokenType", list(&common.TokenType, mediaType)},
+		{"options.common.validateExpiration", boolean(&common.ValidateExpiration)},
+		{"options.common.requireExpiration", boolean(&common.RequireExpiration)},
+		{"options.common.checkIssuedAt", boolean(&common.CheckIssuedAt)},
+		{"options.common.leewayMs", milliseconds(&common.Leeway, leeways)},
+		{"options.common.matchUsernameToSubject", boolean(&common.MatchUsername)},
+		{"options.common.matchClientIdToSubject", boolean(&common.MatchClientID)},
+		{"options.common.onSubjectMismatch", oneOf(&common.OnMismatch, MismatchRewrite, MismatchDeny)},
+		{"options.common.usernameClaim", text(&common.UsernameClaim)},
+		{"options.common.clientIdClaim", text(&common.ClientIDClaim)},
+		{"options.common.usernameTemplate", template(&common.UsernameTemplate, c)},
+		{"options.common.clientIdTemplate", template(&common.ClientIDTemplate, c)},
+		{"options.common.allowSlashInIdentity", boolean(&common.AllowSlash)},
+		{"options.common.reservedNames", list(&common.ReservedNames, word)},
+		{"options.common.kickExpiredClients", boolean(&common.KickExpired)},
+		{"options.common.kickExpiredClientsWithWill", boolean(&common.KickWithWill)},
+		{"options.common.allowWeakKeys", boolean(&common.AllowWeakKeys)},
 
-		{"$.options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
-		{"$.options.revocation.check", oneOf(&revocation.Check, CheckBeforeConnect, CheckAfterConnect, CheckOnRetry)},
-		{"$.options.revocation.retryWindowMs", milliseconds(&revocation.RetryWindow, retries)},
-		{"$.options.revocation.onUnavailable", oneOf(&revocation.OnUnavailable, UnavailableDeny, UnavailableAllow)},
-		{"$.options.revocation.maxConcurrent", integer(&revocation.MaxConcurrent, calls)},
-		{"$.options.revocation.recheckIntervalMs", recheckInterval(&revocation.RecheckInterval)},
-		{"$.options.revocation.cache.ttlMs", milliseconds(&revocation.Cache.TTL, answers)},
-		{"$.options.revocation.cache.negativeTtlMs", milliseconds(&revocation.Cache.NegativeTTL, refusals)},
-		{"$.options.revocation.cache.maxEntries", integer(&revocation.Cache.MaxEntries, entries)},
-		{"$.options.revocation.introspection.uri", endpoint(&introspection.URI)},
-		{"$.options.revocation.introspection.clientId", text(&introspection.ClientID)},
-		{"$.options.revocation.introspection.clientSecret", secret(&introspection.ClientSecret)}, // like modes.local
-		{"$.options.revocation.introspection.clientAuthentication", oneOf(&introspection.ClientAuthentication, ClientBasic, ClientBasicRaw, ClientPost, ClientPrivateKeyJWT)},
-		{"$.options.revocation.introspection.clientKey", secret(&introspection.ClientKey)}, // like modes.local
-		{"$.options.revocation.introspection.clientKeyId", text(&introspection.ClientKeyID)},
-		{"$.options.revocation.introspection.requestParameters", introspectionRequest(&introspection.Request)},
-		{"$.options.revocation.introspection.includeTokenTypeHint", boolean(&introspection.TokenTypeHint)},
-		{"$.options.revocation.introspection.includeTokenTypehint", boolean(&introspection.TokenTypeHint)},
-		{"$.options.revocation.plain.uri", endpoint(&plain.URI)},
-		{"$.options.revocation.plain.bodyEncoding", oneOf(&plain.BodyEncoding, BodyForm, BodyJSON)},
-		{"$.options.revocation.plain.requestParameters", plainRequest(plain)}, // an object with one of origins
-		{"$.options.revocation.plain.response.jsonPath", jsonPath(&plain.Response.JSONPath)},
-		{"$.options.revocation.plain.response.successValue", scalar(&plain.Response.SuccessValue)},
-		{"$.options.revocation.plain.response.successHttpCodes", statuses(&plain.Response.SuccessCodes)},
+		{"options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
+		{"options.revocation.check", oneOf(&revocation.Check, CheckBeforeConnect, CheckAfterConnect, CheckOnRetry)},
+		{"options.revocation.retryWindowMs", milliseconds(&revocation.RetryWindow, retries)},
+		{"options.revocation.onUnavailable", oneOf(&revocation.OnUnavailable, UnavailableDeny, UnavailableAllow)},
+		{"options.revocation.maxConcurrent", integer(&revocation.MaxConcurrent, calls)},
+		{"options.revocation.recheckIntervalMs", recheckInterval(&revocation.RecheckInterval)},
+		{"options.revocation.cache.ttlMs", milliseconds(&revocation.Cache.TTL, answers)},
+		{"options.revocation.cache.negativeTtlMs", milliseconds(&revocation.Cache.NegativeTTL, refusals)},
+		{"options.revocation.cache.maxEntries", integer(&revocation.Cache.MaxEntries, entries)},
+		{"options.revocation.introspection.uri", endpoint(&introspection.URI)},
+		{"options.revocation.introspection.clientId", text(&introspection.ClientID)},
+		{"options.revocation.introspection.clientSecret", secret(&introspection.ClientSecret)}, // like modes.local
+		{"options.revocation.introspection.clientAuthentication", oneOf(&introspection.ClientAuthentication, ClientBasic, ClientBasicRaw, ClientPost, ClientPrivateKeyJWT)},
+		{"options.revocation.introspection.clientKey", secret(&introspection.ClientKey)}, // like modes.local
+		{"options.revocation.introspection.clientKeyId", text(&introspection.ClientKeyID)},
+		{"options.revocation.introspection.requestParameters", introspectionRequest(&introspection.Request)},
+		{"options.revocation.introspection.includeTokenTypeHint", boolean(&introspection.TokenTypeHint)},
+		{"options.revocation.introspection.includeTokenTypehint", boolean(&introspection.TokenTypeHint)},
+		{"options.revocation.plain.uri", endpoint(&plain.URI)},
+		{"options.revocation.plain.bodyEncoding", oneOf(&plain.BodyEncoding, BodyForm, BodyJSON)},
+		{"options.revocation.plain.requestParameters", plainRequest(plain)}, // an object with one of origins
+		{"options.revocation.plain.response.jsonPath", jsonPath(&plain.Response.JSONPath)},
+		{"options.revocation.plain.response.successValue", scalar(&plain.Response.SuccessValue)},
+		{"options.revocation.plain.response.successHttpCodes", statuses(&plain.Response.SuccessCodes)},
 
-		{"$.options.tls.caFile", readable(&tls.CAFile, public)},
-		{"$.options.tls.certFile", readable(&tls.CertFile, public)},
-		{"$.options.tls.keyFile", readable(&tls.KeyFile, private)},
-		{"$.options.tls.insecureSkipVerify", boolean(&tls.InsecureSkipVerify)},
-	}, later()...)
+		{"options.tls.caFile", tls.file(&tls.CAFile, fileaccess.Public)},
+		{"options.tls.certFile", tls.file(&tls.CertFile, fileaccess.Public)},
+		{"options.tls.keyFile", tls.file(&tls.KeyFile, fileaccess.Private)},
+		{"options.tls.insecureSkipVerify", boolean(&tls.InsecureSkipVerify)},
+	}, unsupported("options.authorization", "options.common.maxSessionMs")...)
 }
 
 // Bounds of the numbers. Each upper one says why it is there.
@@ -142,11 +161,11 @@ func sections() map[Mode][]string {
 	}
 }
 
-// unused maps the sections that the file's mode does not use to the warning they get; nothing in them is read.
+// unused maps the sections that the mode of the provider at root does not use to the warning they get; nothing in them is read.
 func unused(root *node) map[string]string {
 	mode := ""
-	if n := root.member("mode"); n != nil {
-		mode, _ = n.value.(string)
+	if n := root.Member("mode"); n != nil {
+		mode, _ = n.Value.(string)
 	}
 	used, known := sections()[Mode(mode)]
 	if !known {
@@ -155,26 +174,25 @@ func unused(root *node) map[string]string {
 	warnings := map[string]string{}
 	for _, section := range []string{"jwks", "local", "oidc"} {
 		if !slices.Contains(used, section) {
-			warnings["$.options.modes."+section] = fmt.Sprintf("is not used in mode %q, and was not checked", mode)
+			warnings["options.modes."+section] = fmt.Sprintf("is not used in mode %q, and was not checked", mode)
 		}
 	}
 	return warnings
 }
 
-// later lists the keys that belong to the format but not yet to this version. To ignore one could let somebody in, so
-// each is an error until it moves up into keys.
-func later() []key {
-	var unsupported []key
-	for path := range strings.FieldsSeq(`
-		$.providers
-		$.options.authorization
-		$.options.enhancedAuth
-		$.options.common.usernameTemplate
-		$.options.common.clientIdTemplate
-	`) {
-		unsupported = append(unsupported, key{path, func(d *document, n *node) {
-			d.errorf(n, "this version does not support this key, and to ignore it could let somebody in: remove it")
-		}})
+// unsupported are keys that belong to the format but not yet to this version. To ignore one could let somebody in, so each is
+// an error until it gets a reader.
+func unsupported(paths ...string) []key {
+	return each(paths, func(d *document, n *node) {
+		d.errorf(n, "this version does not support this key, and to ignore it could let somebody in: remove it")
+	})
+}
+
+// each is a format in which one reader is for all paths.
+func each(paths []string, read reader) []key {
+	keys := make([]key, len(paths))
+	for i, path := range paths {
+		keys[i] = key{path, read}
 	}
-	return unsupported
+	return keys
 }

@@ -53,6 +53,9 @@ func seeds() []string {
 		requesting(`"{\"payload\": \"token=#:jwt_value:#\"}"`), requesting(`"{\"a\": 1,\n \"a\": {}}"`),
 		introspecting(`{"payload": {"token": "#:jwt_value:#", "a": true}}`),
 		asking(parameters, `{"env": "GO_JWT_AUTH_BROKEN"}`), asking(parameters, `{"filePath": "broken.json"}`),
-		answering(`"a.b"`, `1e0`), asking(codes, `[200, 200.0, 1e999]`),
+		several(from("a", issuerA, userTemplate, `"{provider}:{{{sub}"`), named("b", opaque())), `{"providers": [null, {"name": "\u202e"}], "options": {"common": {"issuer": 1}}}`,
+		several(from("a", issuerA, tokenFrom, `1`), from("a", issuerA, "options.modes.jwks.headers", `{"\u202e": {}}`)),
+		with("options.common.issuer", `["https://idp.test/{claim:tid}", "{", "}}"]`, "options.common.requiredClaims", `{"tid": ["", "a/b"]}`),
+		with(userTemplate, `"$\u202e{claims:\n}"`), answering(`"a.b"`, `1e0`), asking(codes, `[200, 200.0, 1e999]`),
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 const (
@@ -95,6 +97,38 @@ func local(changes ...string) string {
 	return with(append([]string{"mode", `"local"`, "options.modes.jwks", "", "options.modes.local", `"key"`}, changes...)...)
 }
 
+// several is a file with these providers.
+func several(providers ...string) string {
+	return `{"providers": [` + strings.Join(providers, ", ") + `]}`
+}
+
+// bare makes a provider of that name of a file with one.
+func bare(name, file string) string {
+	return strings.Replace(file, "{", `{"name": "`+name+`", `, 1)
+}
+
+// named is bare, and maps usernames.
+func named(name, file string) string {
+	if strings.Contains(file, `"usernameTemplate"`) || strings.Contains(file, `"matchUsernameToSubject"`) {
+		return bare(name, file)
+	}
+	var one map[string]any
+	if err := json.Unmarshal([]byte(file), &one); err != nil {
+		panic(err)
+	}
+	set(one, match, "true")
+	text, err := json.Marshal(one)
+	if err != nil {
+		panic(err)
+	}
+	return bare(name, string(text))
+}
+
+// from is a provider of mode jwks for one issuer.
+func from(name, issuer string, changes ...string) string {
+	return named(name, with(append([]string{"options.common.issuer", `"` + issuer + `"`}, changes...)...))
+}
+
 // workshop is a folder with the files that the tables name, and sets the variables that they name.
 func workshop(t testing.TB) string {
 	t.Helper()
@@ -113,7 +147,7 @@ func workshop(t testing.TB) string {
 		"secret.crlf": "from the file\r\n",
 		"file.pem":    "PEM",
 		"newline":     "\r\n",
-		"large":       strings.Repeat("x", maxFileBytes+1),
+		"large":       strings.Repeat("x", fileaccess.MaxBytes+1),
 		"broken.json": "{\n  \"method\": \"get\",\n  \"payloads\": \"hunter2\"\n}\n",
 		"other.json":  `{"payload": {"token": "hunter2"}}`,
 	} {

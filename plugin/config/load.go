@@ -4,11 +4,9 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"go-jwt-auth/plugin/config/fileaccess"
 	"go-jwt-auth/plugin/verdict"
 )
-
-// maxFileBytes bounds jwt.json and every secret file: 1 MiB.
-const maxFileBytes = 1 << 20
 
 // Load reads the jwt.json at path. It returns either a Config, perhaps with warnings, or nil and at least one error;
 // all problems of the file come at once, but a file that is no JSON has only that one.
@@ -21,7 +19,7 @@ func Load(path string) (*Config, Problems) {
 	if err != nil {
 		return nil, Problems{{Severity: SeverityError, Text: verdict.Line(err.Error())}}
 	}
-	data, info, err := readFile(file)
+	data, info, err := fileaccess.Read(file)
 	if err != nil {
 		return nil, Problems{{Severity: SeverityError, Text: verdict.Line(err.Error())}}
 	}
@@ -33,9 +31,10 @@ func Load(path string) (*Config, Problems) {
 func Parse(data []byte, file string) (*Config, Problems) { return parse(data, file, 0) }
 
 func parse(data []byte, file string, mode fs.FileMode) (*Config, Problems) {
-	d := &document{source: newSource(data), name: file, dir: filepath.Dir(file), mode: mode}
+	d := newDocument(data)
+	d.name, d.dir, d.mode = file, filepath.Dir(file), mode
 	// Who may change the file decides who gets in.
-	d.checkPrivacy(&node{path: "$"}, file, d.mode, public)
+	d.checkPrivacy(&node{Path: "$"}, file, d.mode, fileaccess.Public)
 	c := d.config()
 	d.problems.sort()
 	if len(d.problems.Errors()) > 0 {

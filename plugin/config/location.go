@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 // fileName is what the file is called where no option names it.
@@ -80,7 +82,7 @@ func (l Location) search() (string, error) {
 		tried = append(tried, file)
 	}
 	return "", fmt.Errorf("no %s found, tried %s (%s): put it there, or set plugin_opt_config_file to its absolute path",
-		fileName, strings.Join(tried, ", "), process())
+		fileName, strings.Join(tried, ", "), fileaccess.Process())
 }
 
 func (l Location) usual() []string {

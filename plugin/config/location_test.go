@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 func TestLocate(t *testing.T) {
@@ -48,7 +50,7 @@ func TestLocate(t *testing.T) {
 			"no option, 2.0: none holds it",
 			Location{PersistenceOption: filepath.Join(dir, "empty"), Usual: in("none")},
 			"",
-			"no jwt.json found, tried DIR/empty/jwt.json, DIR/none/jwt.json (" + process() + "): put it there, or set plugin_opt_config_file to its absolute path",
+			"no jwt.json found, tried DIR/empty/jwt.json, DIR/none/jwt.json (" + fileaccess.Process() + "): put it there, or set plugin_opt_config_file to its absolute path",
 		},
 	}
 	for _, c := range cases {

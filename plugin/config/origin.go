@@ -7,33 +7,36 @@ import (
 	"os"
 	"regexp"
 	"slices"
+
+	"go-jwt-auth/plugin/config/fileaccess"
+	"go-jwt-auth/plugin/config/jsondoc"
 )
 
 // secret reads a value that nobody else may know: a string, or an object with one of origins.
 func secret(to *Secret) reader {
-	return func(d *document, n *node) { d.readSecret(to, n, private) }
+	return func(d *document, n *node) { d.readSecret(to, n, fileaccess.Private) }
 }
 
 // localKey reads the same forms; with an asymmetric algorithm it is a public key.
 func localKey(c *Provider) reader {
 	return func(d *document, n *node) {
-		who := private
+		who := fileaccess.Private
 		if len(c.Algorithms) > 0 && !symmetric(c.Algorithms[0]) {
-			who = public
+			who = fileaccess.Public
 		}
 		d.readSecret(&c.Local, n, who)
 	}
 }
 
 // readSecret never shows the value, nor anything that may be one by mistake.
-func (d *document) readSecret(to *Secret, n *node, who privacy) {
+func (d *document) readSecret(to *Secret, n *node, who fileaccess.Privacy) {
 	plain := func(n *node) {
 		d.readPlain(to, n)
-		if who == private && to.IsSet() {
+		if who == fileaccess.Private && to.IsSet() {
 			d.checkExposed(n)
 		}
 	}
-	switch v := n.value.(type) {
+	switch v := n.Value.(type) {
 	case string:
 		plain(n)
 	case object:
@@ -46,7 +49,7 @@ func (d *document) readSecret(to *Secret, n *node, who privacy) {
 			},
 		})
 	default:
-		d.errorf(n, `must be a string, or an object with "plain", "env" or "filePath", found %s`, n.kind())
+		d.errorf(n, `must be a string, or an object with "plain", "env" or "filePath", found %s`, n.Kind())
 	}
 }
 
@@ -54,7 +57,7 @@ func (d *document) readSecret(to *Secret, n *node, who privacy) {
 func (d *document) checkExposed(n *node) {
 	if d.mode&0o004 != 0 {
 		d.warnf(n, `stands in a file that every user of this machine can read (mode %04o): %s, or keep it outside by {"env": …} or {"filePath": …}`,
-			d.mode, letIn(d.name))
+			d.mode, fileaccess.GrantCommand(d.name))
 	}
 }
 
@@ -77,17 +80,17 @@ type textFile struct {
 func (d *document) readOrigin(n *node, members object, o origin) {
 	known := 0
 	for _, m := range members {
-		switch m.name {
+		switch m.Name {
 		case "plain":
-			o.plain(m.node)
+			o.plain(m.Node)
 		case "env":
-			d.readEnv(m.node, o.env)
+			d.readEnv(m.Node, o.env)
 		case "filePath":
-			d.readTextFile(m.node, o.file)
+			d.readTextFile(m.Node, o.file)
 		default:
-			hint := didYouMean(m.name, origins()...)
-			if slices.Contains(o.inside, m.name) {
-				hint = fmt.Sprintf("; did you mean %s?", child(n.path+".plain", m.name))
+			hint := didYouMean(m.Name, origins()...)
+			if slices.Contains(o.inside, m.Name) {
+				hint = fmt.Sprintf("; did you mean %s?", jsondoc.Child(n.Path+".plain", m.Name))
 			}
 			d.unknown(m, hint)
 			continue
@@ -100,10 +103,10 @@ func (d *document) readOrigin(n *node, members object, o origin) {
 }
 
 func (d *document) readPlain(to *Secret, n *node) {
-	s, ok := n.value.(string)
+	s, ok := n.Value.(string)
 	switch {
 	case !ok:
-		d.errorf(n, "must be a string, found %s", n.kind())
+		d.errorf(n, "must be a string, found %s", n.Kind())
 	case s == "":
 		d.errorf(n, "must not be empty")
 	default:
@@ -116,9 +119,9 @@ func (d *document) readPlain(to *Secret, n *node) {
 var variable = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]*)+$`)
 
 func (d *document) readEnv(n *node, use func(n *node, value, name string)) {
-	name, ok := n.value.(string)
+	name, ok := n.Value.(string)
 	if !ok || name == "" {
-		d.errorf(n, "must be the name of an environment variable, found %s", n.kind())
+		d.errorf(n, "must be the name of an environment variable, found %s", n.Kind())
 		return
 	}
 	shown := "the one named here"
@@ -140,7 +143,7 @@ func (d *document) readTextFile(n *node, use func(n *node, f textFile)) {
 	if !ok {
 		return
 	}
-	data, info, err := readFile(name)
+	data, info, err := fileaccess.Read(name)
 	if err != nil {
 		d.errorf(n, "%v", err)
 		return

@@ -15,21 +15,21 @@ func anything(*document, *node) {}
 
 // version accepts 1 and "1", which both occur in the wild.
 func version(d *document, n *node) {
-	if f, ok := n.float(); ok && f == 1 || n.value == "1" {
+	if f, ok := n.Float(); ok && f == 1 || n.Value == "1" {
 		return
 	}
-	d.errorf(n, "must be 1, the only version of the format, found %s", n.found())
+	d.errorf(n, "must be 1, the only version of the format, found %s", n.Found())
 }
 
 func boolean(to *bool) reader {
 	return func(d *document, n *node) {
-		switch v := n.value.(type) {
+		switch v := n.Value.(type) {
 		case bool:
 			*to = v
 		case string:
-			d.errorf(n, "must be true or false without quotes, found %s", n.found())
+			d.errorf(n, "must be true or false without quotes, found %s", n.Found())
 		default:
-			d.errorf(n, "must be true or false, found %s", n.found())
+			d.errorf(n, "must be true or false, found %s", n.Found())
 		}
 	}
 }
@@ -40,12 +40,12 @@ func oneOf[T ~string](to *T, accepted ...T) reader {
 		words[i] = string(a)
 	}
 	return func(d *document, n *node) {
-		s, isString := n.value.(string)
+		s, isString := n.Value.(string)
 		switch {
 		case isString && slices.Contains(words, s):
 			*to = T(s)
 		default:
-			d.errorf(n, "must be %s, found %s%s", alternatives(words), n.found(), didYouMean(s, words...))
+			d.errorf(n, "must be %s, found %s%s", alternatives(words), n.Found(), didYouMean(s, words...))
 		}
 	}
 }
@@ -55,7 +55,7 @@ func mode(to *Mode) reader {
 	modes := []Mode{ModeJWKS, ModeLocal, ModeOIDC, ModeIntrospection}
 	return func(d *document, n *node) {
 		oneOf(to, modes...)(d, n)
-		if s, ok := n.value.(string); ok && *to == "" {
+		if s, ok := n.Value.(string); ok && *to == "" {
 			*to = nearest(s, modes)
 		}
 	}
@@ -94,31 +94,20 @@ func (b bounds) String() string {
 
 // within returns the number, or reports why it is none or out of bounds. 5000.0 and 5e3 are whole numbers too.
 func within(d *document, n *node, b bounds) (int64, bool) {
-	f, isNumber := n.float()
+	f, isNumber := n.Float()
 	switch {
 	case !isNumber:
-		d.errorf(n, "must be a %s, found %s", b, n.found())
+		d.errorf(n, "must be a %s, found %s", b, n.Found())
 	case f > float64(b.max):
-		d.errorf(n, "must be at most %d %s, because %s, found %s", b.max, b.unit, b.why, n.found())
+		d.errorf(n, "must be at most %d %s, because %s, found %s", b.max, b.unit, b.why, n.Found())
 	case f < float64(b.min):
-		d.errorf(n, "must be a %s, found %s", b, n.found())
+		d.errorf(n, "must be a %s, found %s", b, n.Found())
 	case f != math.Trunc(f):
-		d.errorf(n, "must be a whole %s, found %s", b, n.found())
+		d.errorf(n, "must be a whole %s, found %s", b, n.Found())
 	default:
 		return int64(f), true
 	}
 	return 0, false
-}
-
-// float returns a number's value, infinite where it is out of range.
-func (n *node) float() (float64, bool) {
-	number, ok := n.value.(json.Number)
-	if !ok {
-		return 0, false
-	}
-	// The only error left for a JSON number is one of range, which comes with an infinity.
-	f, _ := number.Float64()
-	return f, true
 }
 
 func integer(to *int, b bounds) reader {
@@ -141,9 +130,9 @@ func milliseconds(to *time.Duration, b bounds) reader {
 func recheckInterval(to *time.Duration) reader {
 	read := milliseconds(to, rechecks)
 	return func(d *document, n *node) {
-		if f, isNumber := n.float(); isNumber && f < float64(rechecks.min) {
+		if f, isNumber := n.Float(); isNumber && f < float64(rechecks.min) {
 			d.errorf(n, "must be at least %d %s, because the provider would be flooded, found %s: leave the key out to never ask again",
-				rechecks.min, rechecks.unit, n.found())
+				rechecks.min, rechecks.unit, n.Found())
 			return
 		}
 		read(d, n)
@@ -163,10 +152,10 @@ func text(to *string) reader {
 
 // word reads a string that must not be empty.
 func word(d *document, n *node) (string, bool) {
-	s, ok := n.value.(string)
+	s, ok := n.Value.(string)
 	switch {
 	case !ok:
-		d.errorf(n, "must be a string, found %s", n.found())
+		d.errorf(n, "must be a string, found %s", n.Found())
 	case s == "":
 		d.errorf(n, "must not be empty: give a value or remove the key")
 	default:
@@ -182,7 +171,7 @@ func list(to *[]string, read item) reader {
 			s, ok := read(d, i)
 			switch {
 			case ok && slices.Contains(*to, s):
-				d.warnf(i, "is there twice, found %s again", i.found())
+				d.warnf(i, "is there twice, found %s again", i.Found())
 			case ok:
 				*to = append(*to, s)
 			}
@@ -192,7 +181,7 @@ func list(to *[]string, read item) reader {
 
 // items are those of an array, of which there must be one, or a single string.
 func (d *document) items(n *node) array {
-	switch v := n.value.(type) {
+	switch v := n.Value.(type) {
 	case string:
 		return array{n}
 	case array:
@@ -201,7 +190,7 @@ func (d *document) items(n *node) array {
 		}
 		return v
 	}
-	d.errorf(n, "must be a string or an array of strings, found %s", n.found())
+	d.errorf(n, "must be a string or an array of strings, found %s", n.Found())
 	return nil
 }
 
@@ -213,7 +202,7 @@ func tokenSources(to *[]TokenSource) reader {
 			var source TokenSource
 			oneOf(&source, TokenInPassword, TokenInUsername)(d, i)
 			if slices.Contains(sources, source) && source != "" {
-				d.errorf(i, "must stand once, found %s again", i.found())
+				d.errorf(i, "must stand once, found %s again", i.Found())
 			}
 			sources = append(sources, source)
 		}
@@ -224,11 +213,11 @@ func tokenSources(to *[]TokenSource) reader {
 // scalar reads a value that is equal to another or not: a string, a number or a boolean.
 func scalar(to *any) reader {
 	return func(d *document, n *node) {
-		switch n.value.(type) {
+		switch n.Value.(type) {
 		case string, json.Number, bool:
-			*to = n.value
+			*to = n.Value
 		default:
-			d.errorf(n, "must be a string, a number or a boolean, found %s", n.found())
+			d.errorf(n, "must be a string, a number or a boolean, found %s", n.Found())
 		}
 	}
 }
@@ -240,7 +229,7 @@ func jsonPath(to *string) reader {
 		switch {
 		case !ok:
 		case strings.HasPrefix(s, "$") || strings.ContainsAny(s, "[]") || slices.Contains(strings.Split(s, "."), ""):
-			d.errorf(n, `must be names joined by dots, such as "validation.isSuccess", found %s`, n.found())
+			d.errorf(n, `must be names joined by dots, such as "validation.isSuccess", found %s`, n.Found())
 		default:
 			*to = s
 		}
@@ -250,22 +239,22 @@ func jsonPath(to *string) reader {
 // statuses reads a list of HTTP statuses (RFC 9110 §15).
 func statuses(to *[]int) reader {
 	return func(d *document, n *node) {
-		items, isArray := n.value.(array)
+		items, isArray := n.Value.(array)
 		switch {
 		case !isArray:
-			d.errorf(n, "must be an array of HTTP statuses such as [200, 204], found %s", n.found())
+			d.errorf(n, "must be an array of HTTP statuses such as [200, 204], found %s", n.Found())
 			return
 		case len(items) == 0:
 			d.errorf(n, "must hold at least one status: no token could pass")
 		}
 		var codes []int
 		for _, i := range items {
-			code, _ := i.float()
+			code, _ := i.Float()
 			switch {
 			case code != math.Trunc(code) || code < 100 || code > 599:
-				d.errorf(i, "must be an HTTP status from 100 to 599, found %s", i.found())
+				d.errorf(i, "must be an HTTP status from 100 to 599, found %s", i.Found())
 			case slices.Contains(codes, int(code)):
-				d.warnf(i, "is there twice, found %s again", i.found())
+				d.warnf(i, "is there twice, found %s again", i.Found())
 			default:
 				codes = append(codes, int(code))
 			}
@@ -274,14 +263,14 @@ func statuses(to *[]int) reader {
 	}
 }
 
-// scope reads a scope token (RFC 6749 §3.3).
-func scope(d *document, n *node) (string, bool) {
+// scopeToken reads a scope token (RFC 6749 §3.3).
+func scopeToken(d *document, n *node) (string, bool) {
 	s, ok := word(d, n)
 	if !ok {
 		return "", false
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }) {
-		d.errorf(n, "must be one scope (printable ASCII without space, \" or \\; several stand in an array), found %s", n.found())
+		d.errorf(n, "must be one scope (printable ASCII without space, \" or \\; several stand in an array), found %s", n.Found())
 		return "", false
 	}
 	return s, true

@@ -198,6 +198,9 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	for path := range allKeys() {
 		r, documented := rows[path]
 		f := schemas[path]
+		if strings.HasPrefix(path, inProviders+".") && path != inProviders+".name" {
+			continue // the same as in a file of its own
+		}
 		switch {
 		case isSection[path] && !documented:
 			continue
@@ -272,10 +275,10 @@ func sameJSON(a, b string) bool {
 // What belongs to the format but not yet to this version is named.
 func TestReferenceNamesWhatIsPlanned(t *testing.T) {
 	text := strings.Join(readLines(t, reference), "\n")
-	for _, k := range later() {
-		whole, short := "`"+strings.TrimPrefix(k.path, "$.")+"`", "`."+base(k.path)+"`"
+	for _, path := range unmadeKeys() {
+		whole, short := "`"+path+"`", "`."+base(path)+"`"
 		if !strings.Contains(text, whole) && !strings.Contains(text, short) {
-			t.Errorf("%s is not named", k.path)
+			t.Errorf("%s is not named", path)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"go-jwt-auth/plugin/config/fileaccess"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -101,11 +102,11 @@ func introspectionRequest(to *Request) reader {
 		switch form, isObject := r.Payload.(map[string]any); {
 		case r.Payload == nil:
 		case !isObject:
-			d.errorf(n, `must be an object of form members such as {"realm": "test"}, found %s`, n.kind())
+			d.errorf(n, `must be an object of form members such as {"realm": "test"}, found %s`, n.Kind())
 		default:
 			d.checkForm(n)
 			if token, given := form["token"]; given && !holdsToken(token) {
-				d.errorf(n.member("token"), "must hold %s: the endpoint would be asked about another token", TokenPlaceholder)
+				d.errorf(n.Member("token"), "must hold %s: the endpoint would be asked about another token", TokenPlaceholder)
 			}
 		}
 	})
@@ -129,19 +130,19 @@ func plainRequest(plain *Plain) reader {
 			d.checkForm(body)
 		case string:
 		default:
-			d.errorf(body, "must be an object or a string where bodyEncoding is %q, found %s", BodyForm, body.kind())
+			d.errorf(body, "must be an object or a string where bodyEncoding is %q, found %s", BodyForm, body.Kind())
 		}
 	})
 }
 
 // checkForm refuses members that a form can't hold.
 func (d *document) checkForm(n *node) {
-	members, _ := n.value.(object)
+	members, _ := n.Value.(object)
 	for _, m := range members {
-		switch m.value.(type) {
+		switch m.Value.(type) {
 		case string, json.Number, bool:
 		default:
-			d.errorf(m.node, "must be a string, a number or a boolean, as members of a form are, found %s", m.kind())
+			d.errorf(m.Node, "must be a string, a number or a boolean, as members of a form are, found %s", m.Kind())
 		}
 	}
 }
@@ -149,9 +150,9 @@ func (d *document) checkForm(n *node) {
 // requestParameters reads a request by where it is. What stands elsewhere is JSON in a text of its own.
 func requestParameters(to *Request, rule requestRule) reader {
 	return func(d *document, n *node) {
-		members, ok := n.value.(object)
+		members, ok := n.Value.(object)
 		if !ok {
-			d.errorf(n, `must be an object with "plain", "env" or "filePath", found %s`, n.kind())
+			d.errorf(n, `must be an object with "plain", "env" or "filePath", found %s`, n.Kind())
 			return
 		}
 		var inside []string
@@ -160,13 +161,13 @@ func requestParameters(to *Request, rule requestRule) reader {
 		}
 		d.readOrigin(n, members, origin{
 			plain: func(n *node) {
-				switch v := n.value.(type) {
+				switch v := n.Value.(type) {
 				case string:
 					d.readRequestText(to, n, v, "this text", rule)
 				case object:
 					d.readRequest(to, n, rule)
 				default:
-					d.errorf(n, "must be an object, or one as JSON in a string, found %s", n.kind())
+					d.errorf(n, "must be an object, or one as JSON in a string, found %s", n.Kind())
 				}
 				if to.holdsSecret() {
 					d.checkExposed(n)
@@ -175,9 +176,9 @@ func requestParameters(to *Request, rule requestRule) reader {
 			env: func(n *node, value, name string) { d.readRequestText(to, n, value, name, rule) },
 			file: func(n *node, f textFile) {
 				d.readRequestText(to, n, f.text, f.name, rule)
-				who := public
+				who := fileaccess.Public
 				if to.holdsSecret() {
-					who = private
+					who = fileaccess.Private
 				}
 				d.checkPrivacy(n, f.name, f.mode, who)
 			},
@@ -192,47 +193,27 @@ func (d *document) readRequestText(to *Request, n *node, text, where string, rul
 		d.errorf(n, "must hold a request as JSON, found nothing in %s", where)
 		return
 	}
-	inner := &document{source: newSource([]byte(text))}
-	if root := inner.parse(); root != nil {
-		inner.readRequest(to, root, rule)
+	inner := newDocument([]byte(text))
+	if inner.Root != nil {
+		inner.readRequest(to, inner.Root, rule)
 	}
 	inner.problems.sort()
 	for _, p := range inner.problems {
-		d.report(p.Severity, n.offset, n.path, "in line %d, column %d of %s: %s", p.Line, p.Column, where, p)
+		d.report(p.Severity, n.Offset, n.Path, "in line %d, column %d of %s: %s", p.Line, p.Column, where, p)
 		d.problems[len(d.problems)-1].UnknownKey = p.UnknownKey
 	}
 }
 
 func (d *document) readRequest(to *Request, n *node, rule requestRule) {
-	all, ok := n.value.(object)
-	if !ok {
-		d.errorf(n, `must be an object such as {"method": "POST", "payload": {"token": "%s"}}, found %s`, TokenPlaceholder, n.kind())
+	if _, ok := n.Value.(object); !ok {
+		d.errorf(n, `must be an object such as {"method": "POST", "payload": {"token": "%s"}}, found %s`, TokenPlaceholder, n.Kind())
 		return
 	}
-	format := requestMembers(to)
-	members := map[string]*node{}
 	faults := len(d.problems.Errors())
-	for _, m := range all {
-		i := slices.IndexFunc(format, func(k key) bool { return k.path == m.name })
-		if i < 0 {
-			d.unknown(m, d.suggest(n.path, m, prefixed(n.path, format)))
-			continue
-		}
-		members[m.name] = m.node
-		format[i].read(d, m.node)
-	}
+	s := d.scope(n, requestMembers(to), nil)
 	if len(d.problems.Errors()) == faults {
-		rule(d, n, members, *to)
+		rule(d, n, s.nodes, *to)
 	}
-}
-
-// prefixed is the format as it stands below path.
-func prefixed(path string, format []key) []key {
-	below := make([]key, len(format))
-	for i, k := range format {
-		below[i] = key{path + "." + k.path, k.read}
-	}
-	return below
 }
 
 // method reads an HTTP method (RFC 9110 §9.3, RFC 5789), whose names are in capitals.
@@ -244,9 +225,9 @@ func method(to *string) reader {
 // query may hold an API key.
 func requestPath(to *string) reader {
 	return func(d *document, n *node) {
-		s, ok := n.value.(string)
+		s, ok := n.Value.(string)
 		if !ok {
-			d.errorf(n, "must be a string, found %s", n.kind())
+			d.errorf(n, "must be a string, found %s", n.Kind())
 			return
 		}
 		if wrong := pathProblem(strings.ReplaceAll(s, TokenPlaceholder, "TOKEN")); wrong != "" {
@@ -292,75 +273,80 @@ func reserved() []string {
 
 // headers reads an object of name → value. No message shows a value.
 func headers(to *[]Header) reader {
+	return headerFields(`{"Authorization": "Bearer `+TokenPlaceholder+`"}`, func(d *document, m member) {
+		if value, ok := headerValue(d, m.Node); ok {
+			*to = append(*to, Header{m.Name, value})
+		}
+	})
+}
+
+// secretHeaders reads the same, with values that may stand elsewhere.
+func secretHeaders(to *[]SecretHeader) reader {
+	return headerFields(`{"X-Api-Key": {"env": "JWKS_API_KEY"}}`, func(d *document, m member) {
+		var value Secret
+		if _, elsewhere := m.Value.(object); elsewhere {
+			secret(&value)(d, m.Node)
+			if !isFieldValue(value.Reveal()) {
+				d.errorf(m.Node, "must be one line without control characters")
+				return
+			}
+		} else if text, ok := headerValue(d, m.Node); ok {
+			value = NewSecret(text)
+			if secretName.MatchString(m.Name) {
+				d.checkExposed(m.Node)
+			}
+		}
+		*to = append(*to, SecretHeader{m.Name, value})
+	})
+}
+
+// headerFields reads an object of header fields, and leaves the value of each to read.
+func headerFields(example string, read func(d *document, m member)) reader {
 	return func(d *document, n *node) {
-		members, ok := n.value.(object)
+		members, ok := n.Value.(object)
 		if !ok {
-			d.errorf(n, `must be an object such as {"Authorization": "Bearer %s"}, found %s`, TokenPlaceholder, n.kind())
+			d.errorf(n, `must be an object such as %s, found %s`, example, n.Found())
 			return
 		}
+		var names []string
 		for _, m := range members {
-			value, ok := headerValue(d, m.node)
+			name := strings.ToLower(m.Name)
 			switch {
-			case !fieldName.MatchString(m.name):
-				d.errorAt(m.offset, m.path, "must be named as HTTP headers are (letters, digits and !#$%%&'*+-.^_`|~), found %s", verdict.Quote(m.name))
-			case slices.ContainsFunc(reserved(), func(r string) bool { return strings.EqualFold(r, m.name) }):
-				d.errorAt(m.offset, m.path, "must not be set: this header is HTTP's own affair")
-			case slices.ContainsFunc(*to, func(h Header) bool { return strings.EqualFold(h.Name, m.name) }):
-				d.errorAt(m.offset, m.path, "must stand once, found again in other letters")
-			case ok:
-				*to = append(*to, Header{m.name, value})
+			case !fieldName.MatchString(m.Name):
+				d.errorAt(m.NameOffset, m.Path, "must be named as HTTP headers are (letters, digits and !#$%%&'*+-.^_`|~), found %s", verdict.Quote(m.Name))
+			case slices.ContainsFunc(reserved(), func(r string) bool { return strings.EqualFold(r, m.Name) }):
+				d.errorAt(m.NameOffset, m.Path, "must not be set: this header is HTTP's own affair")
+			case slices.Contains(names, name):
+				d.errorAt(m.NameOffset, m.Path, "must stand once, found again in other letters")
+			default:
+				read(d, m)
 			}
+			names = append(names, name)
 		}
 	}
 }
 
 // headerValue is a string without control characters but the tab (RFC 9110 §5.5), or a number as it is written.
 func headerValue(d *document, n *node) (string, bool) {
-	switch v := n.value.(type) {
+	switch v := n.Value.(type) {
 	case json.Number:
 		return v.String(), true
 	case string:
-		if !strings.ContainsFunc(v, func(r rune) bool { return r != '\t' && r <= unicode.MaxASCII && unicode.IsControl(r) }) {
+		if isFieldValue(v) {
 			return v, true
 		}
 		d.errorf(n, "must be one line without control characters")
 	default:
-		d.errorf(n, "must be a string or a number, found %s", n.kind())
+		d.errorf(n, "must be a string or a number, found %s", n.Kind())
 	}
 	return "", false
 }
 
 // payload keeps any value.
 func payload(to *any) reader {
-	return func(_ *document, n *node) { *to = n.plain() }
+	return func(_ *document, n *node) { *to = n.Plain() }
 }
 
-// plain is the value without its places.
-func (n *node) plain() any {
-	switch v := n.value.(type) {
-	case object:
-		members := make(map[string]any, len(v))
-		for _, m := range v {
-			members[m.name] = m.plain()
-		}
-		return members
-	case array:
-		items := make([]any, len(v))
-		for i, item := range v {
-			items[i] = item.plain()
-		}
-		return items
-	}
-	return n.value
-}
-
-// member is the one of that name, or nil.
-func (n *node) member(name string) *node {
-	members, _ := n.value.(object)
-	for _, m := range members {
-		if m.name == name {
-			return m.node
-		}
-	}
-	return nil
+func isFieldValue(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && r <= unicode.MaxASCII && unicode.IsControl(r) })
 }

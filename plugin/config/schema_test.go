@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"go-jwt-auth/plugin/config/jsondoc"
 )
 
 // schema is a part of docs/jwt.schema.json.
@@ -24,9 +26,11 @@ type schema struct {
 	Examples             []json.RawMessage  `json:"examples"`
 	Properties           map[string]*schema `json:"properties"`
 	AdditionalProperties json.RawMessage    `json:"additionalProperties"`
+	Items                *schema            `json:"items"`
 	AnyOf                []*schema          `json:"anyOf"`
 	AllOf                []*schema          `json:"allOf"`
 	Then                 *schema            `json:"then"`
+	Else                 *schema            `json:"else"`
 	Defs                 map[string]*schema `json:"$defs"`
 }
 
@@ -74,15 +78,24 @@ func readSchema(t *testing.T) map[string]*facts {
 			}
 		}
 		for name, property := range s.Properties {
-			walk(child(path, name), property)
+			walk(jsondoc.Child(path, name), property)
 		}
-		for _, part := range append(slices.Concat(s.AllOf, s.AnyOf), s.Then) {
+		for _, part := range append(slices.Concat(s.AllOf, s.AnyOf), s.Then, s.Else) {
 			walk(path, part)
+		}
+		if path == "$.providers" {
+			walk(inProviders, s.Items)
 		}
 	}
 	walk("$", &root)
+	for _, k := range brokerKeys(defaults()) {
+		delete(keys, inProviders+"."+k.path) // brokenProviders
+	}
 	return keys
 }
+
+// inProviders is the path of each of several providers.
+const inProviders = "$.providers[…]"
 
 func (f *facts) add(s *schema) {
 	f.title = first(f.title, s.Title)
@@ -96,11 +109,18 @@ func (f *facts) add(s *schema) {
 		f.max = s.Maximum
 	}
 	for _, word := range s.Enum {
-		f.words = append(f.words, string(word))
+		f.words = appendNew(f.words, string(word))
 	}
 	for _, e := range s.Examples {
-		f.examples = append(f.examples, string(e))
+		f.examples = appendNew(f.examples, string(e))
 	}
+}
+
+func appendNew(words []string, word string) []string {
+	if slices.Contains(words, word) {
+		return words
+	}
+	return append(words, word)
 }
 
 // values are all that the schema mentions, and what lies just outside of the bounds.
@@ -135,38 +155,43 @@ func (s *schema) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(s))
 }
 
-// allKeys are the paths of every key of the format, those inside of values included, and of the sections.
+// allKeys are the paths of every key, those inside of values included, and of the sections.
 func allKeys() map[string]bool {
-	all := map[string]bool{"$": true}
-	unsupported := map[string]bool{}
-	for _, k := range later() {
-		unsupported[k.path] = true
-	}
-	var add func(path string)
-	add = func(path string) {
-		if !all[path] {
-			all[path] = true
-			add(parent(path))
-		}
-	}
-	for _, k := range keys(defaults(), providerDefaults()) {
-		if unsupported[k.path] {
-			continue
-		}
-		add(k.path)
-		switch base(k.path) {
-		case "requestParameters":
-			for _, m := range requestMembers(&Request{}) {
-				add(k.path + ".plain." + m.path)
+	all := map[string]bool{"$": true, "$.providers": true}
+	add := func(root string, format []key) {
+		for _, k := range format {
+			if slices.Contains(unmadeKeys(), k.path) {
+				continue
 			}
-			fallthrough
-		case "local", "clientSecret", "clientKey":
-			for _, o := range origins() {
-				add(k.path + "." + o)
+			for path := k.path; path != ""; path = parent(path) {
+				all[root+"."+path] = true
+			}
+			all[root] = true
+			switch base(k.path) {
+			case "requestParameters":
+				for _, m := range requestMembers(&Request{}) {
+					all[root+"."+k.path+".plain."+m.path] = true
+				}
+				fallthrough
+			case "local", "clientSecret", "clientKey":
+				for _, o := range origins() {
+					all[root+"."+k.path+"."+o] = true
+				}
 			}
 		}
 	}
+	one := providerKeys(providerDefaults("$"))
+	add("$", slices.Concat(fileKeys(), brokerKeys(defaults()), one))
+	add(inProviders, append(one, key{path: "name"}))
 	return all
+}
+
+// unmadeKeys are those that this version refuses.
+func unmadeKeys() []string {
+	return []string{
+		"options.authorization", "options.common.maxSessionMs",
+		"options.enhancedAuth", "options.control", "options.metrics", "options.audit",
+	}
 }
 
 func TestSchemaHasEveryKey(t *testing.T) {
@@ -190,6 +215,15 @@ func TestSchemaHasEveryKey(t *testing.T) {
 // home is a good file with all that key needs beside it, and itself as value.
 func home(key, value string) string {
 	build, rest := with, []string{}
+	inside, isInside := strings.CutPrefix(key, strings.TrimPrefix(inProviders, "$.")+".")
+	switch {
+	case inside == "name":
+		return several(`{"name": ` + value + "," + with()[1:])
+	case isInside:
+		return several(bare("main", home(inside, value)))
+	case key == "providers":
+		return `{"providers": ` + value + `}`
+	}
 	switch {
 	case strings.HasPrefix(key, "options.modes.local"):
 		build = local
@@ -261,7 +295,7 @@ func TestSchemaSaysWhatHolds(t *testing.T) {
 		}
 		return c
 	}
-	withoutDefault := []string{"$.mode", "$.algorithm", "$.options.revocation.recheckIntervalMs"} // their absence is no value
+	withoutDefault := []string{"mode", "algorithm", "options.revocation.recheckIntervalMs"} // their absence is no value
 	for path, f := range readSchema(t) {
 		key := strings.TrimPrefix(path, "$.")
 		isMethod := strings.HasSuffix(path, ".requestParameters.plain.method") // empty in a Config, which means POST
@@ -271,11 +305,11 @@ func TestSchemaSaysWhatHolds(t *testing.T) {
 					t.Errorf("at its default %s: got %+v, without: %+v", f.def, at, absent)
 				}
 			}
-			if f.def == "" && (f.boolean || f.min != nil || len(f.words) > 0) && !slices.Contains(withoutDefault, path) {
+			if f.def == "" && (f.boolean || f.min != nil || len(f.words) > 0) && !slices.Contains(withoutDefault, strings.TrimPrefix(strings.TrimPrefix(path, inProviders+"."), "$.")) {
 				t.Error("has no default")
 			}
 			for _, word := range append(f.words, f.examples...) {
-				if word == `"GET"` && strings.HasPrefix(key, introspect) {
+				if word == `"GET"` && strings.Contains(key, introspect) {
 					continue // refused there by another rule
 				}
 				accepts(t, home(key, word))

@@ -105,7 +105,7 @@ func oddBeyondSchema() map[string][]oddFile {
 
 func TestWarning(t *testing.T) {
 	dir := workshop(t)
-	for _, c := range append(oddFiles(), oddBeyondSchema()[inStrings]...) {
+	for _, c := range slices.Concat(oddFiles(), goodProviders(), oddBeyondSchema()[inStrings]) {
 		t.Run(c.rule, func(t *testing.T) {
 			config, problems := load(t, dir, c.file)
 			if config == nil {

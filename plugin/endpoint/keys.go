@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/config/fileaccess"
 )
 
 // credentials are what a provider asks of those who read its keys and its discovery document.
@@ -69,23 +68,9 @@ const maxBearer = 1 << 16
 var bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 func readBearer(name string) (string, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return "", config.Explain(name, err)
-	case info.IsDir():
-		return "", fmt.Errorf("%s is a directory, expected a file", name)
-	case !info.Mode().IsRegular(): // a pipe could hold the request up
-		return "", fmt.Errorf("%s is a pipe, socket or device, expected a file", name)
-	}
-	file, err := os.Open(name)
+	raw, _, err := fileaccess.Read(name)
 	if err != nil {
-		return "", config.Explain(name, err)
-	}
-	defer file.Close() //nolint:errcheck // it was only read
-	raw, err := io.ReadAll(io.LimitReader(file, maxBearer+1))
-	if err != nil {
-		return "", config.Explain(name, err)
+		return "", err
 	}
 	switch token := strings.TrimSpace(string(raw)); {
 	case token == "":

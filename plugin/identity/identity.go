@@ -35,43 +35,46 @@ type Identity struct {
 	Username, ClientID *string
 }
 
-// Mapper maps claims to identities by one configuration.
-type Mapper struct{ common config.Common }
+// Mapper maps claims to identities by the rules of one provider.
+type Mapper struct {
+	common config.Common
+	path   config.Path
+}
 
-// New returns a Mapper for the rules of common.
-func New(common config.Common) Mapper { return Mapper{common: common} }
+// New returns a Mapper for the rules of cfg.
+func New(cfg *config.Provider) Mapper { return Mapper{common: cfg.Common, path: cfg.Path} }
 
 // Map returns the identity that claims give the client. The verdict is Accept or Deny.
 func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (Identity, verdict.Verdict) {
 	var mapped Identity
 	if m.common.MatchUsername {
-		name, refused := m.read(claims, m.common.UsernameClaim, trace)
+		name, refused := m.read(claims, m.common.UsernameTemplate, m.common.UsernameClaim, trace)
 		if refused != nil {
 			return Identity{}, *refused
 		}
 		if client.Username == nil || *client.Username != name {
 			if m.common.OnMismatch == config.MismatchDeny {
-				return Identity{}, mismatch("username", name, client.Username, client.Token, "$.options.common.onSubjectMismatch is \"deny\"", trace)
+				return Identity{}, mismatch("username", name, client.Username, client.Token, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
 			}
 			mapped.Username = &name
 		}
-		trace.Pass("username", "from "+verdict.Word(m.common.UsernameClaim), verdict.Quote(name))
+		trace.Pass("username", "from "+source(m.common.UsernameTemplate, m.common.UsernameClaim), verdict.Quote(name))
 	}
 	if m.common.MatchClientID {
-		id, refused := m.read(claims, m.common.ClientIDClaim, trace)
+		id, refused := m.read(claims, m.common.ClientIDTemplate, m.common.ClientIDClaim, trace)
 		if refused != nil {
 			return Identity{}, *refused
 		}
 		if client.ID != id {
 			switch {
 			case m.common.OnMismatch == config.MismatchDeny:
-				return Identity{}, mismatch("client id", id, &client.ID, client.Token, "$.options.common.onSubjectMismatch is \"deny\"", trace)
+				return Identity{}, mismatch("client id", id, &client.ID, client.Token, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
 			case client.FixedID:
 				return Identity{}, mismatch("client id", id, &client.ID, client.Token, "this Mosquitto can't change a client id, 2.1 can", trace)
 			}
 			mapped.ClientID = &id
 		}
-		trace.Pass("client id", "from "+verdict.Word(m.common.ClientIDClaim), verdict.Quote(id))
+		trace.Pass("client id", "from "+source(m.common.ClientIDTemplate, m.common.ClientIDClaim), verdict.Quote(id))
 	}
 	return mapped, verdict.Verdict{Kind: verdict.Accept}
 }
@@ -85,24 +88,62 @@ func mismatch(what, expected string, found *string, token, why string, trace *ve
 		what, verdict.Quote(expected), shown)
 }
 
-// read takes the identity out of a claim and refuses what would be dangerous as one.
-func (m Mapper) read(claims token.Claims, path string, trace *verdict.Trace) (string, *verdict.Verdict) {
+// Name is the name that claims give, from the template if there is one and otherwise from one claim, whether or not it is fit
+// to be one; a claim that is missing or not a string counts as empty.
+func Name(template *config.Template, claim string, claims token.Claims) string {
+	if template == nil {
+		return claims.Text(claim)
+	}
+	return template.Render(claims.Text)
+}
+
+// source is where a name comes from, for the trace.
+func source(template *config.Template, claim string) string {
+	if template == nil {
+		return verdict.Word(claim)
+	}
+	return verdict.Quote(template.String())
+}
+
+// read takes the identity out of a claim, or several, and refuses what would be dangerous as one.
+func (m Mapper) read(claims token.Claims, template *config.Template, claim string, trace *verdict.Trace) (string, *verdict.Verdict) {
+	paths := []string{claim}
+	if template != nil {
+		paths = template.Claims()
+	}
+	for _, path := range paths {
+		if refused := m.checkClaim(claims, path, trace); refused != nil {
+			return "", refused
+		}
+	}
+	name := Name(template, claim, claims)
+	if fault := m.faultOfName(name); fault != "" {
+		from := source(template, claim)
+		refused := trace.FailWith(verdict.Refuse(verdict.UnsafeIdentity, "%s is %s, which %s", from, verdict.Quote(name), fault),
+			from, "fit for topic patterns", verdict.Quote(name))
+		return "", &refused
+	}
+	return name, nil
+}
+
+// checkClaim refuses a claim that is missing or not fit to be a name or a part of one.
+func (m Mapper) checkClaim(claims token.Claims, path string, trace *verdict.Trace) *verdict.Verdict {
 	value, found := claims.Lookup(path)
-	name, isString := value.(string)
+	text, isString := value.(string)
 	if !found || !isString {
 		shown := "none"
 		if found {
 			shown = kindOf(value)
 		}
 		refused := trace.Fail(verdict.NoIdentity, verdict.Word(path), "a string", shown)
-		return "", &refused
+		return &refused
 	}
-	if fault := m.fault(name); fault != "" {
-		refused := trace.FailWith(verdict.Refuse(verdict.UnsafeIdentity, "%s is %s, which %s", verdict.Word(path), verdict.Quote(name), fault),
-			verdict.Word(path), "fit for topic patterns", verdict.Quote(name))
-		return "", &refused
+	if fault := m.faultOfValue(text); fault != "" {
+		refused := trace.FailWith(verdict.Refuse(verdict.UnsafeIdentity, "%s is %s, which %s", verdict.Word(path), verdict.Quote(text), fault),
+			verdict.Word(path), "fit for topic patterns", verdict.Quote(text))
+		return &refused
 	}
-	return name, nil
+	return nil
 }
 
 // kindOf says of a claim that is no string what it is.
@@ -121,28 +162,38 @@ func kindOf(value any) string {
 	}
 }
 
-// fault says what makes a name unusable. A reserved one would give its bearer the rights of another account. With a wildcard in it, %u and %c in an access list would match other clients'
-// topics (CVE-2017-7650); with a '$' in front, at the beginning of a pattern, the broker's own (MQTT 5 §4.7.2); with a '/',
-// other levels. White space, invisible letters and U+FEFF are a name's own (§1.5.4): the broker keeps them apart.
-func (m Mapper) fault(name string) string {
+// faultOfName says what makes a whole name unusable. A reserved one would give its bearer the rights of another account.
+func (m Mapper) faultOfName(name string) string {
 	switch {
-	case name == "":
-		return "is empty"
 	case len(name) > maxBytes:
 		return fmt.Sprintf("has more than %d bytes", maxBytes)
 	case slices.Contains(m.common.ReservedNames, name):
-		return "is kept for others ($.options.common.reservedNames)"
+		return "is kept for others (" + m.path.Key("options.common.reservedNames") + ")"
+	}
+	return ""
+}
+
+// faultOfValue says what makes a claim unusable as a name or a part of one. With a wildcard in it, %u and %c in an access list
+// would match other clients' topics (CVE-2017-7650); with a '$' in front, at the beginning of a pattern, the broker's own (MQTT 5
+// §4.7.2); with a '/', other levels. White space, invisible letters and U+FEFF are a name's own (§1.5.4): the broker keeps them
+// apart.
+func (m Mapper) faultOfValue(value string) string {
+	switch {
+	case value == "":
+		return "is empty"
+	case len(value) > maxBytes:
+		return fmt.Sprintf("has more than %d bytes", maxBytes)
 	// What JSON can't decode it replaces, so that two subjects would become one.
-	case !utf8.ValidString(name) || strings.ContainsRune(name, utf8.RuneError):
+	case !utf8.ValidString(value) || strings.ContainsRune(value, utf8.RuneError):
 		return "is no valid UTF-8"
-	case strings.ContainsAny(name, "+#"):
+	case strings.ContainsAny(value, "+#"):
 		return "holds a topic wildcard"
-	case name[0] == '$':
+	case value[0] == '$':
 		return "begins with '$', as the broker's own topics do"
-	case strings.ContainsFunc(name, unfit):
+	case strings.ContainsFunc(value, unfit):
 		return "holds a control character"
-	case !m.common.AllowSlash && strings.Contains(name, "/"):
-		return "holds '/' ($.options.common.allowSlashInIdentity admits it)"
+	case !m.common.AllowSlash && strings.Contains(value, "/"):
+		return "holds '/' (" + m.path.Key("options.common.allowSlashInIdentity") + " admits it)"
 	}
 	return ""
 }

@@ -95,7 +95,7 @@ func TestMap(t *testing.T) {
 			t.Run(rule, func(t *testing.T) {
 				var trace verdict.Trace
 				client := identity.Client{ID: c.id, Username: pointer(c.username), FixedID: v20, Token: opaque}
-				mapped, v := identity.New(c.common).Map(token.NewClaims(claims), client, &trace)
+				mapped, v := identity.New(&config.Provider{Common: c.common}).Map(token.NewClaims(claims), client, &trace)
 				if v.String() != want {
 					t.Fatalf("got %s, want %s", v, want)
 				}
@@ -200,7 +200,7 @@ func TestSubjects(t *testing.T) {
 					}
 					for _, client := range []identity.Client{{ID: "c", Username: pointer("u")}, {ID: own, Username: &own}, {ID: own, Username: &own, FixedID: true}} {
 						var trace verdict.Trace
-						mapped, v := identity.New(common).Map(token.NewClaims(claims), client, &trace)
+						mapped, v := identity.New(&config.Provider{Common: common}).Map(token.NewClaims(claims), client, &trace)
 						switch {
 						case want == "accept":
 							if v.Kind != verdict.Accept {
@@ -230,7 +230,7 @@ func TestSubjects(t *testing.T) {
 func TestSubjectIsNotLookedAt(t *testing.T) {
 	for _, claims := range []map[string]any{nil, {"sub": "#"}, {"sub": 7}} {
 		var trace verdict.Trace
-		if mapped, v := identity.New(defaults()).Map(token.NewClaims(claims), identity.Client{ID: "c"}, &trace); v.Kind != verdict.Accept || mapped != (identity.Identity{}) {
+		if mapped, v := identity.New(&config.Provider{Common: defaults()}).Map(token.NewClaims(claims), identity.Client{ID: "c"}, &trace); v.Kind != verdict.Accept || mapped != (identity.Identity{}) {
 			t.Errorf("%v: got %s, %+v", claims, v, mapped)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/config/fileaccess"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/event"
 )
@@ -93,7 +93,7 @@ func (f *file) refresh() {
 	if err == nil {
 		set, err = f.read(info.Size())
 	} else {
-		err = config.Explain(f.path, err)
+		err = fileaccess.Explain(f.path, err)
 	}
 	if !unchanged || err == nil {
 		for _, reason := range set.Skipped {
@@ -118,7 +118,7 @@ func (f *file) read(size int64) (Set, error) {
 	}
 	raw, err := os.ReadFile(f.path)
 	if err != nil {
-		return Set{}, config.Explain(f.path, err)
+		return Set{}, fileaccess.Explain(f.path, err)
 	}
 	if len(raw) == 0 {
 		return Set{}, errors.New("it is empty")

@@ -274,10 +274,10 @@ func (p *Provider) setDeadlines(claims token.Claims, j *judgement) {
 func (p *Provider) subject(claims token.Claims) string {
 	subject, common := claims.Text("sub"), p.cfg.Common
 	if subject == "" && common.MatchUsername {
-		subject = claims.Text(common.UsernameClaim)
+		subject = identity.Name(common.UsernameTemplate, common.UsernameClaim, claims)
 	}
 	if subject == "" && common.MatchClientID {
-		subject = claims.Text(common.ClientIDClaim)
+		subject = identity.Name(common.ClientIDTemplate, common.ClientIDClaim, claims)
 	}
 	return subject
 }

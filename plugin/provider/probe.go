@@ -235,7 +235,7 @@ func (p *Provider) unusableKeys(err error) error {
 
 // wayOut says where the right address is to be found.
 func (p *Provider) wayOut(uri string) string {
-	issuer := p.cfg.Common.Issuer
+	issuer := p.cfg.SoleIssuer()
 	if before, _, keycloak := strings.Cut(uri, "/protocol/openid-connect/"); issuer == "" && keycloak {
 		issuer = before
 	}

@@ -68,7 +68,7 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	if cfg.Mode == config.ModeIntrospection && cfg.Revocation == nil {
 		return nil, errors.New(cfg.Path.Key("options.revocation") + ": must be there in mode introspection")
 	}
-	p := &Provider{cfg: cfg, id: idOf(cfg), options: o, client: client, mapper: identity.New(cfg.Common)}
+	p := &Provider{cfg: cfg, id: idOf(cfg), options: o, client: client, mapper: identity.New(cfg)}
 	if cfg.Mode == config.ModeOIDC {
 		p.discovery = discovery.New(cfg, client, o.Now)
 	}
@@ -83,7 +83,7 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	p.verifier = token.New(cfg, p.keys, o.Now)
 	if cfg.Revocation != nil {
 		p.checker, err = revocation.New(cfg.Revocation, revocation.Options{
-			Path: cfg.Path, Client: client, Locate: p.locateIntrospection, Issuer: cfg.Common.Issuer, Now: o.Now, Report: o.Report,
+			Path: cfg.Path, Client: client, Locate: p.locateIntrospection, Issuer: cfg.SoleIssuer(), Now: o.Now, Report: o.Report,
 		})
 	}
 	return p, err
@@ -93,7 +93,11 @@ func idOf(cfg *config.Provider) ID {
 	if cfg.Name == "" {
 		return ""
 	}
-	issuers := slices.Sorted(slices.Values([]string{cfg.Common.Issuer}))
+	var issuers []string
+	for _, issuer := range cfg.Common.Issuers {
+		issuers = append(issuers, issuer.String())
+	}
+	slices.Sort(issuers)
 	return ID(cfg.Name + "\n" + strings.Join(issuers, "\n"))
 }
 
@@ -173,8 +177,8 @@ func (p *Provider) ShownEndpoint() string {
 // origin is the provider, as the configuration names it.
 func (p *Provider) origin() string {
 	switch cfg := p.cfg; {
-	case cfg.Common.Issuer != "":
-		return cfg.Common.Issuer
+	case cfg.SoleIssuer() != "":
+		return cfg.SoleIssuer()
 	case cfg.Mode == config.ModeOIDC:
 		return cfg.OIDC.Issuer
 	case cfg.Mode == config.ModeIntrospection:

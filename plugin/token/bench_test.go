@@ -14,7 +14,7 @@ func BenchmarkVerify(b *testing.B) {
 	for _, alg := range []string{"RS256", "ES256", "EdDSA", "HS256"} {
 		b.Run(alg, func(b *testing.B) {
 			key := testkeys.New(alg, "k")
-			v := newBench(b, key, config.Common{Issuer: "https://idp.test", ValidateExpiration: true, RequireExpiration: true})
+			v := newBench(b, key, config.Common{Issuers: issuers("https://idp.test"), ValidateExpiration: true, RequireExpiration: true})
 			password := key.Sign(object{"iss": "https://idp.test", "sub": "alice", "exp": now + 300, "iat": now, "jti": "1"})
 			_, header := token.Classify(password)
 			for b.Loop() {

@@ -113,7 +113,7 @@ func TestExpiredGoesLast(t *testing.T) {
 	expired := object{"exp": now - 1, "nbf": now - 9, "iss": "https://idp.test", "aud": "mqtt", "scope": "a", "role": "r"}
 	for _, leeway := range []time.Duration{0, time.Hour} {
 		good := config.Common{
-			ValidateExpiration: true, Leeway: leeway, Issuer: "https://idp.test", Audience: []string{"mqtt"}, RequiredScopes: []string{"a"},
+			ValidateExpiration: true, Leeway: leeway, Issuers: issuers("https://idp.test"), Audience: []string{"mqtt"}, RequiredScopes: []string{"a"},
 			RequiredClaims: []config.RequiredClaim{{Path: "role", Values: []any{"r"}}}, TokenType: []string{"JWT"},
 		}
 		last := "expired: exp is 2026-11-23T14:59:59Z, 1 s ago"
@@ -127,7 +127,7 @@ func TestExpiredGoesLast(t *testing.T) {
 		}
 		cases := []claimsCase{
 			{"nothing else", good, expired, last},
-			{"wrong issuer", with(func(c *config.Common) { c.Issuer = "https://other.test" }), expired, "wrong issuer: …"},
+			{"wrong issuer", with(func(c *config.Common) { c.Issuers = issuers("https://other.test") }), expired, "wrong issuer: …"},
 			{"wrong audience", with(func(c *config.Common) { c.Audience = []string{"other"} }), expired, "wrong audience: …"},
 			{"missing claim", with(func(c *config.Common) {
 				c.RequiredClaims = []config.RequiredClaim{{Path: "other", Values: []any{"r"}}}
@@ -147,13 +147,13 @@ func TestExpiredGoesLast(t *testing.T) {
 
 func TestIssuer(t *testing.T) {
 	const issuer = "https://idp.test/realms/main"
-	common := config.Common{Issuer: issuer}
+	common := config.Common{Issuers: issuers(issuer)}
 	const wrong = `wrong issuer: iss must be "https://idp.test/realms/main", found `
 	key := testkeys.New("EdDSA", "k")
 	for _, c := range []claimsCase{
 		{"the same", common, object{"iss": issuer}, "accept"},
 		{"a slash more", common, object{"iss": issuer + "/"}, wrong + `"https://idp.test/realms/main/"`},
-		{"a slash less", config.Common{Issuer: issuer + "/"}, object{"iss": issuer}, "wrong issuer: …"},
+		{"a slash less", config.Common{Issuers: issuers(issuer + "/")}, object{"iss": issuer}, "wrong issuer: …"},
 		{"other case", common, object{"iss": "https://IDP.test/realms/main"}, wrong + "…"},
 		{"another scheme", common, object{"iss": "http://idp.test/realms/main"}, wrong + "…"},
 		{"no scheme", common, object{"iss": "idp.test/realms/main"}, wrong + "…"},
@@ -167,6 +167,35 @@ func TestIssuer(t *testing.T) {
 		{"null", common, object{"iss": nil}, wrong + `"null"`},
 		{"in capitals", common, object{"ISS": issuer}, wrong + "none"},
 		{"any, where none is configured", config.Common{}, object{"iss": 7}, "accept"},
+	} {
+		c.run(t, key)
+	}
+}
+
+// Several issuers, and one with a claim of the token's own in it.
+func TestIssuers(t *testing.T) {
+	file, problems := config.Parse([]byte(`{"algorithm": "EdDSA", "mode": "local", "options": {"modes": {"local": "key"}, "common": {
+		"issuer": ["https://idp.test", "https://login.test/{claim:tid}/v2"], "requiredClaims": {"tid": ["t1", "t2"]}}}}`), "/jwt.json")
+	if file == nil {
+		t.Fatal(problems)
+	}
+	common := file.Providers[0].Common
+	const wrong = `wrong issuer: iss must be one of "https://idp.test", "https://login.test/{claim:tid}/v2", found `
+	const tenant = `missing claim: tid must be one of "t1", "t2", found `
+	key := testkeys.New("EdDSA", "k")
+	exp := now + 60
+	for _, c := range []claimsCase{
+		{"the literal one", common, object{"iss": "https://idp.test", "tid": "t1", "exp": exp}, "accept"},
+		{"of its own tenant", common, object{"iss": "https://login.test/t1/v2", "tid": "t1", "exp": exp}, "accept"},
+		{"of the other tenant", common, object{"iss": "https://login.test/t2/v2", "tid": "t2", "exp": exp}, "accept"},
+		{"of another tenant than its own", common, object{"iss": "https://login.test/t1/v2", "tid": "t2", "exp": exp}, wrong + `"https://login.test/t1/v2"`},
+		{"of a tenant that is not on the list", common, object{"iss": "https://login.test/t3/v2", "tid": "t3", "exp": exp}, tenant + `"t3"`},
+		{"without a tenant", common, object{"iss": "https://login.test/t1/v2", "exp": exp}, wrong + `"https://login.test/t1/v2"`},
+		{"with several tenants", common, object{"iss": "https://login.test/t1/v2", "tid": []string{"t1"}, "exp": exp}, wrong + `"https://login.test/t1/v2"`},
+		{"with a tenant that is a path", common, object{"iss": "https://login.test/t1/../t3/v2", "tid": "t1/../t3", "exp": exp}, wrong + `"https://login.test/t1/../t3/v2"`},
+		{"the pattern itself", common, object{"iss": "https://login.test/{claim:tid}/v2", "tid": "t1", "exp": exp}, wrong + `"https://login.test/{claim:tid}/v2"`},
+		{"an array of both", common, object{"iss": []string{"https://idp.test"}, "tid": "t1", "exp": exp}, wrong + `["https://idp.test"]`},
+		{"a number", common, object{"iss": 1, "tid": "t1", "exp": exp}, wrong + "1"},
 	} {
 		c.run(t, key)
 	}

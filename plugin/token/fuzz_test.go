@@ -99,7 +99,7 @@ func FuzzClaims(f *testing.F) {
 	f.Add(`{"alg":"EdDSA","typ":"at+jwt"}`, `{"iss":"https://idp.test","aud":"mqtt","exp":1.8e9,"scp":["a"],"r":{"r":["x"]}}`)
 	key := fixedKey()
 	b := newBench(f, key, config.Common{
-		Issuer: "https://idp.test", Audience: []string{"mqtt"}, RequiredScopes: []string{"a"}, ValidateExpiration: true, RequireExpiration: true,
+		Issuers: issuers("https://idp.test"), Audience: []string{"mqtt"}, RequiredScopes: []string{"a"}, ValidateExpiration: true, RequireExpiration: true,
 	})
 	f.Fuzz(func(t *testing.T, header, payload string) {
 		if verdict, claims := b.judge(t, key.SignRaw(header, payload)); verdict == "accept" {

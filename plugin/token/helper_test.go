@@ -82,3 +82,14 @@ func (b *bench) judge(tb testing.TB, password string) (string, token.Claims) {
 	}
 	return v.String(), claims
 }
+
+// issuers are those that iss must be one of, to the letter; an empty one is none.
+func issuers(texts ...string) []config.Issuer {
+	var all []config.Issuer
+	for _, text := range texts {
+		if text != "" {
+			all = append(all, config.ExactIssuer(text))
+		}
+	}
+	return all
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go-jwt-auth/plugin/config"
@@ -86,6 +87,8 @@ func TestAnUnknownKeyOfAnotherIssuer(t *testing.T) {
 	}{
 		{"another realm", "https://idp.test/realms/main", object{"iss": "https://idp.test/realms/dev"}, unknown + `; the token's iss is "https://idp.test/realms/dev", expected "https://idp.test/realms/main"`},
 		{"the same", "https://idp.test", object{"iss": "https://idp.test"}, unknown},
+		{"another than several", "https://a.test https://b.test", object{"iss": "c"}, unknown + `; the token's iss is "c", expected one of "https://a.test", "https://b.test"`},
+		{"one of several", "https://a.test https://b.test", object{"iss": "https://b.test"}, unknown},
 		{"none in the token", "https://idp.test", object{}, unknown + `; the token's iss is none, expected "https://idp.test"`},
 		{"no text", "https://idp.test", object{"iss": 7}, unknown + `; the token's iss is 7, expected "https://idp.test"`},
 		{"none in the file", "", object{"iss": "https://idp.test"}, unknown + `; the token's iss is "https://idp.test"`},
@@ -93,7 +96,7 @@ func TestAnUnknownKeyOfAnotherIssuer(t *testing.T) {
 		{"one that forges a line", "", object{"iss": "a\nb"}, unknown + `; the token's iss is "a\nb"`},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			b := newBench(t, key, config.Common{Issuer: c.issuer})
+			b := newBench(t, key, config.Common{Issuers: issuers(strings.Fields(c.issuer)...)})
 			if got, _ := b.judge(t, testkeys.New("ES256", "x").Sign(c.claims)); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}

@@ -184,15 +184,32 @@ func (v *Verifier) findKeys(ctx context.Context, h Header, c Claims, trace *verd
 // otherIssuer says by whom a token claims to be whose key is not known, unless that is who is expected.
 func (v *Verifier) otherIssuer(c Claims) string {
 	switch {
-	case v.common.Issuer == "" && c.Text("iss") == "":
+	case len(v.common.Issuers) == 0 && c.Text("iss") == "":
 		return ""
-	case v.common.Issuer == "":
+	case len(v.common.Issuers) == 0:
 		return "; the token's iss is " + c.show("iss")
-	case c.Text("iss") == v.common.Issuer:
+	case v.hasIssuer(c):
 		return ""
 	default:
-		return fmt.Sprintf("; the token's iss is %s, expected %s", c.show("iss"), verdict.Quote(v.common.Issuer))
+		return fmt.Sprintf("; the token's iss is %s, expected %s", c.show("iss"), v.expectedIssuer())
 	}
+}
+
+// hasIssuer tells whether iss is one of the issuers, with the token's own claim if there is a placeholder in it.
+func (v *Verifier) hasIssuer(c Claims) bool {
+	iss, isString := c.all["iss"].(string)
+	return isString && slices.ContainsFunc(v.common.Issuers, func(i config.Issuer) bool { return i.Match(iss, c.Lookup) })
+}
+
+func (v *Verifier) expectedIssuer() string {
+	if len(v.common.Issuers) == 1 {
+		return verdict.Quote(v.common.Issuers[0].String())
+	}
+	texts := make([]string, len(v.common.Issuers))
+	for n, i := range v.common.Issuers {
+		texts[n] = i.String()
+	}
+	return "one of " + list(texts)
 }
 
 // CheckClaims checks claims alone: those of a token whose signature Verify has checked, or of an introspection response.
@@ -207,9 +224,9 @@ func (v *Verifier) CheckClaims(c Claims, trace *verdict.Trace) verdict.Verdict {
 // checkClaims checks the registered claims (RFC 7519 §4.1) and what the configuration asks for besides. Times come last:
 // an expired token that is wrong otherwise is called what it is (CVE-2024-51744).
 func (v *Verifier) checkClaims(c Claims, trace *verdict.Trace) *verdict.Verdict {
-	if v.common.Issuer != "" {
-		expected, found := verdict.Quote(v.common.Issuer), c.show("iss")
-		if iss, _ := c.all["iss"].(string); iss != v.common.Issuer {
+	if len(v.common.Issuers) > 0 {
+		expected, found := v.expectedIssuer(), c.show("iss")
+		if !v.hasIssuer(c) {
 			return refusal(trace.Fail(verdict.WrongIssuer, "iss", expected, found))
 		}
 		trace.Pass("iss", expected, found)

@@ -48,8 +48,8 @@ func TestReadme(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems.Error())
 	}
-	if cfg.Providers[0].Mode != config.ModeOIDC || cfg.Providers[0].Common.Issuer == "" || len(cfg.Providers[0].Common.Audience) == 0 {
-		t.Errorf("mode %s, issuer %q, audience %q", cfg.Providers[0].Mode, cfg.Providers[0].Common.Issuer, cfg.Providers[0].Common.Audience)
+	if cfg.Providers[0].Mode != config.ModeOIDC || cfg.Providers[0].SoleIssuer() == "" || len(cfg.Providers[0].Common.Audience) == 0 {
+		t.Errorf("mode %s, issuer %q, audience %q", cfg.Providers[0].Mode, cfg.Providers[0].SoleIssuer(), cfg.Providers[0].Common.Audience)
 	}
 	for _, advice := range plugin.Advise(cfg, plugin.Abilities{Delays: true, SetsClientID: true}) {
 		t.Errorf("the plugin warns: %s", advice)

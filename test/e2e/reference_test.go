@@ -67,48 +67,101 @@ func TestThePublishedFilesRunUnchanged(t *testing.T) {
 	named := idp.Claim("preferred_username", "sensor-1")
 	from := idp.Issuer(issuer)
 	published := blocks(t)
+	const (
+		lab     = "https://idp.example.com/realms/lab"
+		foreign = "ccccdddd-2222-eeee-3333-ffff4444aaaa"
+		account = "gateway@example-project.iam.gserviceaccount.com"
+	)
+	web.handle("idp.example.com/realms/lab/.well-known/openid-configuration", says(`{"issuer":"`+lab+`","jwks_uri":"https://idp.example.com/realms/lab/jwks"}`))
+	web.handle("idp.example.com/realms/lab/jwks", says(fetch(t, ec.JWKSURI())))
+	web.handle("login.microsoftonline.com/common/discovery/v2.0/keys", says(fetch(t, rsa.JWKSURI())))
+	web.handle("devices.example.com/jwks", says(fetch(t, ec.JWKSURI())))
+	web.handle("www.googleapis.com/oauth2/v3/certs", says(fetch(t, rsa.JWKSURI())))
+	gateway := ownProvider(t)
+	web.handle("www.googleapis.com/service_accounts/v1/jwk/"+account, says(fetch(t, gateway.JWKSURI())))
+	tenants := []string{"aaaabbbb-0000-cccc-1111-dddd2222eeee", "bbbbcccc-1111-dddd-2222-eeee3333ffff"}
+	employee := func(iss, tid string) string {
+		return rsa.Token("x", time.Hour, idp.Issuer("https://login.microsoftonline.com/"+iss+"/v2.0"), idp.AudienceString("11112222-bbbb-3333-cccc-4444dddd5555"),
+			idp.Claim("tid", tid), idp.Claim("oid", "690222be-ff1a-4d56-abd1-7e4f7d38e474"), idp.Claim("roles", []string{"Mqtt.Connect"}))
+	}
+	forMQTT, forGoogle := idp.AudienceString("mqtt"), idp.AudienceString("123456789012-abcdef.apps.googleusercontent.com")
 	for title, c := range map[string]struct {
-		good, bad string
+		good, bad []string
 		files     map[string]string
 		env       []string
 		login     func(token string) harness.Login
 	}{
 		"Key set at an address": {
-			good: rsa.Token("sensor-1", time.Hour, from, idp.AudienceString("mqtt")),
-			bad:  rsa.Token("sensor-1", time.Hour, from),
+			good: []string{rsa.Token("sensor-1", time.Hour, from, idp.AudienceString("mqtt"))},
+			bad:  []string{rsa.Token("sensor-1", time.Hour, from)},
 		},
 		"Key set in a file": {
-			good:  ec.Token("sensor-1", time.Hour, device),
-			bad:   ec.Token("sensor-1", time.Hour),
+			good:  []string{ec.Token("sensor-1", time.Hour, device)},
+			bad:   []string{ec.Token("sensor-1", time.Hour)},
 			files: map[string]string{"keys.json": fetch(t, ec.JWKSURI())},
 			login: func(token string) harness.Login { return login("device-7", token) },
 		},
 		"Discovery": {
-			good:  rsa.Token("x", time.Hour, from, worker, named, idp.Scope("openid", "mqtt")),
-			bad:   rsa.Token("x", time.Hour, from, worker, named, idp.Scope("openid")),
+			good:  []string{rsa.Token("x", time.Hour, from, worker, named, idp.Scope("openid", "mqtt"))},
+			bad:   []string{rsa.Token("x", time.Hour, from, worker, named, idp.Scope("openid"))},
 			files: map[string]string{"client-secret": "whatever"},
 		},
 		"Shared secret": {
-			good: shared(jwt.MapClaims{"iss": "my-token-factory"}),
-			bad:  shared(jwt.MapClaims{"iss": "another"}),
+			good: []string{shared(jwt.MapClaims{"iss": "my-token-factory"})},
+			bad:  []string{shared(jwt.MapClaims{"iss": "another"})},
 			env:  []string{"MQTT_SECRET=" + secret},
 		},
 		"Public key": {
-			good: signedByRFC7515(t, time.Now().Add(time.Hour)),
-			bad:  ec.Token("sensor-1", time.Hour),
+			good: []string{signedByRFC7515(t, time.Now().Add(time.Hour))},
+			bad:  []string{ec.Token("sensor-1", time.Hour)},
 		},
 		"Opaque tokens": {
-			good: "opaque", bad: "unknown",
+			good: []string{"opaque"}, bad: []string{"unknown"},
 			env: []string{"MQTT_CLIENT_SECRET=whatever"},
 		},
 		"Revocation by another endpoint": {
-			good: alive, bad: rsa.Token("sensor-1", time.Hour),
+			good: []string{alive}, bad: []string{rsa.Token("sensor-1", time.Hour)},
 			files: map[string]string{"request.json": published["Revocation by another endpoint"][1]},
 		},
 		"Token in the username": {
-			good: alive, bad: rsa.Token("sensor-1", -time.Hour),
+			good: []string{alive}, bad: []string{rsa.Token("sensor-1", -time.Hour)},
 			files: map[string]string{"ca.pem": web.ca},
 			login: func(token string) harness.Login { return harness.Login{ClientID: "c", Username: &token} },
+		},
+		"Two realms": {
+			good: []string{
+				rsa.Token("x", time.Hour, from, forMQTT, named),
+				ec.Token("x", time.Hour, idp.Issuer(lab), forMQTT, named),
+			},
+			bad: []string{
+				rsa.Token("x", time.Hour, idp.Issuer(lab), forMQTT, named),
+				ec.Token("x", time.Hour, from, forMQTT, named),
+				rsa.Token("x", time.Hour, idp.Issuer("https://idp.example.com/realms/other"), forMQTT, named),
+			},
+		},
+		"Employees and devices": {
+			good: []string{
+				employee(tenants[0], tenants[0]), employee(tenants[1], tenants[1]),
+				ec.Token("x", time.Hour, idp.Issuer("https://devices.example.com"), forMQTT, device),
+			},
+			bad: []string{
+				employee(tenants[0], tenants[1]), employee(foreign, foreign), employee(foreign, tenants[0]),
+				ec.Token("x", time.Hour, idp.Issuer("https://devices.example.com"), forMQTT),
+				rsa.Token("x", time.Hour, idp.Issuer("https://devices.example.com"), forMQTT, device),
+			},
+		},
+		"Google's users and its service accounts": {
+			good: []string{
+				rsa.Token("1101", time.Hour, idp.Issuer("https://accounts.google.com"), forGoogle, idp.Claim("hd", "example.com")),
+				rsa.Token("1101", time.Hour, idp.Issuer("accounts.google.com"), forGoogle, idp.Claim("hd", "example.com")),
+				gateway.Token(account, time.Hour, idp.Issuer(account), forMQTT),
+			},
+			bad: []string{
+				rsa.Token("1101", time.Hour, idp.Issuer("accounts.google.com"), forGoogle, idp.Claim("hd", "other.example")),
+				gateway.Token(account, time.Hour, idp.Issuer("accounts.google.com"), forGoogle, idp.Claim("hd", "example.com")),
+				gateway.Token("admin", time.Hour, idp.Issuer(account), forMQTT),
+				rsa.Token(account, time.Hour, idp.Issuer(account), forMQTT),
+			},
 		},
 	} {
 		if len(published[title]) == 0 {
@@ -128,11 +181,15 @@ func TestThePublishedFilesRunUnchanged(t *testing.T) {
 					Env:     append(c.env, web.env(t)...),
 				})
 				// Some are put off at first, where 2.1 does not wait.
-				if got := again(t, b, harness.V5, c.login(c.good)); !got.Accepted() {
-					t.Errorf("a good token: CONNECT was %v", got)
+				for i, token := range c.good {
+					if got := again(t, b, harness.V5, c.login(token)); !got.Accepted() {
+						t.Errorf("good token %d: CONNECT was %v", i, got)
+					}
 				}
-				if got := again(t, b, harness.V5, c.login(c.bad)); got.Accepted() {
-					t.Errorf("a bad token: CONNECT was %v", got)
+				for i, token := range c.bad {
+					if got := again(t, b, harness.V5, c.login(token)); got.Accepted() {
+						t.Errorf("bad token %d: CONNECT was %v", i, got)
+					}
 				}
 			})
 		})
@@ -204,15 +261,15 @@ func says(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
 }
 
-// certify makes a certificate for a host that is its own authority, in PEM.
-func certify(t *testing.T, host string) (certificate tls.Certificate, ca string) {
+// certify makes a certificate for hosts that is its own authority, in PEM.
+func certify(t *testing.T, hosts ...string) (certificate tls.Certificate, ca string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "example.com"}, DNSNames: []string{host},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "example.com"}, DNSNames: hosts,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -225,7 +282,7 @@ func certify(t *testing.T, host string) (certificate tls.Certificate, ca string)
 
 func newWeb(t *testing.T) *web {
 	t.Helper()
-	certificate, ca := certify(t, "*.example.com")
+	certificate, ca := certify(t, "*.example.com", "login.microsoftonline.com", "www.googleapis.com")
 	w := &web{mux: http.NewServeMux(), ca: ca}
 	site := httptest.NewUnstartedServer(w.mux)
 	site.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}

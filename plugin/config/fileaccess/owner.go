@@ -1,4 +1,4 @@
-package config
+package fileaccess
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// process names the user that the broker runs as: after start-up as root it is usually another.
-func process() string {
+// Process names the user that the broker runs as: after start-up as root it is usually another.
+func Process() string {
 	return fmt.Sprintf("this process runs as user %s (uid %d)", userName(), os.Geteuid())
 }
 

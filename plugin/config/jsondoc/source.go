@@ -1,4 +1,4 @@
-package config
+package jsondoc
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ type source []byte
 // newSource drops a byte order mark, which some editors write and RFC 8259 §8.1 lets a reader pass over.
 func newSource(data []byte) source { return bytes.TrimPrefix(data, []byte("\uFEFF")) }
 
-// position of a byte, both counted from 1; columns are characters.
-func (s source) position(offset int) (line, column int) {
+// Position of a byte, both counted from 1; columns are characters.
+func (s source) Position(offset int) (line, column int) {
 	before := s[:min(offset, len(s))]
 	start := bytes.LastIndexByte(before, '\n') + 1
 	return 1 + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(before[start:])
