@@ -210,7 +210,7 @@ func (r *tokenReport) fill(result provider.Result, cfg *config.Config, now time.
 		r.Verdict = "unknown"
 	}
 	r.Checks = []checkedRow{}
-	for _, check := range result.Trace {
+	for _, check := range *result.Trace {
 		r.Checks = append(r.Checks, checkedRow(check))
 	}
 	if result.Kind == verdict.Accept {

@@ -4,7 +4,6 @@ package chain
 
 import (
 	"context"
-	"reflect"
 	"slices"
 	"time"
 
@@ -18,20 +17,22 @@ import (
 type Chain struct {
 	file      *config.Config
 	providers []*provider.Provider
-	// kept are those of them that another chain has had before.
-	kept   map[*provider.Provider]bool
-	choice choice
+	// kept are those of them that another chain has had before, and how this file has them.
+	kept   map[*provider.Provider]*config.Provider
+	choice *choice
+	// claimedBy is the choice's; nil if there is but one provider.
+	claimedBy func(issuer string, other *provider.Provider) string
 }
 
 // New builds the chain for a file. It reads nothing from the network; see Probe. Of the chain that it is to replace, if any, it
 // keeps each provider that has a name and has not changed, with all that this one has. Either the other is retired, or this one
 // discarded.
 func New(file *config.Config, replaces *Chain, o provider.Options) (*Chain, error) {
-	c := &Chain{file: file, kept: map[*provider.Provider]bool{}}
+	c := &Chain{file: file, kept: map[*provider.Provider]*config.Provider{}}
 	for _, cfg := range file.Providers {
 		p := replaces.unchanged(cfg)
 		if p != nil {
-			c.kept[p] = true
+			c.kept[p] = cfg
 		} else {
 			var err error
 			if p, err = provider.New(cfg, o); err != nil {
@@ -42,6 +43,9 @@ func New(file *config.Config, replaces *Chain, o provider.Options) (*Chain, erro
 		c.providers = append(c.providers, p)
 	}
 	c.choice = newChoice(c.providers)
+	if c.choice.only == nil {
+		c.claimedBy = c.choice.claimedBy
+	}
 	return c, nil
 }
 
@@ -50,7 +54,7 @@ func (c *Chain) unchanged(cfg *config.Provider) *provider.Provider {
 	if c == nil || cfg.Name == "" {
 		return nil
 	}
-	at := slices.IndexFunc(c.providers, func(p *provider.Provider) bool { return reflect.DeepEqual(p.Config(), cfg) })
+	at := slices.IndexFunc(c.providers, func(p *provider.Provider) bool { return p.Config().Equal(cfg) })
 	if at < 0 {
 		return nil
 	}
@@ -74,16 +78,20 @@ func (c *Chain) Provider(id provider.ID) *provider.Provider {
 
 // Begin judges a login by what is known here and now; see provider.Begin.
 func (c *Chain) Begin(ctx context.Context, connect broker.Connect) (provider.Result, *provider.Open) {
-	chosen, login, v := c.look(connect)
+	return c.begin(ctx, connect, nil)
+}
+
+func (c *Chain) begin(ctx context.Context, connect broker.Connect, trace *verdict.Trace) (provider.Result, *provider.Open) {
+	chosen, login, v := c.look(connect, trace)
 	if chosen == nil {
 		return provider.NewResult(login, v), nil
 	}
 	return chosen.Begin(ctx, login)
 }
 
-// Check is Begin, and then all that it left open.
+// Check is Begin, and then all that it left open. The result has a trace.
 func (c *Chain) Check(ctx context.Context, connect broker.Connect) provider.Result {
-	result, open := c.Begin(ctx, connect)
+	result, open := c.begin(ctx, connect, new(verdict.Trace))
 	for open != nil {
 		result, open = open.Finish(ctx)
 	}
@@ -93,7 +101,7 @@ func (c *Chain) Check(ctx context.Context, connect broker.Connect) provider.Resu
 // FromMemory judges a login by what is known here and now, and neither waits nor asks; see provider.FromMemory. The verdict is
 // Accept, Deny, Defer or Retry.
 func (c *Chain) FromMemory(connect broker.Connect) provider.Result {
-	chosen, login, v := c.look(connect)
+	chosen, login, v := c.look(connect, nil)
 	if chosen == nil {
 		return provider.NewResult(login, v)
 	}
@@ -102,7 +110,7 @@ func (c *Chain) FromMemory(connect broker.Connect) provider.Result {
 
 // Defers tells whether Begin would leave the login to others. That takes no look at a signature.
 func (c *Chain) Defers(connect broker.Connect) bool {
-	chosen, _, v := c.look(connect)
+	chosen, _, v := c.look(connect, nil)
 	return chosen == nil && v.Kind == verdict.Defer
 }
 
@@ -110,7 +118,10 @@ func (c *Chain) Defers(connect broker.Connect) bool {
 // same of its own; see provider.Inherit. It is to be called once, before the first login, and waits for nothing.
 func (c *Chain) Inherit(from *Chain) {
 	for _, p := range c.providers {
-		if before := from.Provider(p.ID()); before != nil && before != p {
+		switch before := from.Provider(p.ID()); {
+		case c.kept[p] != nil:
+			p.Config().Path.MoveTo(c.kept[p].Path)
+		case before != nil:
 			p.Inherit(before)
 		}
 	}
@@ -120,7 +131,7 @@ func (c *Chain) Inherit(from *Chain) {
 // any more.
 func (c *Chain) Retire(next *Chain) {
 	for _, p := range c.providers {
-		if !next.kept[p] {
+		if next.kept[p] == nil {
 			p.Retire()
 		}
 	}
@@ -129,7 +140,7 @@ func (c *Chain) Retire(next *Chain) {
 // Discard closes a chain that does not come into force, but for what it has kept of another.
 func (c *Chain) Discard() {
 	for _, p := range c.providers {
-		if !c.kept[p] {
+		if c.kept[p] == nil {
 			p.Close()
 		}
 	}

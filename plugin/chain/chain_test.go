@@ -169,7 +169,7 @@ func TestTrace(t *testing.T) {
 			if got := short(result.String()); got != c.verdict {
 				t.Errorf("got  %s\nwant %s", got, c.verdict)
 			}
-			if got := short(show(result.Trace)); got != c.trace {
+			if got := short(show(*result.Trace)); got != c.trace {
 				t.Errorf("got\n%s\nwant\n%s", got, c.trace)
 			}
 			if result.Kind != verdict.Accept && c.introspect == nil && strings.Contains(p.requests(), "/introspect") {
@@ -231,8 +231,8 @@ func TestNonTokens(t *testing.T) {
 			file := whole(inFile(t, key))
 			judge, _ := newChainOf(t, file)
 			result := judge.Check(t.Context(), broker.Connect{ClientID: "c", Password: c.password})
-			if want := "no shape: expected a signed token, found " + c.found; result.String() != "defer" || show(result.Trace) != want {
-				t.Errorf("got %s\n%s", result, show(result.Trace))
+			if want := "no shape: expected a signed token, found " + c.found; result.String() != "defer" || show(*result.Trace) != want {
+				t.Errorf("got %s\n%s", result, show(*result.Trace))
 			}
 			file.OnNonToken = config.NonTokenDeny
 			result = judge.Check(t.Context(), broker.Connect{ClientID: "c", Password: c.password})

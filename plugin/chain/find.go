@@ -14,8 +14,8 @@ import (
 
 // look finds the token of a login and chooses the provider that answers for it; with none, the verdict says what becomes of
 // the login.
-func (c *Chain) look(connect broker.Connect) (*provider.Provider, provider.Login, verdict.Verdict) {
-	login := provider.Login{Connect: connect, ClaimedBy: c.choice.claimedBy}
+func (c *Chain) look(connect broker.Connect, trace *verdict.Trace) (*provider.Provider, provider.Login, verdict.Verdict) {
+	login := provider.Login{Connect: connect, Trace: trace, ClaimedBy: c.claimedBy}
 	shape := token.Other
 	for _, source := range c.file.TokenSource {
 		field := fieldOf(source, connect)
@@ -36,7 +36,7 @@ func (c *Chain) look(connect broker.Connect) (*provider.Provider, provider.Login
 		break
 	}
 	if login.Token == "" {
-		return nil, login, c.nonToken(connect, &login.Trace)
+		return nil, login, c.nonToken(connect, login.Trace)
 	}
 	chosen, v := c.choice.of(shape, &login)
 	return chosen, login, v

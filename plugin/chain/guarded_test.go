@@ -96,7 +96,7 @@ func TestJWKSURI(t *testing.T) {
 		})
 	}
 	cfg := defaults("ES256")
-	cfg.Path, cfg.Mode, cfg.OIDC = "$.providers[1]", config.ModeOIDC, config.OIDC{Issuer: issuer.URL, JWKSURI: p.url + "/keys"}
+	cfg.Path, cfg.Mode, cfg.OIDC = config.At("$.providers[1]"), config.ModeOIDC, config.OIDC{Issuer: issuer.URL, JWKSURI: p.url + "/keys"}
 	cfg.JWKS.Timeout = time.Minute
 	p.does(answer(200, "{}"), nil)
 	judge, _ := newChain(t, cfg)

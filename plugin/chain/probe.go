@@ -45,7 +45,7 @@ func (c *Chain) each(do func(p *provider.Provider) ([]event.Note, error)) ([]eve
 	notes, errs := make([][]event.Note, len(c.providers)), make([]error, len(c.providers))
 	var all sync.WaitGroup
 	for i, p := range c.providers {
-		if c.kept[p] {
+		if c.kept[p] != nil {
 			continue
 		}
 		all.Go(func() {

@@ -38,7 +38,7 @@ func everything(t *testing.T, judge *chain.Chain, said *reports, l broker.Connec
 	t.Helper()
 	result := judge.Check(t.Context(), l)
 	all = append(all, result.String(), result.Detail, result.Note, result.LogID)
-	for _, c := range result.Trace {
+	for _, c := range *result.Trace {
 		all = append(all, c.Name, c.Expected, c.Found)
 	}
 	report := only(judge).Inspect(t.Context())

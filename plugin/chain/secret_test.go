@@ -118,7 +118,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 			result := judge.Check(t.Context(), broker.Connect{ClientID: name, Username: &name, Password: &pass})
 			seen[result.Reason]++
 			kinds[result.Kind]++
-			text := fmt.Sprintf("%s\n%s\n%+v", result, show(result.Trace), result)
+			text := fmt.Sprintf("%s\n%s\n%+v", result, show(*result.Trace), result)
 			if part := told(text, pass); part != "" {
 				t.Fatalf("%q of the password %q is told in:\n%s", part, pass, text)
 			}

@@ -165,7 +165,7 @@ func (s *scope) checkTokenSource(file *Config, c *Provider) {
 	}
 	switch {
 	case c.Common.MatchUsername:
-	case c.Path == "$":
+	case c.Path.String() == "$":
 		s.errorf(s.nodes["options.common.tokenSource"], `must not hold "username" unless matchUsernameToSubject is true: %s`, stays)
 	case s.has(match):
 		s.errorf(s.nodes[match], `must be true where tokenSource holds "username": %s`, stays)

@@ -77,20 +77,8 @@ func (p *Provider) Same(q *Provider) bool {
 // count, that of a key set's file and of BearerTokenFile does not, since those are read when they are needed.
 func (p *Provider) Equal(q *Provider) bool {
 	here, there := *p, *q
-	here.Path, there.Path = "", ""
+	here.Path, there.Path = Path{}, Path{}
 	return reflect.DeepEqual(here, there)
-}
-
-// Path is a place in jwt.json under which the keys of a provider stand: "$" (the zero Path means that, too), or
-// "$.providers[1]".
-type Path string
-
-// Key is the path of a key below p, such as "options.common.audience".
-func (p Path) Key(name string) string {
-	if p == "" {
-		p = "$"
-	}
-	return string(p) + "." + name
 }
 
 // defaults is what absent broker-wide keys mean.
@@ -103,9 +91,9 @@ func defaults() *Config {
 }
 
 // providerDefaults is what the absent keys of the provider at that place mean.
-func providerDefaults(at Path) *Provider {
+func providerDefaults(at string) *Provider {
 	return &Provider{
-		Path: at,
+		Path: At(at),
 		JWKS: JWKS{
 			Timeout:  10 * time.Second,
 			MaxBlock: 250 * time.Millisecond,

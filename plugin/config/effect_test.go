@@ -20,7 +20,7 @@ func TestDefaults(t *testing.T) {
 		MaxTokenBytes: 16384,
 	}
 	wantProvider := Provider{
-		Path:       "$",
+		Path:       At("$"),
 		Algorithms: []string{"RS256"},
 		Mode:       ModeJWKS,
 		JWKS: JWKS{
@@ -375,7 +375,7 @@ func TestTutorial(t *testing.T) {
 			t.Fatalf("got %q", problems)
 		}
 		want := Provider{
-			Path:       "$",
+			Path:       At("$"),
 			Algorithms: []string{"RS256"},
 			Mode:       ModeJWKS,
 			JWKS: JWKS{

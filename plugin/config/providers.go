@@ -23,7 +23,7 @@ func (d *document) severalProviders() *Config {
 	}
 	var all []*scope
 	for i, n := range list {
-		p := providerDefaults(Path(fmt.Sprintf("$.providers[%d]", i)))
+		p := providerDefaults(fmt.Sprintf("$.providers[%d]", i))
 		format := slices.Concat([]key{{"name", providerName(&p.Name)}}, providerKeys(p), ofBroker(broker))
 		if one := d.scope(n, format, unused(n)); one != nil {
 			file.Providers, all = append(file.Providers, p), append(all, one)
@@ -66,7 +66,7 @@ func ofProvider(broker []key) []key {
 	}
 	return each(paths, func(d *document, n *node) {
 		d.errorf(n, `must not stand beside "providers", but in each of them, as in %s: what holds for one provider alone belongs there`,
-			Path("$.providers[0]").Key(strings.TrimPrefix(n.Path, "$.")))
+			"$.providers[0]."+strings.TrimPrefix(n.Path, "$."))
 	})
 }
 
@@ -78,7 +78,7 @@ func ofBroker(broker []key) []key {
 	}
 	return each(paths, func(d *document, n *node) {
 		_, path, _ := strings.Cut(n.Path, "].")
-		d.errorf(n, `must not stand in a provider, but once beside "providers", as %s: it holds for all of them`, Path("$").Key(path))
+		d.errorf(n, `must not stand in a provider, but once beside "providers", as %s: it holds for all of them`, "$."+path)
 	})
 }
 

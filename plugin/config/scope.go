@@ -58,7 +58,7 @@ func (s *scope) index(section string, unused map[string]string) {
 }
 
 // full is a path as messages have it, from the top of the file.
-func (s *scope) full(path string) string { return Path(s.root.Path).Key(path) }
+func (s *scope) full(path string) string { return s.root.Path + "." + path }
 
 // has says whether there is a value, good or bad, at path.
 func (s *scope) has(path string) bool { return s.nodes[path] != nil }

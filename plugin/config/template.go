@@ -123,7 +123,7 @@ func parseTemplate(text string, c *Provider) (t *Template, wrong string) {
 		switch {
 		case p.placeholder == "":
 			t.literal(p.text)
-		case p.placeholder == "provider" && c.Path == "$":
+		case p.placeholder == "provider" && c.Path.String() == "$":
 			return nil, `must not hold {provider} in a file without "providers": there is no name to put there`
 		case p.placeholder == "provider":
 			t.literal(c.Name)

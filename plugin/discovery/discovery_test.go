@@ -290,7 +290,7 @@ func TestPathsAreThoseOfTheProvider(t *testing.T) {
 	}
 	defer client.Close()
 	cfg := configured(s.URL)
-	cfg.Path = "$.providers[1]"
+	cfg.Path = config.At("$.providers[1]")
 	said := func(body string) string {
 		s.body = body
 		_, err := discovery.New(cfg, client, time.Now).IntrospectionURI(t.Context())
@@ -357,7 +357,7 @@ func TestADocumentThatIsAskedForInAnotherWayIsNotInherited(t *testing.T) {
 		inherited bool
 	}{
 		"unchanged":       {func(*config.Provider) {}, true},
-		"another place":   {func(c *config.Provider) { c.Path = "$.providers[2]" }, true},
+		"another place":   {func(c *config.Provider) { c.Path = config.At("$.providers[2]") }, true},
 		"another trust":   {func(c *config.Provider) { c.TLS.InsecureSkipVerify = true }, false},
 		"another jwksUri": {func(c *config.Provider) { c.OIDC.JWKSURI = s.URL + "/other" }, false},
 		"another bearer":  {func(c *config.Provider) { c.JWKS.BearerTokenFile = "/token" }, false},

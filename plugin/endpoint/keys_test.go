@@ -19,7 +19,7 @@ func guarded(t *testing.T, uri, bearer string) *config.Provider {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bearer")
 	store(t, file, bearer)
-	return &config.Provider{Path: "$.providers[1]", JWKS: config.JWKS{
+	return &config.Provider{Path: config.At("$.providers[1]"), JWKS: config.JWKS{
 		URI: uri, Headers: []config.SecretHeader{{Name: "X-Api-Key", Value: config.NewSecret("marker-header")}}, BearerTokenFile: file,
 	}}
 }
@@ -234,7 +234,7 @@ func TestTheSameKeysAreAskedForInTheSameWay(t *testing.T) {
 		same   bool
 	}{
 		"unchanged":       {func(*config.Provider) {}, true},
-		"another place":   {func(c *config.Provider) { c.Path = "$.providers[3]" }, true},
+		"another place":   {func(c *config.Provider) { c.Path = config.At("$.providers[3]") }, true},
 		"another timeout": {func(c *config.Provider) { c.JWKS.Timeout++ }, true},
 		"issuer":          {func(c *config.Provider) { c.OIDC.Issuer += "/" }, false},
 		"jwksUri":         {func(c *config.Provider) { c.OIDC.JWKSURI = "https://idp.test/keys" }, false},

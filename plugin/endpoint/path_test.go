@@ -22,7 +22,9 @@ func says(t *testing.T, err error, want string) {
 // TestPathsAreThoseOfTheProvider: what is said of a key of jwt.json names it where the provider stands.
 func TestPathsAreThoseOfTheProvider(t *testing.T) {
 	const tls = "$.providers[1].options.tls."
-	with := func(t config.TLS) *config.Provider { return &config.Provider{Path: "$.providers[1]", TLS: t} }
+	with := func(t config.TLS) *config.Provider {
+		return &config.Provider{Path: config.At("$.providers[1]"), TLS: t}
+	}
 	missing := filepath.Join(t.TempDir(), "missing")
 	_, err := endpoint.New(with(config.TLS{CAFile: missing}))
 	says(t, err, tls+"caFile: open ")

@@ -37,7 +37,7 @@ func TestAReloadInAnOutageKeepsTheKeys(t *testing.T) {
 			c.JWKS.Headers = []config.SecretHeader{{Name: "X", Value: config.NewSecret("1")}}
 		}, false, false},
 		{"another bearer token file", nil, func(c *config.Provider) { c.JWKS.BearerTokenFile = "/token" }, false, false},
-		{"another place in the file", nil, func(c *config.Provider) { c.Path = "$.providers[2]" }, true, true},
+		{"another place in the file", nil, func(c *config.Provider) { c.Path = config.At("$.providers[2]") }, true, true},
 		{"the cache is off", nil, func(c *config.Provider) { c.JWKS.Cache.Enabled = false }, false, false},
 		{"the cache was off", func(c *config.Provider) { c.JWKS.Cache.Enabled = false }, nil, false, false},
 		{"no set serves after its time", nil, func(c *config.Provider) { c.JWKS.Cache.MaxStale = 0 }, false, false},

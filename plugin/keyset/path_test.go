@@ -15,7 +15,7 @@ func TestPathsAreThoseOfTheProvider(t *testing.T) {
 	e := newEnv()
 	fails := func(cfg *config.Provider, want string) {
 		t.Helper()
-		cfg.Path = "$.providers[1]"
+		cfg.Path = config.At("$.providers[1]")
 		source, err := e.open(t, cfg)
 		if err == nil {
 			_, err = source.Load(t.Context())
@@ -32,7 +32,7 @@ func TestPathsAreThoseOfTheProvider(t *testing.T) {
 	fails(local(), "$.providers[1].options.modes.local: the key can't be used: its modulus has 1024 bits, the least is 2048; "+weakAt)
 	e.said()
 	admitted := local()
-	admitted.Path, admitted.Common.AllowWeakKeys = "$.providers[1]", true
+	admitted.Path, admitted.Common.AllowWeakKeys = config.At("$.providers[1]"), true
 	e.mustOpen(t, admitted)
 	e.says(t, "$.providers[1].options.modes.local: weak key admitted by "+weakAt)
 }

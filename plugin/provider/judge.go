@@ -110,9 +110,9 @@ func (p *Provider) patience() time.Duration {
 // verifiesByLastGood tells whether the keys that were there last verify the token, and takes its identity then.
 func (p *Provider) verifiesByLastGood(j *judgement) bool {
 	trial := *j
-	claims, v := p.lastGood.Verify(context.Background(), trial.secret, trial.login.Header, new(verdict.Trace))
+	claims, v := p.lastGood.Verify(context.Background(), trial.secret, trial.login.Header, nil)
+	trial.Trace = nil
 	if trial.Verdict = v; v.Kind == verdict.Accept {
-		trial.Trace = nil
 		p.identify(claims, &trial)
 	}
 	if trial.Kind != verdict.Accept {
@@ -133,7 +133,7 @@ func (p *Provider) verify(ctx context.Context, j *judgement) {
 
 // examine judges the token and, if that is good, the identity.
 func (p *Provider) examine(ctx context.Context, j *judgement) {
-	claims, v := p.verifier.Verify(ctx, j.secret, j.login.Header, &j.Trace)
+	claims, v := p.verifier.Verify(ctx, j.secret, j.login.Header, j.Trace)
 	if j.Verdict = v; v.Kind == verdict.Accept {
 		p.identify(claims, j)
 	}
@@ -192,7 +192,7 @@ func (p *Provider) check(j *judgement) config.Check {
 
 // applyAnswer puts the endpoint's word into the result.
 func (p *Provider) applyAnswer(said revocation.Answer, j *judgement) {
-	claims, v := p.checker.Judge(said, &j.Trace)
+	claims, v := p.checker.Judge(said, j.Trace)
 	j.Verdict = v
 	if p.Opaque() {
 		// Nothing but the answer speaks for the token.
@@ -216,7 +216,7 @@ func (p *Provider) applyAnswer(said revocation.Answer, j *judgement) {
 
 // judgeAnswer checks the claims of an introspection response, and takes the identity from good ones.
 func (p *Provider) judgeAnswer(claims token.Claims, j *judgement) {
-	if j.Verdict = p.verifier.CheckClaims(claims, &j.Trace); j.Kind == verdict.Accept {
+	if j.Verdict = p.verifier.CheckClaims(claims, j.Trace); j.Kind == verdict.Accept {
 		p.identify(claims, j)
 	}
 }
@@ -236,7 +236,7 @@ func (p *Provider) identify(claims token.Claims, j *judgement) {
 	p.setDeadlines(claims, j)
 	j.Identity, j.Verdict = p.mapper.Map(claims, identity.Client{
 		ID: j.login.ClientID, Username: j.login.Username, FixedID: p.options.KeepsClientIDs, Token: j.secret,
-	}, &j.Trace)
+	}, j.Trace)
 }
 
 // refuseForeign refuses an issuer that another provider claims. The choice among the providers has seen to it for tokens that
@@ -293,6 +293,6 @@ func (p *Provider) Recheck(ctx context.Context, bearer string, expires time.Time
 	if err != nil {
 		return verdict.Refuse(verdict.ServerBusy, "%s", err)
 	}
-	_, v = p.checker.Judge(slot.Ask(ctx), new(verdict.Trace))
+	_, v = p.checker.Judge(slot.Ask(ctx), nil)
 	return v
 }

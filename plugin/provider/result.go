@@ -15,8 +15,8 @@ type Login struct {
 	// Token is what was found, Header its header; zero if the token is opaque.
 	Token  string
 	Header token.Header
-	// Trace holds the checks that led here.
-	Trace verdict.Trace
+	// Trace takes the checks; nil: nobody wants to see them.
+	Trace *verdict.Trace
 	// ClaimedBy names the provider that claims an issuer, other than this one; empty: none does. Nil: there is no other.
 	ClaimedBy func(issuer string, other *Provider) string
 }
@@ -36,7 +36,8 @@ type Result struct {
 	Issuer, Subject string
 	// LogID names the token in the log: by its jti, or by the first bytes of its SHA-256.
 	LogID string
-	Trace verdict.Trace
+	// Trace holds the checks; nil unless the login asks for them.
+	Trace *verdict.Trace
 
 	// secret is the token itself.
 	secret string

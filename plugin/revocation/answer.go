@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"errors"
+	"time"
 
 	"go-jwt-auth/plugin/verdict"
 )
@@ -11,6 +12,8 @@ type Answer struct {
 	response
 	// from is the endpoint, as a log may show it.
 	from string
+	// at is when it came; zero: now.
+	at time.Time
 	// err says why nothing was learnt; nil: response counts.
 	err error
 }

@@ -19,7 +19,7 @@ import (
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		b := newBreaker("", func(n event.Note) { lines = append(lines, fmt.Sprintf("%t %s", n.Level == event.Warning, n.Text)) })
+		b := newBreaker(config.Path{}, func(n event.Note) { lines = append(lines, fmt.Sprintf("%t %s", n.Level == event.Warning, n.Text)) })
 		requests := 0
 		try := func(answer error) error {
 			return b.try(func() error { requests++; return answer })
@@ -97,7 +97,7 @@ func TestBreakerIsMovedByAnswersAlone(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBreaker("", func(event.Note) {})
+				b := newBreaker(config.Path{}, func(event.Note) {})
 				try := func(err error) { _ = b.try(func() error { return err }) }
 				for range 2 * failuresInARow {
 					try(c.answer)

@@ -231,6 +231,7 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 		if err == nil {
 			said.from = endpoint.Redact(uri)
 			said.response, err = c.exchange(ctx, uri, token)
+			said.at = c.options.Now()
 		}
 		switch {
 		case err == nil:

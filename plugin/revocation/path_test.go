@@ -109,7 +109,7 @@ func TestMessagesNameTheProvidersKeys(t *testing.T) {
 		}},
 		{"one that fails after a reload", "onUnavailable", func(path config.Path) string {
 			var told string
-			before := open("$.providers[7]", nobody, func(event.Note) { t.Error("the Checker before the reload reports") })
+			before := open(config.At("$.providers[7]"), nobody, func(event.Note) { t.Error("the Checker before the reload reports") })
 			checker := open(path, nobody, func(n event.Note) { told = n.Text })
 			checker.Inherit(before)
 			for range failuresInARow {
@@ -119,7 +119,7 @@ func TestMessagesNameTheProvidersKeys(t *testing.T) {
 		}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			for path, prefix := range map[config.Path]string{"": "$.", "$": "$.", "$.providers[1]": "$.providers[1]."} {
+			for path, prefix := range map[config.Path]string{{}: "$.", config.At("$"): "$.", config.At("$.providers[1]"): "$.providers[1]."} {
 				synctest.Test(t, func(t *testing.T) {
 					message := c.message(path)
 					if want := prefix + "options.revocation." + c.key; strings.Count(message, "$.") != 1 || !strings.Contains(message, want) {

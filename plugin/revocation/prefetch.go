@@ -118,7 +118,11 @@ func (p *prefetched) put(token string, said Answer, expires time.Time) {
 	key := tokenHash(sha256.Sum256([]byte(token)))
 	withdrawn := p.inflight[key]
 	delete(p.inflight, key)
-	o := &outcome{Answer: said, validity: validity{until: p.now().Add(p.window)}}
+	came := said.at // it may have waited to get here
+	if came.IsZero() {
+		came = p.now()
+	}
+	o := &outcome{Answer: said, validity: validity{until: came.Add(p.window)}}
 	if said.err == nil && said.active {
 		if withdrawn {
 			return // a later answer says that it is inactive

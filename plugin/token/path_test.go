@@ -14,7 +14,7 @@ import (
 
 // TestPathsAreThoseOfTheProvider: what is said of a key of jwt.json names it where the provider stands.
 func TestPathsAreThoseOfTheProvider(t *testing.T) {
-	v := token.New(&config.Provider{Path: "$.providers[1]"}, nil, clock)
+	v := token.New(&config.Provider{Path: config.At("$.providers[1]")}, nil, clock)
 	number := func(n int) json.Number { return json.Number(strconv.Itoa(n)) }
 	said := func(claims object) string {
 		var trace verdict.Trace

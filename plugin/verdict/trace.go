@@ -17,6 +17,9 @@ func (t *Trace) Pass(name, expected, found string) { t.add(name, true, expected,
 
 // add makes each text one line, since the tool prints a trace without the log's own escaping.
 func (t *Trace) add(name string, ok bool, expected, found string) {
+	if t == nil {
+		return
+	}
 	*t = append(*t, Check{Name: Line(name), OK: ok, Expected: Line(expected), Found: Line(found)})
 }
 
