@@ -1,0 +1,107 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// silent is a broker that does nothing, so that a benchmark measures the plugin alone.
+type silent struct{ v20 bool }
+
+func (silent) Log(event.Level, string)                {}
+func (silent) SetUsername(broker.Conn, string) error  { return nil }
+func (silent) SetClientID(broker.Conn, string) error  { return nil }
+func (s silent) CanSetClientID() bool                 { return !s.v20 }
+func (s silent) CanDelay() bool                       { return !s.v20 }
+func (s silent) TellsOfConnects() bool                { return !s.v20 }
+func (silent) Complete(string, bool)                  {}
+func (silent) IsConnectedAs(string, broker.Conn) bool { return true }
+func (silent) Knows(string, broker.Conn, bool) bool   { return false }
+func (silent) Session(string) (string, bool, bool)    { return "", false, true }
+func (silent) Kick(string, bool) error                { return nil }
+func (silent) PersistenceLocation() string            { return "" }
+func (silent) TickIn(time.Duration)                   {}
+func (silent) Wake()                                  {}
+
+// keycloakClaims are about as many as a Keycloak access token has.
+func keycloakClaims(n int) map[string]any {
+	return map[string]any{
+		"iss": "https://idp.example.com/realms/test", "sub": fmt.Sprintf("f4a1c0de-0000-4000-8000-%012d", n), "aud": []string{"mqtt", "account"},
+		"exp": 4_000_000_000, "iat": 1_700_000_000, "jti": fmt.Sprintf("onrtac:7d0f9c1e-0000-4000-8000-%012d", n), "typ": "Bearer", "azp": "device",
+		"sid": "3a52c4c0-8d4a-4f0e-9d0e-2c1b7a3d9e10", "acr": "1", "allowed-origins": []string{"/*"},
+		"realm_access":    map[string]any{"roles": []string{"default-roles-test", "offline_access", "uma_authorization"}},
+		"resource_access": map[string]any{"account": map[string]any{"roles": []string{"manage-account", "manage-account-links", "view-profile"}}},
+		"scope":           "openid profile email", "email_verified": false, "name": "Sensor One", "preferred_username": "sensor-1", "email": "sensor-1@example.com",
+		"filler": strings.Repeat("x", 200),
+	}
+}
+
+func silentPlugin(tb testing.TB, key testkeys.Key, common string) *Plugin {
+	tb.Helper()
+	dir := tb.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), testkeys.Set(key), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	file := filepath.Join(dir, "jwt.json")
+	text := fmt.Sprintf(`{"algorithm":%q,"mode":"jwks","options":{"modes":{"jwks":{"filePath":"jwks.json"}},
+		"common":{"issuer":"https://idp.example.com/realms/test","audience":"mqtt","matchUsernameToSubject":true%s}}}`, key.Alg, common)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	p, err := New(silent{}, Options{Settings: map[string]string{"config_file": file}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	p.Tick()
+	return p
+}
+
+// BenchmarkBasicAuth is a login and its end, as the broker's thread has them, without the border to C.
+func BenchmarkBasicAuth(b *testing.B) {
+	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
+		key := testkeys.New(alg, "k")
+		p := silentPlugin(b, key, "")
+		const distinct = 1000
+		tokens := make([]string, distinct)
+		for n := range tokens {
+			tokens[n] = key.Sign(keycloakClaims(n))
+		}
+		username := "u"
+		one := func(b *testing.B, token *string) {
+			if v := p.BasicAuth(broker.Connect{Conn: 1, ClientID: "client-1", Username: &username, Password: token, Address: "192.0.2.7"}); v.Kind != verdict.Accept {
+				b.Fatal(v)
+			}
+			p.Connect(1, "client-1")
+			p.Disconnect(1, false)
+		}
+		b.Run(alg+"/repeated", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				one(b, &tokens[0])
+			}
+		})
+		b.Run(alg+"/new", func(b *testing.B) {
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if n++; n == distinct {
+					b.StopTimer()
+					p = silentPlugin(b, key, "")
+					n = 0
+					b.StartTimer()
+				}
+				one(b, &tokens[n])
+			}
+		})
+	}
+}
