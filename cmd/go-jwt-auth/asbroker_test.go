@@ -98,6 +98,9 @@ func TestRootGivesNothingAwayToTheFile(t *testing.T) {
 				if got.code == exitGood || !strings.Contains(got.out+got.err, "clientSecret") {
 					t.Errorf("exit code %d\n%s%s", got.code, got.out, got.err)
 				}
+				if n := p.Probes(idp.Introspect); n > 0 {
+					t.Errorf("the endpoint was asked %d times about a made-up token", n)
+				}
 				asked := p.Last(idp.Introspect)
 				if asked == nil {
 					return

@@ -143,7 +143,7 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 	if cfg.Providers[0].Revocation != nil {
 		report.Asked = &q.online
 	}
-	c.waitFor(ctx, addresses(cfg)...)
+	c.waitFor(ctx, addresses(cfg.Providers[0])...)
 	result, err := judge(ctx, cfg, now, q, token)
 	if err != nil {
 		return err

@@ -8,10 +8,14 @@ import (
 
 // file is a jwt.json that is to be written.
 type file struct {
+	// Name is that of the one provider where there may be several; empty: a file without names.
+	Name          string
 	Algorithm     []string
 	Issuer        string
 	Audience      string
 	UsernameClaim string
+	// Template: the username is made of the provider's name and the claim.
+	Template      bool
 	Introspection *introspection
 	CAFile        string
 	// Opaque tokens are known to the provider alone.
@@ -49,6 +53,14 @@ func (m members) MarshalJSON() ([]byte, error) {
 
 // json is the file as it is written.
 func (f file) json() json.RawMessage {
+	if f.Name == "" {
+		return written(f.provider(), "", "    ")
+	}
+	return written(members{{"providers", []members{f.provider()}}}, "", "    ")
+}
+
+// provider is the file as one element of "providers", or without a name as a whole.
+func (f file) provider() members {
 	var algorithm any = f.Algorithm
 	if len(f.Algorithm) == 1 {
 		algorithm = f.Algorithm[0]
@@ -66,7 +78,10 @@ func (f file) json() json.RawMessage {
 		common = append(common, member{"audience", f.Audience})
 	}
 	common = append(common, member{"matchUsernameToSubject", true})
-	if f.UsernameClaim != "sub" {
+	switch {
+	case f.Template:
+		common = append(common, member{"usernameTemplate", templateOf(f.UsernameClaim)})
+	case f.UsernameClaim != "sub":
 		common = append(common, member{"usernameClaim", f.UsernameClaim})
 	}
 	options := members{}
@@ -84,11 +99,27 @@ func (f file) json() json.RawMessage {
 	if !f.Opaque {
 		all = append(members{{"algorithm", algorithm}}, all...)
 	}
-	text, err := json.MarshalIndent(all, "", "    ")
+	if f.Name != "" {
+		all = append(members{{"name", f.Name}}, all...)
+	}
+	return all
+}
+
+// written is a JSON text of several lines, of which those behind the first begin with margin.
+func written(all members, margin, unit string) json.RawMessage {
+	text, err := json.MarshalIndent(all, margin, unit)
 	if err != nil {
 		panic(err) // strings and booleans can be written
 	}
 	return text
+}
+
+// templateOf is the usernameTemplate that begins with the provider's name, which no other provider's begins with.
+func templateOf(claim string) string {
+	if claim == "sub" {
+		return "{provider}:{sub}"
+	}
+	return "{provider}:{claim:" + claim + "}"
 }
 
 func (i introspection) members() members {

@@ -216,7 +216,7 @@ func (i *initial) tryIntrospection(ctx context.Context) error {
 		return err
 	}
 	defer built.Close()
-	if _, fault := askOfMadeUp(ctx, cfg, built); fault != "" {
+	if _, fault := askOfMadeUp(ctx, built.Providers()[0]); fault != "" {
 		return refusal{fmt.Errorf("introspection does not work: %s", fault)}
 	}
 	return nil

@@ -66,7 +66,7 @@ func TestInitTriesIntrospection(t *testing.T) {
 		if _, err := os.Lstat(output); err == nil {
 			t.Error("it was written")
 		}
-		if n := p.Requests(idp.Introspect); n != 1 {
+		if n := p.Probes(idp.Introspect); n != 1 {
 			t.Errorf("the endpoint was asked %d times", n)
 		}
 	})
@@ -75,7 +75,7 @@ func TestInitTriesIntrospection(t *testing.T) {
 		if n := strings.Count(got.err, "Client id to ask with"); n != 2 {
 			t.Errorf("asked %d times for the client id:\n%s", n, got.err)
 		}
-		if n := p.Requests(idp.Introspect); n != 3 {
+		if n := p.Probes(idp.Introspect); n != 3 {
 			t.Errorf("the endpoint was asked %d times in all", n)
 		}
 		tool(t, "", "probe", "--config", output).want(t, 0)

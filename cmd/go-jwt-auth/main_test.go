@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go-jwt-auth/idp"
+	"go-jwt-auth/plugin/config"
 )
 
 // said is what a run of the tool has left.
@@ -544,7 +545,8 @@ func TestDoubts(t *testing.T) {
 		{"a certificate that soon ends", ends(24 * time.Hour), 0, "its certificate ends on"},
 		{"an address that may be wrong", endpointReport{Status: 404, Doubt: "it may be the wrong address"}, 0, "HTTP 404; it may be"},
 	} {
-		if got := strings.Join(doubts(c.r, c.leeway), "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+		p := &config.Provider{Common: config.Common{Leeway: c.leeway}}
+		if got := strings.Join(doubts(c.r, p), "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.rule, got, c.want)
 		}
 	}

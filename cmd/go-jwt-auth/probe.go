@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,13 +20,22 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/guard"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
-// probeReport is what probe prints.
+// probeReport is what probe prints: either of the one provider of a file without names, or of each by its name.
 type probeReport struct {
-	File      string           `json:"file"`
+	File  string `json:"file"`
+	Works bool   `json:"works"`
+	*providerReport
+	Providers []providerReport `json:"providers,omitempty"`
+}
+
+// providerReport is what probe prints of one provider.
+type providerReport struct {
+	Name      string           `json:"name,omitempty"`
 	Works     bool             `json:"works"`
 	Endpoints []endpointReport `json:"endpoints"`
 	Keys      []keyReport      `json:"keys"`
@@ -41,7 +49,7 @@ type probeReport struct {
 }
 
 // fault records why the plugin could not work with what was seen. It is unknown for now where the provider is just not there.
-func (r *probeReport) fault(text string, unknown bool) {
+func (r *providerReport) fault(text string, unknown bool) {
 	r.Works = false
 	r.Faults = append(r.Faults, text)
 	if unknown {
@@ -51,12 +59,12 @@ func (r *probeReport) fault(text string, unknown bool) {
 	}
 }
 
-// verdict is the error that a command ends with.
-func (r *probeReport) verdict() error {
+// verdictOn is the error that a command ends with: the worst of any provider counts.
+func verdictOn(reports []providerReport) error {
 	switch {
-	case r.no:
+	case slices.ContainsFunc(reports, func(r providerReport) bool { return r.no }):
 		return errNo
-	case r.unknown:
+	case slices.ContainsFunc(reports, func(r providerReport) bool { return r.unknown }):
 		return errUntold
 	default:
 		return nil
@@ -108,7 +116,7 @@ func newProbe(c *console) *cobra.Command {
 		Long: `probe does what the plugin does at start with $.options.lazyConnect false, for each endpoint even where one fails, and shows
 more of it: which keys can be used and why others can't, certificates and when they end, and how far the provider's clock is
 from this machine's. The endpoint that says whether a token has been revoked is asked about a made-up one: that shows whether
-it takes the credentials of the file.
+it takes the credentials of the file. With several providers it goes through all of them, whatever becomes of one.
 
 The file is the broker's: as root, it and what it names are read as the broker's user (--as), and nothing of root's environment
 goes with it but what --env names.`,
@@ -140,24 +148,54 @@ func (c *console) probe(ctx context.Context, file string) error {
 		return err
 	}
 	defer built.Close()
-	c.waitFor(ctx, addresses(cfg)...)
-	report := inspect(ctx, cfg, built)
-	c.showProbe(cfg, report)
+	reports := c.inspectAll(ctx, built)
+	report := probeReport{File: cfg.File, Works: verdictOn(reports) == nil}
+	if hasNames(cfg) {
+		report.Providers = reports
+	} else {
+		report.providerReport = &reports[0]
+	}
+	c.showProbe(cfg, reports)
 	if err := c.object(report); err != nil {
 		return err
 	}
-	return report.verdict()
+	return verdictOn(reports)
+}
+
+// hasNames tells whether the providers of a file have names; otherwise there is one.
+func hasNames(cfg *config.Config) bool { return cfg.Providers[0].Name != "" }
+
+// inspectAll looks at all providers at once, and returns what it saw in the file's order. The failure of one is its own.
+func (c *console) inspectAll(ctx context.Context, built *chain.Chain) []providerReport {
+	reports := make([]providerReport, len(built.Providers()))
+	var all sync.WaitGroup
+	for i, p := range built.Providers() {
+		all.Go(func() {
+			defer guard.Catch(func(fault error) {
+				reports[i] = newProviderReport(p.Name())
+				reports[i].fault("fault: "+fault.Error(), true)
+			})
+			c.waitFor(ctx, addresses(p.Config())...)
+			reports[i] = inspect(ctx, p)
+		})
+	}
+	all.Wait()
+	return reports
 }
 
 // soon is how long before its end a certificate is warned about.
 const soon = 14 * 24 * time.Hour
 
-func inspect(ctx context.Context, cfg *config.Config, built *chain.Chain) probeReport {
-	seen := built.Providers()[0].Inspect(ctx)
-	r := probeReport{
-		File: cfg.File, Works: true,
-		Endpoints: []endpointReport{}, Keys: []keyReport{}, Skipped: append([]string{}, seen.Keys.Skipped...), Warnings: []string{}, Faults: []string{},
+func newProviderReport(name string) providerReport {
+	return providerReport{
+		Name: name, Works: true,
+		Endpoints: []endpointReport{}, Keys: []keyReport{}, Skipped: []string{}, Warnings: []string{}, Faults: []string{},
 	}
+}
+
+func inspect(ctx context.Context, p *provider.Provider) providerReport {
+	seen, r := p.Inspect(ctx), newProviderReport(p.Name())
+	r.Skipped = append(r.Skipped, seen.Keys.Skipped...)
 	for _, k := range seen.Keys.Keys() {
 		r.Keys = append(r.Keys, keyReport(k))
 	}
@@ -171,14 +209,14 @@ func inspect(ctx context.Context, cfg *config.Config, built *chain.Chain) probeR
 		switch {
 		case e.Err != nil:
 		case e.Revocation:
-			r.askRevocation(ctx, cfg, built, &one)
+			r.askRevocation(ctx, p, &one)
 		case seen.KeysRead:
 			one.Doubt = "" // many don't know HEAD
 		case reached:
 			one.bad = true
 		}
 		r.Endpoints = append(r.Endpoints, one)
-		r.Warnings = append(r.Warnings, doubts(one, cfg.Providers[0].Common.Leeway)...)
+		r.Warnings = append(r.Warnings, doubts(one, p.Config())...)
 	}
 	return r
 }
@@ -203,16 +241,16 @@ func busy(status int) bool {
 }
 
 // askRevocation asks the revocation endpoint about a token that can't be active.
-func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, built *chain.Chain, asked *endpointReport) {
-	answer, fault := askOfMadeUp(ctx, cfg, built)
+func (r *providerReport) askRevocation(ctx context.Context, p *provider.Provider, asked *endpointReport) {
+	answer, fault := askOfMadeUp(ctx, p)
 	asked.Revocation = answer
 	if fault == "" {
 		asked.Doubt = "" // it did answer
 		return
 	}
 	asked.bad = true
-	if answer != answersActive && cfg.Providers[0].Revocation.OnUnavailable == config.UnavailableAllow {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; $.options.revocation.onUnavailable lets everybody in who has a token", asked.Path, fault))
+	if answer != answersActive && p.Config().Revocation.OnUnavailable == config.UnavailableAllow {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; %s lets everybody in who has a token", asked.Path, fault, p.Key("options.revocation.onUnavailable")))
 		return
 	}
 	r.fault(asked.Path+": "+fault, busy(asked.Status))
@@ -221,24 +259,15 @@ func (r *probeReport) askRevocation(ctx context.Context, cfg *config.Config, bui
 const answersActive = "active, which nothing that is made up can be"
 
 // askOfMadeUp returns what the endpoint said, in words, and what is wrong with that, if anything.
-func askOfMadeUp(ctx context.Context, cfg *config.Config, built *chain.Chain) (answer, fault string) {
-	switch v := built.Providers()[0].Recheck(ctx, madeUp(cfg.Providers[0].Mode), time.Time{}); {
-	case v.Reason == verdict.Revoked:
-		return "not active, as it should be", ""
-	case v.Kind == verdict.Accept:
+func askOfMadeUp(ctx context.Context, p *provider.Provider) (answer, fault string) {
+	switch active, err := p.AskOfMadeUp(ctx); {
+	case err != nil:
+		return "no answer that can be used: " + err.Error(), err.Error()
+	case active:
 		return answersActive, "it says of a made-up token that it is active: it would let revoked ones in"
 	default:
-		return "no answer that can be used: " + v.Detail, v.Detail
+		return "not active, as it should be", ""
 	}
-}
-
-// madeUp is a token that nobody has issued, of the kind that the endpoint is used to.
-func madeUp(mode config.Mode) string {
-	if mode == config.ModeIntrospection {
-		return rand.Text()
-	}
-	part := base64.RawURLEncoding.EncodeToString
-	return part([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + part([]byte(`{"jti":"`+rand.Text()+`"}`)) + "." + part([]byte(rand.Text()))
 }
 
 func newEndpointReport(e provider.Endpoint, now time.Time) endpointReport {
@@ -271,7 +300,7 @@ func newEndpointReport(e provider.Endpoint, now time.Time) endpointReport {
 }
 
 // doubts are what works today and may not tomorrow.
-func doubts(r endpointReport, leeway time.Duration) (all []string) {
+func doubts(r endpointReport, p *config.Provider) (all []string) {
 	if r.Doubt != "" {
 		all = append(all, fmt.Sprintf("%s: HTTP %d; %s", r.URI, r.Status, r.Doubt))
 	}
@@ -283,8 +312,8 @@ func doubts(r endpointReport, leeway time.Duration) (all []string) {
 	}
 	// Two seconds are within what Date and the way there can hide.
 	if r.SkewSeconds != nil {
-		if skew := time.Duration(*r.SkewSeconds) * time.Second; skew.Abs() > max(leeway, 2*time.Second) {
-			all = append(all, fmt.Sprintf("%s: %s; set the clocks by NTP, or $.options.common.leewayMs", r.URI, skewText(*r.SkewSeconds)))
+		if skew := time.Duration(*r.SkewSeconds) * time.Second; skew.Abs() > max(p.Common.Leeway, 2*time.Second) {
+			all = append(all, fmt.Sprintf("%s: %s; set the clocks by NTP, or %s", r.URI, skewText(*r.SkewSeconds), p.Path.Key("options.common.leewayMs")))
 		}
 	}
 	return all
@@ -301,8 +330,17 @@ func skewText(seconds float64) string {
 	}
 }
 
-func (c *console) showProbe(cfg *config.Config, r probeReport) {
-	c.printf("%s: %s\n", r.File, plugin.Describe(cfg))
+func (c *console) showProbe(cfg *config.Config, reports []providerReport) {
+	c.printf("%s: %s\n", cfg.File, plugin.Describe(cfg))
+	for _, r := range reports {
+		if r.Name != "" {
+			c.printf("\nprovider %s\n", r.Name)
+		}
+		c.showProvider(r)
+	}
+}
+
+func (c *console) showProvider(r providerReport) {
 	for _, e := range r.Endpoints {
 		if e.Error != "" {
 			c.printf("%s %s %s\n    %s\n", c.mark(false), e.What, e.URI, c.bad.of("%s", e.Error))

@@ -13,10 +13,10 @@ import (
 	"go-jwt-auth/plugin/config"
 )
 
-// addresses are those that a jwt.json names.
-func addresses(cfg *config.Config) []string {
-	all := []string{cfg.Providers[0].OIDC.Issuer, cfg.Providers[0].JWKS.URI}
-	if r := cfg.Providers[0].Revocation; r != nil {
+// addresses are those of a provider that jwt.json names.
+func addresses(p *config.Provider) []string {
+	all := []string{p.OIDC.Issuer, p.OIDC.JWKSURI, p.JWKS.URI}
+	if r := p.Revocation; r != nil {
 		all = append(all, r.Introspection.URI)
 		if r.Plain != nil {
 			all = append(all, r.Plain.URI)

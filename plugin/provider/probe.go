@@ -144,14 +144,20 @@ func (p *Provider) madeUp() string {
 	return part([]byte(`{"alg":"`+p.cfg.Algorithms[0]+`","typ":"JWT"}`)) + "." + part([]byte(`{"jti":"`+id+`"}`)) + "." + part([]byte(rand.Text()))
 }
 
+// AskOfMadeUp asks the endpoint that says whether a token has been revoked about a made-up one; there must be such an endpoint.
+// Nothing remembers the token, and no failure counts. It waits until ctx ends, and for the configured timeout at most. An error
+// says why nothing was learnt.
+func (p *Provider) AskOfMadeUp(ctx context.Context) (active bool, err error) {
+	return p.checker.AskDirectly(ctx, p.madeUp())
+}
+
 // TryCredentials asks the introspection endpoint once about a made-up token, and returns what is to be said of its answer: what
-// every login would find. Nothing remembers the token, and no failure counts. A plain endpoint is not asked, as nobody knows
-// what it does with a token.
+// every login would find. A plain endpoint is not asked, as nobody knows what it does with a token.
 func (p *Provider) TryCredentials(ctx context.Context) []event.Note {
 	if p.checker == nil || p.cfg.Revocation.Plain != nil {
 		return nil
 	}
-	active, err := p.checker.AskDirectly(ctx, p.madeUp())
+	active, err := p.AskOfMadeUp(ctx)
 	var status *endpoint.StatusError
 	switch {
 	case ctx.Err() != nil:
