@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/token"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -27,9 +29,13 @@ type tokenReport struct {
 	Reason  verdict.Reason `json:"reason,omitempty"`
 	Detail  string         `json:"detail,omitempty"`
 	// Token names it as the log does.
-	Token  string       `json:"token,omitempty"`
+	Token string `json:"token,omitempty"`
+	// Provider is the one whose affair the token is, and ChosenBecause why; empty in a file without names, or if it is nobody's.
+	Provider      string `json:"provider,omitempty"`
+	ChosenBecause string `json:"chosenBecause,omitempty"`
+
 	Checks []checkedRow `json:"checks"`
-	// Asked tells whether the revocation endpoint was; nil where none is configured.
+	// Asked tells whether the revocation endpoint was; nil where the provider has none.
 	Asked *bool `json:"revocationAsked,omitempty"`
 	// Username and ClientID are those under which the broker would know the client; nil: the client's own.
 	Username *string    `json:"username,omitempty"`
@@ -65,7 +71,7 @@ was expected and what was found, and the identity and time that would result. Th
 
 Give "-" and the token on standard input: what stands in a command line is seen by every user of the machine. The keys are read
 from the identity provider; whether the token has been revoked is asked only with --online. In mode introspection there is
-nothing to see without it.
+nothing to see without it. With several providers it says which one answers for the token, and why.
 
 The file is the broker's: as root, it and what it names are read as the broker's user (--as), and nothing of root's environment
 goes with it but what --env names.`,
@@ -139,16 +145,19 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 			return fmt.Errorf("--dynsec: %w", err)
 		}
 	}
-	var report tokenReport
-	if cfg.Providers[0].Revocation != nil {
-		report.Asked = &q.online
-	}
-	c.waitFor(ctx, addresses(cfg.Providers[0])...)
-	result, err := judge(ctx, cfg, now, q, token)
+	built, err := newChain(q.patient(cfg), now)
 	if err != nil {
 		return err
 	}
-	report.fill(result, cfg, now())
+	defer built.Close()
+	login := q.login(cfg, token)
+	var report tokenReport
+	chosen, err := report.choose(cfg, built.FromMemory(login), q.online)
+	if err != nil {
+		return err
+	}
+	c.waitFor(ctx, addresses(chosen)...)
+	report.fill(built.Check(ctx, login), chosen, now())
 	if report.Verdict == "accept" && q.dynsec != "" {
 		name := q.username
 		if report.Username != nil {
@@ -157,7 +166,7 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 		held.of(name)
 		report.Rights = &held
 	}
-	c.show(cfg, report)
+	c.show(cfg, chosen, report)
 	if err := c.object(report); err != nil {
 		return err
 	}
@@ -170,30 +179,30 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 	return nil
 }
 
-// judge is the plugin's verdict. Here everybody has time: keys are waited for, and the endpoint is asked before the answer.
-func judge(ctx context.Context, from *config.Config, now func() time.Time, q tokenQuestion, token string) (provider.Result, error) {
+// patient is the configuration for somebody who has time: keys are waited for, and the endpoint is asked before the answer, or
+// not at all.
+func (q tokenQuestion) patient(from *config.Config) *config.Config {
 	cfg := *from
 	cfg.Providers = nil
 	for _, p := range from.Providers {
 		patient := *p
 		patient.JWKS.MaxBlock = patient.JWKS.Timeout
 		switch {
-		case !q.online && p.Mode == config.ModeIntrospection:
-			return provider.Result{}, errors.New("in mode introspection nobody but the provider can tell anything of a token: --online asks it")
-		case !q.online:
-			patient.Revocation = nil
-		case p.Revocation != nil:
+		case p.Revocation == nil:
+		case q.online || p.Mode == config.ModeIntrospection:
 			asked := *p.Revocation
 			asked.Check = config.CheckBeforeConnect
 			patient.Revocation = &asked
+		default:
+			patient.Revocation = nil
 		}
 		cfg.Providers = append(cfg.Providers, &patient)
 	}
-	built, err := newChain(&cfg, now)
-	if err != nil {
-		return provider.Result{}, err
-	}
-	defer built.Close()
+	return &cfg
+}
+
+// login is the CONNECT that brings the token.
+func (q tokenQuestion) login(cfg *config.Config, token string) broker.Connect {
 	login := broker.Connect{ClientID: q.clientID, Password: &token}
 	if q.username != "" {
 		login.Username = &q.username
@@ -201,10 +210,53 @@ func judge(ctx context.Context, from *config.Config, now func() time.Time, q tok
 	if cfg.TokenSource[0] == config.TokenInUsername {
 		login.Username, login.Password = &token, nil
 	}
-	return built.Check(ctx, login), nil
+	return login
 }
 
-func (r *tokenReport) fill(result provider.Result, cfg *config.Config, now time.Time) {
+// choose says whose affair the token is, by a result that nobody was asked for, and returns how the file has that provider: an
+// empty one if it is nobody's.
+func (r *tokenReport) choose(cfg *config.Config, seen provider.Result, online bool) (*config.Provider, error) {
+	if seen.Provider == nil {
+		return &config.Provider{}, nil
+	}
+	if r.Provider = seen.Provider.Name(); r.Provider != "" {
+		r.ChosenBecause = because(cfg, seen)
+	}
+	if seen.Provider.Opaque() && !online {
+		const untold = "in mode introspection nobody but the provider can tell anything of a token: --online asks it"
+		if r.Provider == "" {
+			return nil, errors.New(untold)
+		}
+		return nil, fmt.Errorf("provider %s was chosen because %s; %s", r.Provider, r.ChosenBecause, untold)
+	}
+	at := slices.IndexFunc(cfg.Providers, func(p *config.Provider) bool { return p.Path == seen.Provider.Config().Path })
+	if cfg.Providers[at].Revocation != nil {
+		r.Asked = &online
+	}
+	return cfg.Providers[at], nil
+}
+
+// because says why a provider with a name was chosen.
+func because(cfg *config.Config, seen provider.Result) string {
+	chosen, name := seen.Provider.Config(), seen.Provider.Name()
+	if len(cfg.Providers) == 1 {
+		return "the file has no other"
+	}
+	if shape, _ := token.Classify(seen.Bearer()); shape != token.Signed {
+		return "it is not a JWT, and " + name + " has mode introspection"
+	}
+	iss, found, _ := token.Issuer(nil, seen.Bearer()) // a token without one that can be read is nobody's
+	switch {
+	case !found:
+		return "it has no iss, and " + name + " no issuer"
+	case chosen.ClaimsIssuer(string(iss)):
+		return "iss is " + verdict.Quote(string(iss))
+	default:
+		return "no provider claims iss " + verdict.Quote(string(iss)) + ", and " + name + " has no issuer"
+	}
+}
+
+func (r *tokenReport) fill(result provider.Result, chosen *config.Provider, now time.Time) {
 	r.Verdict, r.Reason, r.Detail, r.Token = result.Kind.String(), result.Reason, cmp.Or(result.Detail, result.Note), result.LogID
 	if result.Kind == verdict.Retry || result.Kind == verdict.Pending || result.Reason.Unavailable() {
 		r.Verdict = "unknown"
@@ -221,17 +273,20 @@ func (r *tokenReport) fill(result provider.Result, cfg *config.Config, now time.
 	}
 	expires, left := result.Expiry.UTC(), int64(result.Expiry.Sub(now)/time.Second)
 	r.Expires, r.SecondsLeft = &expires, &left
-	if cfg.Providers[0].Common.KickExpired && result.Kind == verdict.Accept {
-		kicked := expires.Add(cfg.Providers[0].Common.Leeway)
+	if chosen.Common.KickExpired && result.Kind == verdict.Accept {
+		kicked := expires.Add(chosen.Common.Leeway)
 		r.Kicked = &kicked
 	}
 }
 
 // show prints the report for a reader.
-func (c *console) show(cfg *config.Config, r tokenReport) {
+func (c *console) show(cfg *config.Config, chosen *config.Provider, r tokenReport) {
 	c.printf("%s: %s\n", cfg.File, plugin.Describe(cfg))
 	if r.Token != "" {
 		c.printf("token %s\n", r.Token)
+	}
+	if r.Provider != "" {
+		c.printf("provider %s: chosen because %s\n", r.Provider, r.ChosenBecause)
 	}
 	for _, check := range r.Checks {
 		c.printf("  %s %-16s %s\n", c.mark(check.OK), check.Name, c.finding(check))
@@ -250,7 +305,7 @@ func (c *console) show(cfg *config.Config, r tokenReport) {
 		c.printf("%s\n", c.good.of("accepted"))
 		c.printf("  username   %s\n", identityText(r.Username))
 		c.printf("  client id  %s\n", identityText(r.ClientID))
-		c.printf("  expires    %s\n", expiryText(cfg, r))
+		c.printf("  expires    %s\n", expiryText(chosen.Common, r))
 		if r.Rights != nil {
 			c.printf("  rights     %s\n", r.Rights)
 		}
@@ -278,7 +333,7 @@ func identityText(changed *string) string {
 	return verdict.Quote(*changed)
 }
 
-func expiryText(cfg *config.Config, r tokenReport) string {
+func expiryText(common config.Common, r tokenReport) string {
 	switch {
 	case r.Expires == nil:
 		return "never"
@@ -286,10 +341,10 @@ func expiryText(cfg *config.Config, r tokenReport) string {
 		return r.Expires.Format(time.RFC3339) + "; a connected client stays"
 	}
 	text := fmt.Sprintf("%s, in %s; a connected client is disconnected then", r.Expires.Format(time.RFC3339), time.Duration(*r.SecondsLeft)*time.Second)
-	if cfg.Providers[0].Common.Leeway > 0 {
-		text += fmt.Sprintf(" (plus leewayMs, %s)", cfg.Providers[0].Common.Leeway)
+	if common.Leeway > 0 {
+		text += fmt.Sprintf(" (plus leewayMs, %s)", common.Leeway)
 	}
-	if cfg.Providers[0].Common.KickWithWill {
+	if common.KickWithWill {
 		return text + ", with its will"
 	}
 	return text + ", without its will"

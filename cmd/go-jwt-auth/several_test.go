@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"go-jwt-auth/idp"
 )
@@ -26,6 +27,101 @@ func severalJSON(t *testing.T, providers []file, change ...string) string {
 		list[i] = f.provider()
 	}
 	return write(t, "jwt.json", strings.NewReplacer(change...).Replace(string(written(members{{"providers", list}}, "", "    "))))
+}
+
+func TestCheckTokenChoosesTheProvider(t *testing.T) {
+	one, two, stranger := startProvider(t, withAsker()), startProvider(t, withAsker()), startProvider(t, withAsker())
+	opaque := withIntrospection(of("phones", two), two)
+	opaque.Opaque = true
+	claims := opaque
+	claims.Issuer = "https://phones.example.com"
+	rest := []string{
+		`"mode": "oidc",
+            "options": {
+                "modes": {
+                    "oidc": {
+                        "issuer": "` + stranger.Issuer() + `"
+                    },
+                    "jwks": {`, `"mode": "jwks",
+            "options": {
+                "modes": {
+                    "jwks": {
+                        "uri": "` + stranger.JWKSURI() + `",`,
+	}
+	closed := severalJSON(t, []file{withIntrospection(of("employees", one), one), of("devices", two)})
+	open := severalJSON(t, []file{withIntrospection(of("employees", one), one), of("partners", stranger), claims}, rest...)
+	last := severalJSON(t, []file{of("employees", one), opaque}, `"issuer": "`+two.Issuer()+`",`, "")
+	alone := severalJSON(t, []file{of("employees", one)})
+	issued := func(p *idp.Provider, claims ...idp.TokenOption) string {
+		return p.Token("sensor-1", time.Hour, append(claims, idp.Audience("mqtt"))...)
+	}
+	for _, c := range []struct {
+		rule, file, token string
+		online            bool
+		code              int
+		provider          string // empty: none
+		because           string
+		want              []string
+		asked             any // revocationAsked
+	}{
+		{"by iss", closed, issued(one), false, 0, "employees", `iss is "` + one.Issuer() + `"`, []string{`username   "employees:sensor-1"`, "not asked (--online asks)"}, false},
+		{"by iss, asked as well", closed, issued(one), true, 0, "employees", `iss is "` + one.Issuer() + `"`, []string{"✓ introspection"}, true},
+		{"another, which has no endpoint to ask", closed, issued(two), true, 0, "devices", `iss is "` + two.Issuer() + `"`, []string{`username   "devices:sensor-1"`}, nil},
+		{"nobody's", closed, issued(stranger), false, exitNo, "", "", []string{"refused: wrong issuer", one.Issuer(), two.Issuer()}, nil},
+		{"no token", closed, "hunter2", false, exitNo, "", "", []string{"left to the next plugin"}, nil},
+		{"the rest", open, issued(stranger), false, 0, "partners", `no provider claims iss "` + stranger.Issuer() + `", and partners has no issuer`, []string{`username   "partners:sensor-1"`}, nil},
+		{"the rest, without iss", open, issued(stranger, idp.Without("iss")), false, 0, "partners", "it has no iss, and partners no issuer", nil, nil},
+		{"by iss, though another is asked about opaque tokens", open, issued(one), false, 0, "employees", `iss is "` + one.Issuer() + `"`, nil, false},
+		{"refused by the one that was chosen", open, issued(stranger, idp.Claim("iss", one.Issuer())), false, exitNo, "employees", `iss is "` + one.Issuer() + `"`, []string{"unknown key"}, false},
+		{"opaque", open, two.Opaque("sensor-1", time.Hour, idp.Audience("mqtt"), idp.Claim("iss", claims.Issuer)), true, 0, "phones", "it is not a JWT, and phones has mode introspection", []string{`username   "phones:sensor-1"`}, true},
+		{"introspection for all the rest", last, issued(two), true, 0, "phones", `no provider claims iss "` + two.Issuer() + `", and phones has no issuer`, nil, true},
+		{"one with a name", alone, issued(one), false, 0, "employees", "the file has no other", nil, nil},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			args := []string{"check-token", "--config", c.file, "-"}
+			if c.online {
+				args = append(args, "--online")
+			}
+			got := tool(t, c.token, args...).want(t, c.code, c.want...).lacks(t, brokerSecret)
+			o := tool(t, c.token, append(args, "--json")...).want(t, c.code).object(t)
+			if o["revocationAsked"] != c.asked {
+				t.Errorf("revocationAsked is %v", o["revocationAsked"])
+			}
+			if c.provider == "" {
+				got.lacks(t, "chosen because")
+				if o["provider"] != nil || o["chosenBecause"] != nil {
+					t.Errorf("%v", o)
+				}
+				return
+			}
+			got.want(t, c.code, "\nprovider "+c.provider+": chosen because "+c.because+"\n")
+			if o["provider"] != c.provider || o["chosenBecause"] != c.because {
+				t.Errorf("%v", o)
+			}
+		})
+	}
+	t.Run("what only the endpoint knows", func(t *testing.T) {
+		const asks = "; in mode introspection nobody but the provider can tell anything of a token: --online asks it"
+		tool(t, "hunter2", "check-token", "--config", open, "-").want(t, exitUnknown, "provider phones was chosen because it is not a JWT, and phones has mode introspection"+asks)
+		tool(t, issued(one, idp.Claim("iss", claims.Issuer)), "check-token", "--config", open, "-").want(t, exitUnknown, `provider phones was chosen because iss is "`+claims.Issuer+`"`+asks)
+		if n := two.Requests(idp.Introspect); n != 4 { // those of the cases above, in text and in JSON
+			t.Errorf("the endpoint was asked %d times", n)
+		}
+	})
+	t.Run("another that is down", func(t *testing.T) {
+		if err := two.SetDown(true); err != nil {
+			t.Fatal(err)
+		}
+		tool(t, issued(one), "check-token", "--online", "--config", closed, "-").want(t, 0, "provider employees: chosen", "accepted")
+		tool(t, issued(two), "check-token", "--config", closed, "-").want(t, exitUnknown, "provider devices: chosen", "could not be told: keys unavailable")
+	})
+	t.Run("a file without names", func(t *testing.T) {
+		name := jwtJSON(t, one)
+		tool(t, issued(one), "check-token", "--config", name, "-").want(t, 0).lacks(t, "\nprovider ", "chosen because")
+		if o := tool(t, issued(one), "check-token", "--json", "--config", name, "-").object(t); o["provider"] != nil || o["chosenBecause"] != nil {
+			t.Errorf("%v", o)
+		}
+	})
 }
 
 func TestProbeGoesThroughAllProviders(t *testing.T) {
