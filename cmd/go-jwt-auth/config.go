@@ -40,6 +40,8 @@ type problem struct {
 	Line     int             `json:"line,omitempty"`
 	Column   int             `json:"column,omitempty"`
 	Text     string          `json:"text"`
+	// UnknownKey: the format does not have it, of which the broker only warns.
+	UnknownKey bool `json:"unknownKey,omitempty"`
 }
 
 // configReport is what check-config prints.
@@ -120,22 +122,7 @@ func (c *console) checkInput(cmd *cobra.Command, as *brokerUser, strict bool) er
 }
 
 func (c *console) reportConfig(file string, cfg *config.Config, problems config.Problems, strict bool) error {
-	for i, p := range problems {
-		if p.UnknownKey || strict {
-			problems[i].Severity = config.SeverityError
-		}
-	}
-	report := configReport{File: file, User: userName(), Problems: []problem{}, Advice: []string{}}
-	if cfg != nil {
-		if err := build(cfg); err != nil {
-			problems = append(problems, config.Problem{Severity: config.SeverityError, Text: err.Error()})
-		}
-		report.Summary, report.Advice = plugin.Describe(cfg), advise(cfg)
-	}
-	for _, p := range problems {
-		report.Problems = append(report.Problems, problem{p.Severity, p.Path, p.Line, p.Column, p.Text})
-	}
-	report.Valid = len(problems.Errors()) == 0
+	report, problems := newConfigReport(file, cfg, problems, strict)
 	for i, line := range problems.Lines(file) {
 		paint := c.doubtful
 		if problems[i].Severity == config.SeverityError {
@@ -159,6 +146,27 @@ func (c *console) reportConfig(file string, cfg *config.Config, problems config.
 		return errNo
 	}
 	return nil
+}
+
+// newConfigReport judges what was read of a file. The problems that it returns are all there are.
+func newConfigReport(file string, cfg *config.Config, problems config.Problems, strict bool) (configReport, config.Problems) {
+	for i, p := range problems {
+		if p.UnknownKey || strict {
+			problems[i].Severity = config.SeverityError
+		}
+	}
+	report := configReport{File: file, User: userName(), Problems: []problem{}, Advice: []string{}}
+	if cfg != nil {
+		if err := build(cfg); err != nil {
+			problems = append(problems, config.Problem{Severity: config.SeverityError, Text: err.Error()})
+		}
+		report.Summary, report.Advice = plugin.Describe(cfg), advise(cfg)
+	}
+	for _, p := range problems {
+		report.Problems = append(report.Problems, problem{p.Severity, p.Path, p.Line, p.Column, p.Text, p.UnknownKey})
+	}
+	report.Valid = len(problems.Errors()) == 0
+	return report, problems
 }
 
 // build makes the chain, which reads certificate and key files, and reads a key set that is in a file.

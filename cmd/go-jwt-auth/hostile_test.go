@@ -115,6 +115,13 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 	t.Run("init", func(t *testing.T) {
 		tool(t, "", "init", "--no-input", "--issuer", refuses.URL, "--output", t.TempDir()+"/jwt.json").quiet(t).want(t, exitUnknown)
 		tool(t, "http://"+commands+"\n", "init", "--output", t.TempDir()+"/jwt.json").quiet(t).want(t, exitUnknown)
+		for _, text := range []string{
+			"{\"a" + commands + "\": 1}",
+			`{"algorithm": "HS256", "mode": "local", "x\u001b[2J\u202e": 1, "options": {"modes": {"local": "0123456789abcdef0123456789abcdef"}, "common": {"usernameClaim": "x\u001b[2J\r\n✓ forged", "matchUsernameToSubject": true}}}`,
+		} {
+			tool(t, "", "init", "--add", "--no-input", "--issuer", refuses.URL, "--existing-name=a", "--name=b\x1b[2J", "--output", write(t, "jwt.json", text)).quiet(t)
+			tool(t, "", addFlags(startProvider(t), write(t, "jwt.json", text), "--existing-name=a", "--templates")...).quiet(t)
+		}
 	})
 	t.Run("a file", func(t *testing.T) {
 		for _, text := range []string{

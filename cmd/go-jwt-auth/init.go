@@ -37,6 +37,7 @@ type initial struct {
 	secretFile   string
 	noInspection bool
 	as           brokerUser
+	addition
 }
 
 // initReport is what init prints.
@@ -45,22 +46,29 @@ type initReport struct {
 	// Mosquitto are the lines for mosquitto.conf.
 	Mosquitto []string `json:"mosquittoConf"`
 	Warnings  []string `json:"warnings"`
+	// Providers are the names in the file; none in a file without names.
+	Providers []string `json:"providers,omitempty"`
 }
 
 func newInit(c *console) *cobra.Command {
 	var i initial
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Write a jwt.json for a provider",
+		Short: "Write a jwt.json for a provider, or add a provider to one",
 		Long: `init reads what the provider says of itself (OpenID Connect Discovery) and its keys, asks for what it can't know, and writes a
 jwt.json: which issuer, which audience, which claim is the username, and whether to ask at each login if the token has been
 revoked. What is given by flags is not asked; --no-input asks nothing. A file that is there is only replaced with --force.
 
 It writes nothing that the broker could not use: as root it has the file read as the broker's user (--as), and it asks the
 introspection endpoint once about a made-up token, with the client id and secret that were given. The file is root's, and
-readable for the broker's group.`,
+readable for the broker's group.
+
+With --add it adds a provider to the file that is there, and changes nothing else of it. A file of one provider becomes one of
+"providers", in which each has a name: what holds for the whole broker moves to the top of the file. On any failure the file
+stays as it is.`,
 		Example: `  go-jwt-auth init --issuer https://id.example.com/realms/test --output /etc/mosquitto/jwt.json
-  go-jwt-auth init --no-input --issuer https://id.example.com --audience mqtt --output jwt.json`,
+  go-jwt-auth init --no-input --issuer https://id.example.com --audience mqtt --output jwt.json
+  go-jwt-auth init --add --existing-name employees --name devices --issuer https://devices.example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.initialise(cmd, i) },
 	}
@@ -75,22 +83,41 @@ readable for the broker's group.`,
 	cmd.Flags().BoolVar(&i.force, "force", false, "replace a file that is there")
 	cmd.Flags().BoolVar(&i.quiet, "no-input", false, "ask nothing")
 	cmd.Flags().StringVar(&i.as.name, "as", defaultBroker, "where this is root, the user that the broker runs as (a name or number); empty: root")
+	cmd.Flags().StringArrayVar(&i.as.env, "env", nil, "where this is root, hand on this environment variable, which the file uses; may be repeated")
+	cmd.Flags().BoolVar(&i.add, "add", false, "add a provider to the file that is there")
+	cmd.Flags().StringVar(&i.Name, "name", "", "with --add, the name of the new provider in the log and in usernames")
+	cmd.Flags().StringVar(&i.existingName, "existing-name", "", "with --add, the name of the provider that the file has without one")
+	cmd.Flags().BoolVar(&i.templates, "templates", false, "with --add, begin the usernames of the new provider and of those there with the provider's name")
+	cmd.MarkFlagsMutuallyExclusive("add", "force")
 	return cmd
 }
 
 func (c *console) initialise(cmd *cobra.Command, i initial) error {
-	if _, err := os.Lstat(i.output); err == nil && !i.force {
-		return fmt.Errorf("%s is there already: --force replaces it, --output names another", i.output)
+	if _, err := os.Lstat(i.output); err == nil && !i.force && !i.add {
+		return fmt.Errorf("%s is there already: --force replaces it, --add adds a provider to it, --output names another", i.output)
 	}
-	user, err := i.as.find(cmd, "")
-	if err != nil {
+	if err := i.addition.misused(cmd); err != nil {
 		return err
 	}
 	for _, path := range []*string{&i.output, &i.CAFile, &i.secretFile} {
 		if *path != "" {
+			var err error
 			if *path, err = filepath.Abs(*path); err != nil {
 				return err
 			}
+		}
+	}
+	there := "" // nothing of it counts
+	if i.add {
+		there = i.output
+	}
+	user, err := i.as.find(cmd, there)
+	if err != nil {
+		return err
+	}
+	if i.add {
+		if err := c.readExisting(cmd.Context(), &i, user); err != nil {
+			return err
 		}
 	}
 	asks := &questions{console: c, in: bufio.NewReader(c.in), off: i.quiet, given: cmd.Flags().Changed}
@@ -100,6 +127,9 @@ func (c *console) initialise(cmd *cobra.Command, i initial) error {
 		why:   "The issuer is your provider's own name for itself: the address below which it has /.well-known/openid-configuration, and \"iss\" in its tokens.",
 		short: "Issuer of your provider (a URL)",
 	}, func(issuer string) (err error) {
+		if err := i.isNew(issuer); err != nil {
+			return err
+		}
 		seen, err = c.look(cmd.Context(), issuer, i.CAFile)
 		return err
 	})
@@ -121,11 +151,16 @@ func (c *console) initialise(cmd *cobra.Command, i initial) error {
 		why:   "The claim that becomes the username gives a client its rights. Take none that users can change themselves.",
 		short: "Claim that becomes the username",
 	}, func(string) error {
-		_, _, err := i.parse()
+		_, err := i.parse()
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if i.add {
+		if err := i.askNames(asks); err != nil {
+			return err
+		}
 	}
 	if err := c.introspect(cmd.Context(), asks, &i, seen, user); err != nil {
 		return err
@@ -134,9 +169,14 @@ func (c *console) initialise(cmd *cobra.Command, i initial) error {
 	if err != nil {
 		return err
 	}
-	c.printf("%s %s is written and good.\n\nmosquitto.conf, before any other plugin:\n\n", c.mark(true), report.File)
-	for _, line := range report.Mosquitto {
-		c.printf("    %s\n", line)
+	c.printf("%s %s is written and good.\n", c.mark(true), report.File)
+	if i.add {
+		c.printf("Its providers are %s. The broker reads it at its next start, or on SIGHUP.\n", strings.Join(report.Providers, ", "))
+	} else {
+		c.printf("\nmosquitto.conf, before any other plugin:\n\n")
+		for _, line := range report.Mosquitto {
+			c.printf("    %s\n", line)
+		}
 	}
 	c.printf("\n")
 	for _, text := range report.Warnings {
@@ -174,10 +214,11 @@ func (c *console) introspect(ctx context.Context, asks *questions, i *initial, s
 			}
 			i.secretFile = name
 			i.Introspection = &introspection{ClientID: i.clientID, SecretFile: name} // its address is discovered
-			if _, _, err := i.parse(); err != nil {
+			if _, err := i.parse(); err != nil {
 				return err
 			}
-			return c.judge(ctx, broker, i.text(), "-")
+			_, err = c.judge(ctx, i, broker, i.text(), "-")
+			return err
 		})
 		if err != nil {
 			return err
@@ -197,17 +238,17 @@ func (c *console) introspect(ctx context.Context, asks *questions, i *initial, s
 func (i *initial) text() []byte { return append(i.json(), '\n') }
 
 // parse reads what was given so far as the plugin would.
-func (i *initial) parse() (*config.Config, config.Problems, error) {
+func (i *initial) parse() (*config.Config, error) {
 	cfg, problems := config.Parse(i.text(), i.output)
 	if cfg == nil {
-		return nil, nil, fmt.Errorf("what was given makes no good file: %s", strings.ReplaceAll(problems.Errors().Error(), "\n", "; "))
+		return nil, fmt.Errorf("what was given makes no good file: %s", strings.ReplaceAll(problems.Errors().Error(), "\n", "; "))
 	}
-	return cfg, problems, nil
+	return cfg, nil
 }
 
 // tryIntrospection asks the introspection endpoint once, about a token that can't be active.
 func (i *initial) tryIntrospection(ctx context.Context) error {
-	cfg, _, err := i.parse()
+	cfg, err := i.parse()
 	if err != nil {
 		return err
 	}
@@ -222,27 +263,40 @@ func (i *initial) tryIntrospection(ctx context.Context) error {
 	return nil
 }
 
-// judge has check-config read a file as the broker's user; "-" stands for the text.
-func (c *console) judge(ctx context.Context, broker *user.User, text []byte, file string) error {
-	if broker == nil {
-		return nil // then we read it as ourselves, which parse and tryIntrospection do
-	}
-	var out, errs bytes.Buffer
-	code, err := runAs(ctx, broker, nil, bytes.NewReader(text), &out, &errs, "check-config", "--as=", "--json", "--", file)
-	if err != nil || code == exitGood {
-		return err
-	}
-	var report configReport
-	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
-		return fmt.Errorf("the file can't be judged as user %s: %s", broker.Username, verdict.Phrase(errs.String()))
+// judge is what check-config says of a file, read as the broker's user; "-" stands for the text. A key that the format does not
+// have is no fault: the broker warns of it and goes on.
+func (c *console) judge(ctx context.Context, i *initial, broker *user.User, text []byte, file string) (configReport, error) {
+	report, who, notes := configReport{}, "", ""
+	switch {
+	case broker == nil && file == "-":
+		return report, nil // parse reads it as ourselves
+	case broker != nil:
+		who = fmt.Sprintf(" (user %s)", broker.Username)
+		var out, errs bytes.Buffer
+		if _, err := runAs(ctx, broker, i.as.env, bytes.NewReader(text), &out, &errs, "check-config", "--as=", "--json", "--", file); err != nil {
+			return report, err
+		}
+		if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+			return report, fmt.Errorf("the file can't be judged as user %s: %s", broker.Username, verdict.Phrase(errs.String()))
+		}
+		notes = errs.String()
+	default:
+		cfg, problems := config.Load(file)
+		report, _ = newConfigReport(file, cfg, problems, false)
 	}
 	var found []string
 	for _, p := range report.Problems {
-		if p.Severity == config.SeverityError {
+		if p.Severity == config.SeverityError && !p.UnknownKey {
 			found = append(found, config.Problem{Path: p.Path, Text: p.Text}.String())
 		}
 	}
-	return refusal{fmt.Errorf("the broker (user %s) could not use the file: %s", broker.Username, strings.Join(found, "; "))}
+	if len(found) > 0 {
+		for line := range strings.Lines(notes) {
+			c.tell("%s\n", strings.TrimSuffix(line, "\n"))
+		}
+		return report, refusal{fmt.Errorf("the broker%s could not use the file: %s", who, strings.Join(found, "; "))}
+	}
+	return report, nil
 }
 
 // seenProvider is what was seen of one.
@@ -305,28 +359,48 @@ func (c *console) look(ctx context.Context, issuer, caFile string) (seenProvider
 
 // write puts the file in its place as a whole, once it has been found good there.
 func (c *console) write(ctx context.Context, i *initial, broker *user.User) (r initReport, err error) {
-	r.File = i.output
-	cfg, problems, err := i.parse()
+	r = initReport{
+		File: i.output, Mosquitto: []string{"allow_anonymous false", "plugin /usr/lib/go_jwt_auth.so", "plugin_opt_config_file " + i.output},
+		Warnings: []string{},
+	}
+	var written *newFile
+	switch {
+	case !i.add:
+		written, err = create(r.File, i.text(), broker)
+	case broker != nil:
+		written, err = create(r.File, i.joined(), broker)
+	default:
+		// The broker may be another than we, and must be able to read it as before.
+		written, err = createFor(i.access, r.File, i.joined())
+	}
 	if err != nil {
 		return r, err
 	}
-	r.Warnings = append([]string{}, advise(cfg)...)
-	for _, p := range problems.Warnings() {
-		r.Warnings = append(r.Warnings, p.String())
+	if i.add {
+		r.Providers = i.names()
+	}
+	judged, err := c.judge(ctx, i, broker, nil, written.trialName())
+	if err == nil && i.add {
+		err = c.unchanged(ctx, i, broker)
+	}
+	if err != nil {
+		written.discard()
+		if errors.As(err, new(refusal)) {
+			err = refusal{errors.New(strings.ReplaceAll(err.Error(), written.trialName(), r.File))}
+		}
+		return r, err
+	}
+	r.Warnings = append(r.Warnings, judged.Advice...)
+	for _, p := range judged.Problems {
+		r.Warnings = append(r.Warnings, strings.ReplaceAll(config.Problem{Path: p.Path, Text: p.Text}.String(), written.trialName(), r.File))
 	}
 	if i.Audience == "" {
 		r.Warnings = append(r.Warnings, "no audience is asked for: every token of this issuer gets in, also one that was made for another application")
 	}
-	written, err := create(r.File, i.text(), broker)
-	if err != nil {
-		return r, err
+	if renamed := i.renamed(); len(renamed) > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the usernames of %s now begin with the provider's name: access lists and roles must name them so", strings.Join(renamed, ", ")))
 	}
-	if err := c.judge(ctx, broker, nil, written.trialName()); err != nil {
-		written.discard()
-		return r, refusal{errors.New(strings.ReplaceAll(err.Error(), written.trialName(), r.File))}
-	}
-	r.Mosquitto = []string{"allow_anonymous false", "plugin /usr/lib/go_jwt_auth.so", "plugin_opt_config_file " + r.File}
-	return r, written.place(i.force)
+	return r, written.place(i.force || i.add)
 }
 
 // questions asks for what was not given by flags. What it prints goes to standard error, which leaves standard output to

@@ -108,6 +108,6 @@ Exit codes: 0 good, 1 the answer is no (a bad file, a refused token, a provider 
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print one JSON object instead of text")
 	root.PersistentFlags().StringVar(&c.colour, "color", "auto", "colours: auto (on terminals), always, never")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(newCheckConfig(c), newCheckToken(c), newProbe(c), newInit(c), newDevIDP(c), newToken(c), newDocs())
+	root.AddCommand(newCheckConfig(c), newCheckToken(c), newProbe(c), newInit(c), newDevIDP(c), newToken(c), newDocs(), newRead(c))
 	return root
 }

@@ -25,8 +25,34 @@ type newFile struct {
 	base, trial string
 }
 
+// access is who may do what with a file.
+type access struct {
+	// uid and gid are -1 for whoever this is.
+	uid, gid int
+	mode     fs.FileMode
+}
+
+// accessOf is that of a file that is there.
+func accessOf(info fs.FileInfo) access {
+	stat, _ := info.Sys().(*syscall.Stat_t) // it is one on Linux
+	return access{int(stat.Uid), int(stat.Gid), info.Mode().Perm()}
+}
+
 // create writes content for name. Where this is root and group is not nil, it belongs to that user's group.
-func create(name string, content []byte, group *user.User) (n *newFile, err error) {
+func create(name string, content []byte, group *user.User) (*newFile, error) {
+	who := access{-1, -1, fileMode}
+	if group != nil {
+		id, err := credential(group)
+		if err != nil {
+			return nil, err
+		}
+		who.uid, who.gid = 0, int(id.Gid)
+	}
+	return createFor(who, name, content)
+}
+
+// createFor writes content for name, and for nobody but those that may have it.
+func createFor(who access, name string, content []byte) (n *newFile, err error) {
 	if n, err = open(name); err != nil {
 		return nil, err
 	}
@@ -35,18 +61,12 @@ func create(name string, content []byte, group *user.User) (n *newFile, err erro
 			n.discard()
 		}
 	}()
-	if group != nil {
-		id, err := credential(group)
-		if err != nil {
-			return nil, err
-		}
-		if err := n.file.Chown(0, int(id.Gid)); err != nil {
-			return nil, err
-		}
+	if err := n.file.Chown(who.uid, who.gid); err != nil {
+		return nil, err
 	}
 	_, wrote := n.file.Write(content)
 	// After Chown, and whatever the umask is.
-	return n, errors.Join(wrote, n.file.Chmod(fileMode), n.file.Sync())
+	return n, errors.Join(wrote, n.file.Chmod(who.mode), n.file.Sync())
 }
 
 func open(name string) (*newFile, error) {

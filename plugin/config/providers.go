@@ -24,7 +24,7 @@ func (d *document) severalProviders() *Config {
 	var all []*scope
 	for i, n := range list {
 		p := providerDefaults(fmt.Sprintf("$.providers[%d]", i))
-		format := slices.Concat([]key{{"name", providerName(&p.Name)}}, providerKeys(p), ofBroker(broker))
+		format := slices.Concat([]key{{"name", providerName(&p.Name)}}, providerKeys(p), ofBroker())
 		if one := d.scope(n, format, unused(n)); one != nil {
 			file.Providers, all = append(file.Providers, p), append(all, one)
 		}
@@ -70,13 +70,20 @@ func ofProvider(broker []key) []key {
 	})
 }
 
-// ofBroker are the keys of the broker, for a provider: an error says where they belong.
-func ofBroker(broker []key) []key {
+// BrokerKeys are the paths of the keys that hold for all providers of a file, such as "options.common.tokenSource": with
+// `providers` they stand once, beside that.
+func BrokerKeys() []string {
+	broker := brokerKeys(defaults())
 	paths := make([]string, len(broker))
 	for i, k := range broker {
 		paths[i] = k.path
 	}
-	return each(paths, func(d *document, n *node) {
+	return paths
+}
+
+// ofBroker are the keys of the broker, for a provider: an error says where they belong.
+func ofBroker() []key {
+	return each(BrokerKeys(), func(d *document, n *node) {
 		_, path, _ := strings.Cut(n.Path, "].")
 		d.errorf(n, `must not stand in a provider, but once beside "providers", as %s: it holds for all of them`, "$."+path)
 	})
