@@ -313,7 +313,8 @@ func set(t *testing.T) *stage {
 		"http://localhost:8080", "http://localhost:"+s.port, "http://keycloak:8080", "http://127.0.0.1:"+s.port,
 	)
 	service := load(t).Services["keycloak"]
-	setup := keycloak.Setup{Realm: "mqtt", File: []byte(file(t, "keycloak/realm.json")), Args: service.Command, Port: s.port}
+	realms := []keycloak.Realm{{Name: "mqtt", File: []byte(file(t, "keycloak/realm.json"))}}
+	setup := keycloak.Setup{Realms: realms, Args: service.Command, Port: s.port}
 	for _, variable := range docker.Environment(service) {
 		setup.Env = append(setup.Env, s.address.Replace(variable))
 	}

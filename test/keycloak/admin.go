@@ -2,7 +2,12 @@ package keycloak
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -53,31 +58,68 @@ func (s *Server) SetUserEnabled(t testing.TB, subject string, enabled bool) {
 // AddKey has a new RSA key sign from now on. The older ones go on serving.
 func (s *Server) AddKey(t testing.TB) {
 	t.Helper()
+	s.keys++
+	s.addKey(t, "rsa-generated", map[string][]string{"priority": {fmt.Sprint(100 + s.keys)}}) // the first one's is 100
+}
+
+func (s *Server) addKey(t testing.TB, kind string, config map[string][]string) {
+	t.Helper()
 	var about struct {
 		ID string `json:"id"`
 	}
 	s.call(t, http.MethodGet, "", nil, &about)
-	s.keys++
 	s.call(t, http.MethodPost, "components", object{
-		"name":         fmt.Sprint("rsa-", s.keys),
-		"providerId":   "rsa-generated",
+		"name":         "rsa-" + rand.Text(),
+		"providerId":   kind,
 		"providerType": "org.keycloak.keys.KeyProvider",
 		"parentId":     about.ID,
-		"config":       object{"priority": []string{fmt.Sprint(100 + s.keys)}}, // the first one's is 100
+		"config":       config,
 	}, nil)
+}
+
+// realmKey is a key of the realm, as the administrator's API shows it.
+type realmKey struct {
+	KID        string `json:"kid"`
+	ProviderID string `json:"providerId"`
+	PublicKey  string `json:"publicKey"` // SubjectPublicKeyInfo in base64
+}
+
+func (s *Server) keySet(t testing.TB) []realmKey {
+	t.Helper()
+	var set struct {
+		Keys []realmKey `json:"keys"`
+	}
+	s.call(t, http.MethodGet, "keys", nil, &set)
+	return set.Keys
+}
+
+// PublishKey puts a key into the realm's key set with which Keycloak itself signs nothing, and returns its kid.
+func (s *Server) PublishKey(t testing.TB, key *rsa.PrivateKey) (kid string) {
+	t.Helper()
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addKey(t, "rsa", map[string][]string{
+		"privateKey": {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))}, "active": {"false"},
+	})
+	for _, k := range s.keySet(t) {
+		if k.PublicKey == base64.StdEncoding.EncodeToString(public) {
+			return k.KID
+		}
+	}
+	t.Fatal("keycloak: the realm has no such key")
+	return ""
 }
 
 // DisableKey takes a key out of service.
 func (s *Server) DisableKey(t testing.TB, kid string) {
 	t.Helper()
-	var set struct {
-		Keys []struct {
-			KID        string `json:"kid"`
-			ProviderID string `json:"providerId"`
-		} `json:"keys"`
-	}
-	s.call(t, http.MethodGet, "keys", nil, &set)
-	for _, key := range set.Keys {
+	for _, key := range s.keySet(t) {
 		if key.KID != kid {
 			continue
 		}
@@ -130,7 +172,7 @@ func (s *Server) call(t testing.TB, method, path string, body, into any) {
 			t.Fatal(err)
 		}
 	}
-	address := strings.TrimSuffix(s.base+"/admin/realms/"+s.setup.Realm+"/"+path, "/")
+	address := strings.TrimSuffix(s.base+"/admin/realms/"+s.realm+"/"+path, "/")
 	request, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)

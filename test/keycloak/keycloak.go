@@ -19,6 +19,7 @@
 //   - When a key is disabled, introspection at once calls the tokens that it has signed not active. Until then they
 //     are good, even where another key signs by now.
 //   - Sessions, and with them the tokens, survive a restart.
+//   - Each realm has keys, clients, users and sessions of its own, and an issuer and endpoints of its own below /realms.
 package keycloak
 
 import (
@@ -40,7 +41,13 @@ import (
 // HomeVariable names the environment variable that holds the folder of an unpacked Keycloak.
 const HomeVariable = "KEYCLOAK_HOME"
 
-// The clients of the realm.
+// The realms that Start imports: Server is the first, Realm leads to the other.
+const (
+	FirstRealm = "test"
+	Devices    = "devices" // has the clients Plugin, with DevicesSecret, and Sensors, and the user Sensor
+)
+
+// The clients of the realm "test".
 const (
 	Plugin     = "client-id"       // the plugin's own, with PluginSecret: it may introspect tokens whose aud names it
 	Sensors    = "sensors"         // tokens for an hour, aud names Plugin
@@ -48,12 +55,13 @@ const (
 	Gateway    = "gateway"         // has a service account, aud names Plugin
 	NoAudience = "no-audience"     // access tokens without aud, and with at+jwt in the header
 
-	PluginSecret = "secret"
+	PluginSecret  = "secret"
+	DevicesSecret = "devices-secret"
 
 	gatewaySecret = "gateway-secret"
 )
 
-// The users of the realm.
+// The users of the realm "test".
 const (
 	Sensor     = "sensor-1"
 	Observer   = "observer"
@@ -67,48 +75,68 @@ const (
 	SensorSubject   = "00000000-0000-4000-8000-000000000001"
 	ObserverSubject = "00000000-0000-4000-8000-000000000002"
 	GatewaySubject  = "00000000-0000-4000-8000-000000000003"
+	DeviceSubject   = "00000000-0000-4000-8000-000000000011" // Sensor in the realm "devices"
 )
 
 const adminClient = "admin" // of the realm master
 
-//go:embed realm.json
-var realm []byte
+var (
+	//go:embed realm.json
+	realm []byte
+	//go:embed devices.json
+	devices []byte
+)
 
 // Setup is what a Keycloak is started with.
 type Setup struct {
-	Realm string   // the name of the realm
-	File  []byte   // its file, which is imported
-	Args  []string // of kc.sh, beside the address to listen to
-	Env   []string // further environment variables, NAME=value
-	Port  string   // "0": any
+	Realms []Realm  // which are imported
+	Args   []string // of kc.sh, beside the address to listen to
+	Env    []string // further environment variables, NAME=value
+	Port   string   // "0": any
 }
 
-// Server is a running Keycloak with one realm.
+// Realm is a realm to import.
+type Realm struct {
+	Name string
+	File []byte
+}
+
+// Server is one realm of a running Keycloak.
 type Server struct {
+	*program
+	realm string
+	keys  int // how many AddKey has added
+}
+
+// program is what all realms share.
+type program struct {
 	setup       Setup
 	home        string // a folder of its own, with links to the unpacked program
 	base        string // "http://127.0.0.1:port"
 	adminSecret string
 	admin       *http.Client
 	process     *process
-	keys        int // how many AddKey has added
 }
 
-// Start runs Keycloak in development mode with the realm "test" of this package.
+// Start runs Keycloak in development mode with the realms of this package, and returns the realm "test".
 func Start(t testing.TB) *Server {
 	t.Helper()
-	return StartWith(t, Setup{Realm: "test", File: realm, Args: []string{"start-dev", "--import-realm"}, Port: "0"})
+	realms := []Realm{{FirstRealm, realm}, {Devices, devices}}
+	return StartWith(t, Setup{Realms: realms, Args: []string{"start-dev", "--import-realm"}, Port: "0"})
 }
 
-// StartWith runs Keycloak on a loopback port, in a folder of its own, until the test ends. Without KEYCLOAK_HOME the test is
-// skipped.
+// Realm is another realm of the same Keycloak.
+func (s *Server) Realm(name string) *Server { return &Server{program: s.program, realm: name} }
+
+// StartWith runs Keycloak on a loopback port, in a folder of its own, until the test ends, and returns the first of its realms.
+// Without KEYCLOAK_HOME the test is skipped.
 func StartWith(t testing.TB, setup Setup) *Server {
 	t.Helper()
 	home := os.Getenv(HomeVariable)
 	if home == "" {
 		t.Skipf("NOT TESTED with a real Keycloak: %s names none; `make test-keycloak` fetches one and runs this", HomeVariable)
 	}
-	s := &Server{setup: setup, home: t.TempDir(), adminSecret: rand.Text()}
+	s := &Server{program: &program{setup: setup, home: t.TempDir(), adminSecret: rand.Text()}, realm: setup.Realms[0].Name}
 	if err := s.prepare(home); err != nil {
 		t.Fatalf("keycloak: %v", err)
 	}
@@ -119,7 +147,7 @@ func StartWith(t testing.TB, setup Setup) *Server {
 }
 
 // prepare makes a folder that Keycloak takes for its own: the program is linked, the data is not.
-func (s *Server) prepare(from string) error {
+func (s *program) prepare(from string) error {
 	from, err := filepath.Abs(from)
 	if err != nil {
 		return err
@@ -137,8 +165,10 @@ func (s *Server) prepare(from string) error {
 	if err := os.MkdirAll(imports, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(imports, s.setup.Realm+"-realm.json"), s.setup.File, 0o600); err != nil {
-		return err
+	for _, realm := range s.setup.Realms {
+		if err := os.WriteFile(filepath.Join(imports, realm.Name+"-realm.json"), realm.File, 0o600); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(s.home, "java"), []byte(java), 0o700)
 }
@@ -163,7 +193,7 @@ func (s *Server) Resume(t testing.TB) {
 func (s *Server) Host() string { return strings.TrimPrefix(s.base, "http://") }
 
 // Issuer is the value of iss in tokens that are asked for at Host.
-func (s *Server) Issuer() string { return s.base + "/realms/" + s.setup.Realm }
+func (s *Server) Issuer() string { return s.base + "/realms/" + s.realm }
 
 // JWKSURI is where the public keys are.
 func (s *Server) JWKSURI() string { return s.endpoint("certs") }

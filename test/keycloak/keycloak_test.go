@@ -1,6 +1,8 @@
 package keycloak_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
@@ -31,6 +35,7 @@ func TestKeycloak(t *testing.T) {
 		{"what is no access token for this broker is refused", refusals},
 		{"an ID token of the client that introspects gets in unless typ is required", oneClientForAll},
 		{"the guide's file lets in the guide's device alone", guided},
+		{"two realms, by the guide's file for two", twoRealms},
 		{"no good token is refused while keys change", rotation},
 		{"an outage keeps logins out and nobody else", outage},
 	} {
@@ -298,6 +303,116 @@ func guided(t *testing.T, s *keycloak.Server) {
 			b.WaitLog(refused(c.id, c.reason))
 		}
 	})
+}
+
+// twoRealms runs the file for two realms in docs/providers/keycloak.md, with the addresses and the client id of this Keycloak.
+func twoRealms(t *testing.T, employees *keycloak.Server) {
+	devices := employees.Realm(keycloak.Devices)
+	file := strings.NewReplacer(
+		"https://id.example.com/realms/employees", employees.Issuer(), "https://id.example.com/realms/devices", devices.Issuer(), "mqtt-broker", keycloak.Plugin,
+	).Replace(forTwo(t))
+	// Keys of the realms' own, of which the test has the private part: what they sign is good, but for what it says.
+	employeesKey, devicesKey := published(t, employees), published(t, devices)
+	name := map[*keycloak.Server]string{employees: "employees:" + keycloak.SensorSubject, devices: "devices:" + keycloak.DeviceSubject}
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := harness.Start(t, v, harness.Options{
+			Files: map[string]string{"employees-secret": keycloak.PluginSecret, "devices-secret": keycloak.DevicesSecret},
+			Plugins: []harness.Plugin{
+				harness.JWT("jwt.json", file),
+				harness.Dynsec{
+					Roles: map[string][]harness.ACL{"employee": harness.MayUse("employees/#"), "device": harness.MayUse("devices/#")},
+					Clients: []harness.DynsecClient{
+						{Username: name[employees], Roles: []string{"employee"}},
+						{Username: name[devices], Roles: []string{"device"}},
+					},
+				}.Plugin(),
+			},
+		})
+		b.WaitLog(`2 providers: employees \(mode oidc, .*/realms/test\), devices \(mode oidc, .*/realms/devices\)`)
+		for _, realm := range []string{keycloak.FirstRealm, keycloak.Devices} {
+			b.WaitLog(`JWKS endpoint http.*/realms/` + realm + `/.*/certs: reached \(HTTP 200`)
+			b.WaitLog(`introspection endpoint http.*/realms/` + realm + `/.*/introspect: reached \(HTTP 405`)
+		}
+		tokens := map[*keycloak.Server]keycloak.Tokens{}
+		for realm, own := range map[*keycloak.Server]string{employees: "employees", devices: "devices"} {
+			tokens[realm] = realm.Login(t, keycloak.Sensors, keycloak.Sensor) // a user of the same name
+			c := connect(t, b, 0, harness.Paho5, login(own, tokens[realm].Access)).Accepted()
+			b.WaitLog(fmt.Sprintf(`client %q .*accepted as %q \(provider %s, token jti "`, own, name[realm], own))
+			for _, topic := range []string{"employees/a", "devices/a"} {
+				if code := c.Subscribe(topic, 1); (code < 0x80) != strings.HasPrefix(topic, own) {
+					t.Errorf("%s subscribes %s: SUBACK 0x%02x", own, topic, code)
+				}
+			}
+		}
+		for _, c := range []struct{ id, token, reason string }{
+			{"own-key", devicesKey.token(t, devices.Issuer(), devicesKey.kid), `revoked: .*/realms/devices/.*provider devices, `}, // Keycloak has no such session
+			{"own-iss", devicesKey.token(t, employees.Issuer(), devicesKey.kid), `unknown key: .*provider employees, `},
+			{"own-kid", devicesKey.token(t, employees.Issuer(), employeesKey.kid), `bad signature: .*provider employees, `},
+			{"other-way", employeesKey.token(t, devices.Issuer(), devicesKey.kid), `bad signature: .*provider devices, `},
+			{"third-realm", employees.OtherRealmToken(t), `wrong issuer: iss must be one of ".*/realms/test", ".*/realms/devices", found ".*/realms/master"`},
+		} {
+			connect(t, b, 0, harness.Paho5, login(c.id, c.token)).Refused()
+			b.WaitLog(refused(c.id, c.reason))
+		}
+		// What one realm says of its tokens says nothing of the other's, and only that one is asked.
+		devices.SignOut(t, keycloak.Sensors, tokens[devices])
+		connect(t, b, 0, harness.Paho5, login("signed-out", tokens[devices].Access)).Refused()
+		b.WaitLog(refused("signed-out", `revoked: .*/realms/devices/.*provider devices, `))
+		connect(t, b, 0, harness.Paho5, login("signed-in", tokens[employees].Access)).Accepted()
+		if asked := introspections(t, employees, tokens[employees].Access, 2); len(asked) != 2 {
+			t.Errorf("the realm was asked %d times about a token that came twice", len(asked))
+		}
+	})
+}
+
+// forTwo is the file in the guide that has several providers.
+func forTwo(t *testing.T) string {
+	t.Helper()
+	root, err := brokers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide, err := os.ReadFile(filepath.Join(root, "docs", "providers", "keycloak.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(string(guide), -1) {
+		if strings.Contains(found[1], `"providers"`) {
+			return found[1]
+		}
+	}
+	t.Fatal("the guide has no file with providers")
+	return ""
+}
+
+// realmKey is a key in a realm's key set.
+type realmKey struct {
+	private *rsa.PrivateKey
+	kid     string
+}
+
+// published puts a new key into a realm's key set.
+func published(t *testing.T, s *keycloak.Server) realmKey {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return realmKey{private, s.PublishKey(t, private)}
+}
+
+// token is one that the key signs, and in which all but iss and kid is as the file wants it.
+func (k realmKey) token(t *testing.T, issuer, kid string) string {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+		"iss": issuer, "sub": keycloak.DeviceSubject, "aud": keycloak.Plugin, "typ": "Bearer", "exp": time.Now().Add(time.Hour).Unix(),
+	})
+	token.Header["kid"] = kid
+	signed, err := token.SignedString(k.private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }
 
 func rotation(t *testing.T, s *keycloak.Server) {
