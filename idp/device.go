@@ -47,7 +47,7 @@ func (s *storage) GetDeviceAuthorizatonState(_ context.Context, clientID, device
 	return &copied, nil
 }
 
-// decideDevice reports whether there is such a user code that is still undecided.
+// decideDevice reports whether the user code exists and is still undecided.
 func (s *storage) decideDevice(userCode string, approve bool) bool {
 	s.devices.mu.Lock()
 	defer s.devices.mu.Unlock()
@@ -60,11 +60,11 @@ func (s *storage) decideDevice(userCode string, approve bool) bool {
 	return true
 }
 
-// ApproveDevice is what the person does at the page of a device's login; the token is then the client's own, as there are
-// no users here. It reports whether there is such a user code that is still undecided.
+// ApproveDevice is what the person does at the page of a device's login; the token is then the client's own, as this
+// provider has no users. It reports whether the user code exists and is still undecided.
 func (p *Provider) ApproveDevice(userCode string) bool { return p.storage.decideDevice(userCode, true) }
 
-// DenyDevice is the other button.
+// DenyDevice refuses the login of a device, as the other button of that page does.
 func (p *Provider) DenyDevice(userCode string) bool { return p.storage.decideDevice(userCode, false) }
 
 var devicePage = template.Must(template.New("").Parse(`<!doctype html>
@@ -75,7 +75,8 @@ var devicePage = template.Must(template.New("").Parse(`<!doctype html>
 </form>{{end}}
 `))
 
-// serveDevicePage asks, and does as it is told. Nobody logs in: who reaches this provider may do all that it offers.
+// serveDevicePage shows the page and applies the choice. There is no login: everybody who reaches this provider may do all that
+// it offers.
 func (p *Provider) serveDevicePage(w http.ResponseWriter, r *http.Request) {
 	page := struct{ Code, Said string }{Code: r.FormValue("user_code")}
 	if r.Method == http.MethodPost {

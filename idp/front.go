@@ -70,7 +70,7 @@ func newFront(o *op.Provider) *front {
 	return f
 }
 
-// with calls do with an endpoint's gate, locked. An unknown endpoint is a mistake in the test, which must not pass by it.
+// with calls do with an endpoint's gate, locked. An unknown endpoint is a mistake in the test, so it panics.
 func (f *front) with(endpoint Endpoint, do func(*gate)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,7 +183,7 @@ func (p *Provider) Hold(endpoint Endpoint) (release func()) {
 	})
 }
 
-// SetAnswer has requests that arrive from now on, HEAD too, answered by this answer. Nil gives the endpoint back.
+// SetAnswer has requests that arrive from now on, HEAD too, answered by this answer. Nil ends that.
 func (p *Provider) SetAnswer(endpoint Endpoint, answer *Answer) {
 	p.front.with(endpoint, func(g *gate) { g.answer = answer })
 }

@@ -15,8 +15,8 @@ import (
 
 const loginPath = "/login"
 
-// logins are users on their way in, and the refresh tokens of those who are: the authorization code flow (RFC 6749 §4.1)
-// of clients with Redirects.
+// logins are the logins of users that are under way, and the refresh tokens of those that have ended: the authorization code
+// flow (RFC 6749 §4.1) of clients with Redirects.
 type logins struct {
 	mu      sync.Mutex // guards what follows and what it holds
 	pending map[string]*authRequest
@@ -28,7 +28,7 @@ func newLogins() logins {
 	return logins{pending: map[string]*authRequest{}, codes: map[string]*authRequest{}, refresh: map[string]session{}}
 }
 
-// session is who has logged in to what; it makes an op.RefreshTokenRequest.
+// session is a user who has logged in to a client; it makes an op.RefreshTokenRequest.
 type session struct {
 	subject, clientID string
 	audience, scopes  []string
@@ -45,7 +45,7 @@ func (s session) GetAMR() []string       { return nil }
 // SetCurrentScopes implements op.RefreshTokenRequest: fewer scopes for this one token.
 func (s *session) SetCurrentScopes(scopes []string) { s.scopes = scopes }
 
-// authRequest is a session that is being asked for.
+// authRequest is a login that is under way.
 type authRequest struct {
 	session
 	id     string
@@ -123,7 +123,7 @@ func (s *storage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequ
 	return nil, errNoRequest
 }
 
-// DeleteAuthRequest implements op.AuthStorage: the tokens are out, the code is of no more use.
+// DeleteAuthRequest implements op.AuthStorage: the tokens have been issued, and the code must not serve again.
 func (s *storage) DeleteAuthRequest(_ context.Context, id string) error {
 	s.logins.mu.Lock()
 	defer s.logins.mu.Unlock()
@@ -156,7 +156,7 @@ func (s *storage) CreateAccessAndRefreshTokens(ctx context.Context, request op.T
 		who.scopes = before.scopes
 		delete(s.logins.refresh, used)
 	} else if used != "" {
-		return "", "", time.Time{}, op.ErrInvalidRefreshToken // somebody was faster
+		return "", "", time.Time{}, op.ErrInvalidRefreshToken // another request has used it
 	}
 	refresh = rand.Text()
 	s.logins.refresh[refresh] = who
@@ -186,7 +186,7 @@ func (s *storage) GetRefreshTokenInfo(_ context.Context, clientID, token string)
 	return who.subject, token, nil
 }
 
-// TerminateSession implements op.AuthStorage: the user's refresh tokens are good no longer.
+// TerminateSession implements op.AuthStorage: the user's refresh tokens stop working.
 func (s *storage) TerminateSession(_ context.Context, user, clientID string) error {
 	s.logins.mu.Lock()
 	defer s.logins.mu.Unlock()
@@ -204,7 +204,7 @@ func (s *storage) SetUserinfoFromScopes(_ context.Context, info *oidc.UserInfo, 
 	return nil
 }
 
-// dropRefresh reports whether there was such a refresh token.
+// dropRefresh removes a refresh token and reports whether it existed.
 func (s *storage) dropRefresh(token string) bool {
 	s.logins.mu.Lock()
 	defer s.logins.mu.Unlock()
@@ -213,7 +213,7 @@ func (s *storage) dropRefresh(token string) bool {
 	return ok
 }
 
-// approve lets a user in who has said who that is.
+// approve gives a login the subject that the user has entered, and reports whether it was waiting for one.
 func (s *storage) approve(id, subject string) bool {
 	s.logins.mu.Lock()
 	defer s.logins.mu.Unlock()
@@ -246,7 +246,7 @@ var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 </form>
 `))
 
-// serveLogin asks users who they are, and takes their word for it.
+// serveLogin asks users for their name and believes it.
 func (p *Provider) serveLogin(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		// A failure means that the browser is gone.
@@ -262,5 +262,5 @@ func (p *Provider) serveLogin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, op.AuthCallbackURL(p.op)(ctx, id), http.StatusFound)
 }
 
-// public reports whether the client has no secret and brings users instead.
+// public reports whether the client has no secret, and users log in to it.
 func (c Client) public() bool { return len(c.Redirects) > 0 }

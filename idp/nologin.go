@@ -7,7 +7,7 @@ import (
 )
 
 // noLogin answers the part of op.Storage that belongs to logins by signed assertions. The library wants the method to be
-// there; this provider refuses that flow, as any provider does where it is not enabled.
+// there; this provider refuses that flow, as any provider does that has not enabled it.
 type noLogin struct{}
 
 func errNoLogin() *oidc.Error {

@@ -12,7 +12,7 @@ import (
 )
 
 // pagesOnly lets the pages of clients with Redirects, and no others that a browser on this machine has open, read what the
-// provider answers. No cookie is of use here, so that none is sent along.
+// provider answers. This provider uses no cookies, so none are allowed.
 func (p *Provider) pagesOnly(clients []Client) *cors.Options {
 	var origins []string
 	for _, c := range clients {
@@ -30,8 +30,8 @@ func (p *Provider) pagesOnly(clients []Client) *cors.Options {
 	}
 }
 
-// thisMachineOnly refuses requests to a loopback address under another name: a page whose host name has come to mean this
-// machine (DNS rebinding) is of that name's origin, and needs no leave of pagesOnly.
+// thisMachineOnly refuses requests to a loopback address under another name: a page whose host name was made to resolve to this
+// machine (DNS rebinding) has the same origin as the provider under that name, so pagesOnly does not stop it.
 func (p *Provider) thisMachineOnly(next http.Handler) http.Handler {
 	if !isLoopback(p.server.host()) {
 		return next

@@ -9,7 +9,7 @@ import (
 	"go-jwt-auth/idp"
 )
 
-// A page that happens to be open in the browser of this machine must not get at tokens; the one that logs users in must.
+// A page that is open in a browser of this machine must not get tokens, but for the page that logs users in.
 func TestOtherPagesGetNothing(t *testing.T) {
 	const page = "http://127.0.0.1:8080"
 	p := start(t, idp.WithClient(idp.Client{ID: "page", Redirects: []string{page + "/browser/"}}), idp.WithClient(idp.Client{ID: "sensor", Secret: "secret"}))
@@ -51,7 +51,7 @@ func TestOtherPagesGetNothing(t *testing.T) {
 	}
 }
 
-// A name that has come to mean this machine (DNS rebinding) is a page's own origin.
+// A name that was made to resolve to this machine (DNS rebinding) is a page's own origin.
 func TestOtherNamesGetNothing(t *testing.T) {
 	p := start(t)
 	for host, want := range map[string]int{

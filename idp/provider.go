@@ -4,10 +4,10 @@
 //
 // It offers the client credentials grant (RFC 6749 §4.4), the device authorization grant (RFC 8628), JWT and opaque
 // access tokens, introspection (RFC 7662), revocation (RFC 7009), discovery and key rotation; to clients with Redirects the
-// authorization code grant with PKCE (RFC 7636) and refresh tokens. Its login page takes everybody's word for who they are.
+// authorization code grant with PKCE (RFC 7636) and refresh tokens. Its login page believes the name that a user enters.
 // The token of a user is minted by [Provider.Token] without that, and a device gets its client's own.
 //
-// It is no provider for production: it speaks plain HTTP unless told otherwise and forgets everything when closed.
+// It is not for production: it speaks plain HTTP unless told otherwise and forgets everything when closed.
 package idp
 
 import (
@@ -76,7 +76,7 @@ func WithClient(client Client) Option {
 
 // Start generates a key and serves until [Provider.Close]. It fails if the address can't be bound, or an option names
 // an unknown algorithm or a client without ID or secret. It silences log/slog's default logger for the whole process, as
-// the library logs there and has no switch of its own; what a program has given to slog.SetDefault is left alone.
+// the library logs there and offers no option for it; a logger that the program has set by slog.SetDefault stays.
 func Start(options ...Option) (*Provider, error) {
 	set := settings{address: "127.0.0.1:0", algorithm: "RS256"}
 	for _, option := range options {
@@ -156,10 +156,10 @@ func (p *Provider) SetDown(down bool) error {
 // Issuer is the provider's identifier: the value of iss, and the base of all its URLs. It has no trailing slash.
 func (p *Provider) Issuer() string { return p.issuer }
 
-// DiscoveryURI is where the provider describes itself (OpenID Connect Discovery §4).
+// DiscoveryURI is the address of the discovery document (OpenID Connect Discovery §4).
 func (p *Provider) DiscoveryURI() string { return p.issuer + discoveryPath }
 
-// JWKSURI is where the public keys are.
+// JWKSURI is the address of the key set.
 func (p *Provider) JWKSURI() string { return p.op.KeysEndpoint().Absolute(p.issuer) }
 
 // IntrospectionURI is the RFC 7662 endpoint. It wants a client's credentials as HTTP Basic.
@@ -181,8 +181,8 @@ func (p *Provider) App() Client { return p.app }
 // CA is the certification authority of a provider started [WithTLS], in PEM; nil otherwise.
 func (p *Provider) CA() []byte { return p.caPEM }
 
-// Certificate is what a provider started [WithTLS] shows. It is good for any other server on the same address, which
-// the tests' brokers are. Without TLS there is none, and this panics.
+// Certificate is the server certificate of a provider started [WithTLS]. Other servers on the same address, such as the tests'
+// brokers, can use it, too. Without TLS there is none, and this panics.
 func (p *Provider) Certificate() tls.Certificate { return p.server.tls.Certificates[0] }
 
 // HTTPClient trusts this provider's certification authority, and, with TLS, no other.

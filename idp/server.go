@@ -21,15 +21,15 @@ type server struct {
 	tls     *tls.Config // nil: plain HTTP
 
 	mu     sync.Mutex // guards all below
-	socket int        // holds the port while nobody listens; -1 after close
+	socket int        // holds the port while the server is down; -1 after close
 	http   *http.Server
-	done   chan struct{} // closed when http serves no more
+	done   chan struct{} // closed when http has stopped serving
 }
 
 // newServer binds an IPv4 address, "host:0" for a free port, and does not listen yet.
 //
-// The bound socket stays for the server's life, so that the kernel gives the port to nobody else while the provider
-// plays being down. SO_REUSEADDR lets a second socket listen there, which net.Listen sets on its own.
+// The bound socket stays for the server's life, so that the kernel does not give the port away while the provider simulates
+// an outage. SO_REUSEADDR lets a second socket listen there, which net.Listen sets on its own.
 func newServer(address string) (*server, error) {
 	tcp, err := net.ResolveTCPAddr("tcp4", address)
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *server) up() error {
 	s.done = make(chan struct{})
 	go func(server *http.Server, done chan struct{}) {
 		defer close(done)
-		// It ends by Close, and only so: the listener is nobody else's.
+		// Only Close ends it: nothing else uses the listener.
 		_ = server.Serve(listener)
 	}(s.http, s.done)
 	return nil

@@ -84,7 +84,7 @@ func (s *storage) lookup(id string) (record, bool) {
 	return r, ok
 }
 
-// revoke reports whether there is such a token.
+// revoke makes a token inactive and reports whether it exists.
 func (s *storage) revoke(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +216,7 @@ func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, i
 }
 
 // RevokeToken implements op.AuthStorage. RFC 7009 §2.1: only the client that the token was issued to may revoke it;
-// §2.2: an unknown token is no error.
+// §2.2: an unknown token is not an error.
 func (s *storage) RevokeToken(_ context.Context, id, _, clientID string) *oidc.Error {
 	if s.dropRefresh(id) { // which GetRefreshTokenInfo has found to be the client's
 		return nil

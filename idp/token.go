@@ -134,7 +134,7 @@ func (p *Provider) Opaque(subject string, lifetime time.Duration, options ...Tok
 	return token
 }
 
-// Revoke makes introspection answer inactive for a token of this provider, whoever it was issued to, also while the
+// Revoke makes introspection answer inactive for a token of this provider, whichever client it was issued to, also while the
 // provider is down. It fails if the token was not issued here. The RFC 7009 way is a request to
 // [Provider.RevocationURI].
 func (p *Provider) Revoke(token string) error {

@@ -1,6 +1,6 @@
 // Package identity decides under which username and client id a token's bearer is known to the broker.
 //
-// Access lists and dynamic-security see what comes out of here, so that nothing unfit for a topic pattern may.
+// Access lists and dynamic-security use the names that this package returns, so it refuses what is unsafe in a topic pattern.
 package identity
 
 import (
@@ -22,11 +22,11 @@ const maxBytes = 65535
 // Client is who the client says it is.
 type Client struct {
 	ID string
-	// Username is nil where the CONNECT has none.
+	// Username is nil if the CONNECT has none.
 	Username *string
-	// FixedID is true where the broker can't change a client id (Mosquitto 2.0): a mismatch is then refused.
+	// FixedID is true if the broker can't change a client id (Mosquitto 2.0): a mismatch is then refused.
 	FixedID bool
-	// Token is what it sent as its token, which no message may show; empty: not known.
+	// Token is what the client sent as its token, which no message may show; empty: not known.
 	Token string
 }
 
@@ -146,7 +146,7 @@ func (m Mapper) checkClaim(claims token.Claims, path string, trace *verdict.Trac
 	return nil
 }
 
-// kindOf says of a claim that is no string what it is.
+// kindOf names the JSON type of a claim that is not a string.
 func kindOf(value any) string {
 	switch v := value.(type) {
 	case json.Number:
@@ -183,7 +183,7 @@ func (m Mapper) faultOfValue(value string) string {
 		return "is empty"
 	case len(value) > maxBytes:
 		return fmt.Sprintf("has more than %d bytes", maxBytes)
-	// What JSON can't decode it replaces, so that two subjects would become one.
+	// The JSON decoder replaces invalid text, so two subjects would become one.
 	case !utf8.ValidString(value) || strings.ContainsRune(value, utf8.RuneError):
 		return "is no valid UTF-8"
 	case strings.ContainsAny(value, "+#"):

@@ -59,7 +59,7 @@ func TestMap(t *testing.T) {
 		username, id   string // the client's own
 		want           string
 		newName, newID string
-		v20            string // the verdict on 2.0 where it is another
+		v20            string // the verdict on 2.0 if it is another
 	}{
 		{rule: "nothing is tied", common: defaults(), username: "bob", id: "c", want: ok, newName: none, newID: none},
 		{rule: "username is replaced", common: name, username: "bob", id: "c", want: ok, newName: "alice", newID: none},
@@ -114,7 +114,7 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// TestSubjects: what may become an identity. It is refused even where it is the client's own already.
+// TestSubjects: what may become an identity. It is refused even if it is the client's own already.
 func TestSubjects(t *testing.T) {
 	const own = "begins with '$', as the broker's own topics do"
 	const wildcard, control, slash, utf8 = "holds a topic wildcard", "holds a control character", "holds '/' ($.options.common.allowSlashInIdentity admits it)", "is no valid UTF-8"
@@ -123,7 +123,7 @@ func TestSubjects(t *testing.T) {
 		rule string
 		sub  any // nil: none
 		want string
-		// slashed is the verdict with allowSlashInIdentity where it is another.
+		// slashed is the verdict with allowSlashInIdentity if it is another.
 		slashed string
 	}{
 		{rule: "a word", sub: "alice", want: "accept"},
@@ -226,7 +226,7 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// TestSubjectIsNotLookedAt where no identity is mapped from it.
+// TestSubjectIsNotLookedAt if no identity is mapped from it.
 func TestSubjectIsNotLookedAt(t *testing.T) {
 	for _, claims := range []map[string]any{nil, {"sub": "#"}, {"sub": 7}} {
 		var trace verdict.Trace

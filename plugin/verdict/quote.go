@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// This file alone makes text from outside (clients, tokens, providers, certificates, files) fit for a log line. There is a
+// Only this file makes text from outside (clients, tokens, providers, certificates, files) fit for a log line. There is a
 // function for each kind of text: Quote for a value, Word for a name or an address, which seldom needs quotes, Address for a
-// client's IP address, Phrase for a message of another program. Line is applied to every finished log line once more.
+// client's IP address, Phrase for a message of another program. Line is applied once more to every finished log line.
 
 // Bounds on what a text from outside can put into a log line, in bytes before quoting.
 const (
@@ -39,8 +39,8 @@ func Quote(s string) string {
 	return string(strconv.AppendQuote(space[:0], cut(shown, maxQuoted))) + fmt.Sprintf("… (%d bytes)", len(s))
 }
 
-// QuoteUnless is Quote for a value that may be the secret itself, such as an opaque token that a client sends as its client id,
-// too: then it is not shown. An empty secret equals nothing.
+// QuoteUnless is Quote for a value that may be the secret itself, such as an opaque token that a client also sends as its
+// client id: then it is not shown. An empty secret equals nothing.
 func QuoteUnless(secret, s string) string {
 	if secret != "" && s == secret {
 		return redacted
@@ -48,8 +48,8 @@ func QuoteUnless(secret, s string) string {
 	return Quote(s)
 }
 
-// Word returns s as it is if that is one word of printable ASCII without quotes, as addresses, paths and names of claims are;
-// else it returns Quote(s).
+// Word returns s unchanged if it is one word of printable ASCII without quotes, as addresses, paths and names of claims are;
+// otherwise it returns Quote(s).
 func Word(s string) string {
 	if s == "" || len(s) > maxWord || strings.ContainsFunc(s, notOfAWord) {
 		return Quote(s)
@@ -62,7 +62,7 @@ func Word(s string) string {
 
 func notOfAWord(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
 
-// Address returns a client's IP address as it is, and quotes anything else: a WebSocket listener of Mosquitto 2.0 takes it
+// Address returns a client's IP address unchanged, and quotes anything else: a WebSocket listener of Mosquitto 2.0 takes it
 // from X-Forwarded-For, which the client may choose.
 func Address(s string) string {
 	// A zone ("fe80::1%eth0") can be any text. The broker gives none.
@@ -72,8 +72,8 @@ func Address(s string) string {
 	return Quote(s)
 }
 
-// Phrase returns the text of an error or of another message that holds text from outside, without quotes around it: as Line
-// does, and cut after 512 bytes.
+// Phrase returns the text of an error or of another message that holds text from outside as Line does, without quotes around
+// it and cut after 512 bytes.
 func Phrase(s string) string {
 	head, rest := Cut(Line(s), maxPhrase)
 	if rest != "" {
@@ -83,7 +83,7 @@ func Phrase(s string) string {
 }
 
 // Line returns s as it may go to the log: on one line, with control and format characters escaped as Quote does it, and
-// without what looks like a token. A text that needs none of that, such as one whose parts have been quoted, is unchanged.
+// without what looks like a token. A text whose parts have all been quoted needs none of that and is unchanged.
 func Line(s string) string { return escape(redact(s)) }
 
 // escape replaces what is not printable by its escape sequence in Go. Existing escape sequences stay.
@@ -159,7 +159,7 @@ func unit(s string) int {
 	}
 }
 
-// redact replaces whatever looks like a signed or an encrypted token (RFC 7515 §3.1, RFC 7516 §3.1), anywhere in s.
+// redact replaces all that looks like a signed or an encrypted token (RFC 7515 §3.1, RFC 7516 §3.1), anywhere in s.
 func redact(s string) string {
 	if strings.Count(s, ".") < 2 {
 		return s
@@ -180,10 +180,10 @@ func redact(s string) string {
 	}
 }
 
-// HoldsToken tells whether s holds what Line and the others replace as a token.
+// HoldsToken tells whether s holds text that Line and the others would replace as a token.
 func HoldsToken(s string) bool { return redact(s) != s }
 
-// findToken returns the bounds of the next token from an index on; -1 if there is none.
+// findToken returns the bounds of the first token at or after an index; -1 if there is none.
 func findToken(s string, from int) (start, end int) {
 	for start := from; start < len(s); {
 		end, dots, last, before := start, 0, 0, 0
@@ -193,7 +193,7 @@ func findToken(s string, from int) (start, end int) {
 			}
 		}
 		if dots >= 2 {
-			// Two parts must follow the header, which therefore ends at the last dot but one at the latest.
+			// Two parts must follow the header, so it ends at the last dot but one at the latest.
 			if at := findHeader(s[start:before]); at >= 0 {
 				return start + at, end
 			}
@@ -208,7 +208,7 @@ func inToken(c byte) bool {
 }
 
 const (
-	// maxHeader is how many characters of a header are decoded. What is longer is judged by its beginning.
+	// maxHeader is how many characters of a header are decoded. A longer one is judged by its beginning.
 	maxHeader = 1024
 	// maxTries bounds the cost of one text. A part with more places that look like the beginning of a header counts as one.
 	maxTries = 16
@@ -246,8 +246,8 @@ func findHeader(parts string) int {
 func beginsObject(part string) bool { return part[0] == 'e' && (part[1] == 'y' || part[1] == 'w') }
 
 // isHeader tells whether base64url text is a JSON object with a member. For a whole part the beginning of an object is enough, as
-// it is for package token, which calls a token malformed if the rest can't be read. Inside of a part, where such letters can meet
-// by chance, the rest must be valid, too.
+// it is for package token, which calls a token malformed if the rest can't be read. Inside a part such letters can stand by
+// chance, so the rest must be valid, too.
 func isHeader(part string, whole bool) bool {
 	var space [maxHeader]byte
 	n, err := base64.RawURLEncoding.Decode(space[:], []byte(part[:min(len(part), maxHeader)]))

@@ -65,7 +65,7 @@ const (
 	Expired Reason = "expired"
 	// NoExpiration: exp is required and missing.
 	NoExpiration Reason = "no expiration"
-	// NotYetValid: nbf or, where it is checked, iat lies ahead (RFC 7519 §4.1.5, §4.1.6).
+	// NotYetValid: nbf or, if it is checked, iat lies ahead (RFC 7519 §4.1.5, §4.1.6).
 	NotYetValid Reason = "not yet valid"
 	// WrongIssuer: iss is not the configured one (RFC 7519 §4.1.1).
 	WrongIssuer Reason = "wrong issuer"

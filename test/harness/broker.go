@@ -127,8 +127,8 @@ func start(t T, v brokers.Version, o Options) (b *Broker, up bool) {
 	}
 }
 
-// freePorts returns n different TCP ports of 127.0.0.1 that nobody listens on
-// now. Somebody may before the broker does: see portTaken.
+// freePorts returns n different TCP ports of 127.0.0.1 that are free now.
+// Another program may take one before the broker does: see portTaken.
 func freePorts(t T, n int) []int {
 	t.Helper()
 	ports := make([]int, 0, n)

@@ -74,7 +74,7 @@ func (l Login) keepAlive() uint16 {
 
 // Connack is how the broker answered CONNECT.
 type Connack struct {
-	// Closed: there was no CONNACK, the broker closed the connection.
+	// Closed: the broker closed the connection without CONNACK.
 	Closed bool
 	// Code is the return code of MQTT 3.1.1 or the reason code of MQTT 5: 0 if
 	// the client was let in, 5 or 0x87 if it was not.
@@ -143,7 +143,7 @@ type driver interface {
 	connect(l Login) (Connack, error)
 	// subscribe returns the code in SUBACK.
 	subscribe(filter string, qos byte) (byte, error)
-	// publish returns the code in PUBACK or PUBREC, 0 where there is none.
+	// publish returns the code in PUBACK or PUBREC, 0 if there is none.
 	publish(topic, payload string, qos byte) (byte, error)
 	disconnect()
 	drop()
@@ -197,8 +197,8 @@ func (c *Client) Refused() {
 	}
 }
 
-// Unavailable fails the test unless an MQTT 5 client was refused because a server is unavailable: with 0x88 where the
-// broker lets plugins say so (2.1), with 0x87 before.
+// Unavailable fails the test unless an MQTT 5 client was refused because a server is unavailable: with 0x88 if the
+// broker lets plugins say so (2.1), otherwise with 0x87.
 func (c *Client) Unavailable(v brokers.Version) {
 	c.t.Helper()
 	want := byte(0x87)
@@ -222,8 +222,8 @@ func (c *Client) Subscribe(filter string, qos byte) byte {
 }
 
 // Publish publishes and returns the code in the broker's answer. It is 0 for
-// QoS 0 and for MQTT 3.1.1, where the broker has no way to say no, and 0x87 if
-// an MQTT 5 client may not.
+// QoS 0 and for MQTT 3.1.1, in which the broker can't refuse a message, and 0x87
+// if an MQTT 5 client may not publish.
 func (c *Client) Publish(topic, payload string, qos byte) byte {
 	c.t.Helper()
 	code, err := c.driver.publish(topic, payload, qos)

@@ -33,7 +33,7 @@ type Options struct {
 
 	// DefaultUser, as root, lets the broker drop to the user that it drops to
 	// by default; the broker's folder then belongs to that user. Otherwise it
-	// stays root. It changes nothing for anybody who is not root.
+	// stays root. It has no effect for other users than root.
 	DefaultUser bool
 
 	Extra string   // further lines of mosquitto.conf, before the listeners
@@ -94,7 +94,7 @@ func text(content any) string {
 		return s
 	}
 	b, err := json.MarshalIndent(content, "", "\t")
-	if err != nil { // the test's own mistake, and no T at hand
+	if err != nil { // a mistake in the test, and there is no T here
 		panic(fmt.Sprintf("harness: %v", err))
 	}
 	return string(b)
@@ -128,7 +128,7 @@ type setup struct {
 	v     brokers.Version
 	o     Options
 	dir   string
-	owner *user.User // whom the folder belongs to, nil: whoever we are
+	owner *user.User // the owner of the folder, nil: this process's user
 	conf  strings.Builder
 }
 
@@ -211,8 +211,8 @@ func (s *setup) plugins(plugins []Plugin) {
 	}
 }
 
-// reachable is path, or a copy of it in the broker's folder where the broker
-// loads it as a user who need not have access to path.
+// reachable is path, or a copy of it in the broker's folder if the broker
+// loads it as a user who may have no access to path.
 func (s *setup) reachable(path string) string {
 	s.t.Helper()
 	if s.owner == nil {

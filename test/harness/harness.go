@@ -15,7 +15,7 @@ import (
 const Patience = 30 * time.Second
 
 // T is the part of testing.TB that this package needs, so that a program that
-// is no test can bring its own.
+// is not a test can bring its own.
 type T interface {
 	Helper()
 	Cleanup(f func())
@@ -32,7 +32,7 @@ type state struct {
 	changed chan struct{} // closed and replaced by every update
 }
 
-// update runs f alone and wakes whoever waits.
+// update runs f alone and wakes all who wait.
 func (s *state) update(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -60,7 +60,7 @@ func TestLoginsThatNoLibrarySends(t *testing.T) {
 	})
 }
 
-// Cases that wait for a will which must not come would not notice one that was never sent.
+// A case that waits for a will which must not come would also pass if no will was ever sent.
 func TestARawConnectionLeavesItsWill(t *testing.T) {
 	each(t, func(t *testing.T, v brokers.Version) {
 		b := Start(t, v, Options{AllowAnonymous: true})

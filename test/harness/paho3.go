@@ -51,7 +51,7 @@ func (p *paho3) connect(l Login) (Connack, error) {
 	}
 }
 
-// options3 are the options that say who connects where.
+// options3 are the options for one login at one listener.
 func options3(address string, l Login) (*mqtt.ClientOptions, error) {
 	o := mqtt.NewClientOptions().AddBroker(address).
 		SetProtocolVersion(uint(V311)).

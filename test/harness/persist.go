@@ -23,7 +23,7 @@ import (
 	"go-jwt-auth/test/brokers"
 )
 
-// Persistent is a client that nobody holds by the hand: when it does not get
+// Persistent is a client that the test does not drive: when it does not get
 // in, the reconnect logic of its own library decides whether and when it tries
 // again. Once it is in it subscribes to one topic.
 type Persistent struct {
@@ -51,7 +51,7 @@ const (
 	message = "message"
 )
 
-// retryInterval is the time between two attempts where the library's default
+// retryInterval is the time between two attempts if the library's default
 // is too long to wait for in a test: 30 s for the first connection of
 // paho.mqtt.golang (ConnectRetryInterval), 10 s in autopaho. The others wait
 // one second by default: MQTT.js and mosquitto_sub each time, paho-mqtt the

@@ -57,7 +57,7 @@ func (r *Raw) Connect(l Login) (Connack, error) {
 	return r.Connack()
 }
 
-// SendConnect sends CONNECT. That the broker has closed the connection is no error: Connack tells it.
+// SendConnect sends CONNECT. That the broker has closed the connection is not an error: Connack tells it.
 func (r *Raw) SendConnect(l Login) error {
 	if err := r.Send(ConnectPacket(r.protocol, l)); err != nil && !r.conn.ended.Load() {
 		return err
