@@ -10,6 +10,7 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+	github.com/spiffe/go-spiffe/v2 v2.9.0
 	github.com/yuin/goldmark v1.8.7
 	go-jwt-auth/idp v0.0.0-00010101000000-000000000000
 	golang.org/x/oauth2 v0.37.0
