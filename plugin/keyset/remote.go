@@ -103,7 +103,7 @@ const (
 	current
 	// outdated: the set that stands in while the provider is out of reach has it.
 	outdated
-	// unavailable: there is no set, and the last fetch has just failed.
+	// unavailable: there is no set, or none with it, and the last fetch has failed.
 	unavailable
 	// absent: the set in force does not have it, and was just read to find it.
 	absent
@@ -126,7 +126,12 @@ func (r *remote) lookup(kid, alg string, now time.Time) (found []any, is state) 
 		return found, current
 	case r.misses.confirmed(kid, now):
 		return nil, absent
+	case r.fetch.Outage.Resting(now):
+		return nil, unavailable
 	case r.fetch.UnderWay() == nil && r.misses.exhausted(now):
+		if r.fetch.Outage.Err != nil {
+			return nil, unavailable
+		}
 		return nil, unknown
 	}
 	return nil, missing

@@ -467,6 +467,38 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestAnUnknownKeyWhileTheSetCanNotBeRead: that is what a login is told, not that its key is unknown, and the set is not asked
+// for again at once.
+func TestAnUnknownKeyWhileTheSetCanNotBeRead(t *testing.T) {
+	old, fresh := testkeys.New("ES256", "old"), testkeys.New("ES256", "new")
+	p, cfg := newProvider(t, testkeys.Set(old))
+	cfg.JWKS.Cache.TTL = time.Hour
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
+	finds(t, source, "old", "ES256", old.Public())
+	p.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	unavailable := func() {
+		t.Helper()
+		_, err := source.Find(t.Context(), "new", "ES256")
+		if !errors.As(err, new(*keyset.UnavailableError)) || !strings.Contains(err.Error(), "answered 401 Unauthorized") {
+			t.Errorf("got %v", err)
+		}
+		finds(t, source, "old", "ES256", old.Public())
+	}
+	for n := range int32(3) {
+		unavailable()
+		unavailable() // rests for a second
+		p.asked(t, 2+n)
+		e.advance(time.Second)
+	}
+	unavailable() // not asked again before the limit on unknown keys allows for it
+	p.asked(t, 4)
+	p.serves(testkeys.Set(old, fresh))
+	e.advance(5 * time.Second)
+	finds(t, source, "new", "ES256", fresh.Public())
+	p.asked(t, 5)
+}
+
 func TestTimeoutOfAFetch(t *testing.T) {
 	p, cfg := newProvider(t, nil)
 	cfg.JWKS.Timeout = 50 * time.Millisecond
