@@ -319,7 +319,7 @@ func TestTheDocumentBehindALogin(t *testing.T) {
 		plain.ServeHTTP(w, r)
 	})
 	cfg := configured(s.URL)
-	for key, want := range map[string]string{"marker": "<nil>", "marker-2": "GET " + discovery.URI(s.URL) + ": answered 401 Unauthorized"} {
+	for key, want := range map[string]string{"marker": "<nil>", "marker-2": "GET " + discovery.URI(s.URL) + ": answered 401 Unauthorized: it does not accept $.options.modes.jwks.headers"} {
 		cfg.JWKS.Headers = []config.SecretHeader{{Name: "X-Api-Key", Value: config.NewSecret(key)}}
 		if _, err := open(t, cfg, time.Now).Document(t.Context()); fmt.Sprint(err) != want {
 			t.Errorf("got %v, want %s", err, want)

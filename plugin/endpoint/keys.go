@@ -42,9 +42,14 @@ func SameKeys(a, b *config.Provider) bool {
 		slices.EqualFunc(a.JWKS.Headers, b.JWKS.Headers, same)
 }
 
+// areFor tells whether requests to uri get the credentials, if there are any.
+func (c *credentials) areFor(uri string) bool {
+	return slices.ContainsFunc(c.origins, func(origin string) bool { return sameOrigin(origin, uri) })
+}
+
 // addTo adds the credentials to the header of a request, and tells whether there are any for its address.
 func (c *credentials) addTo(header http.Header, uri string) (added bool, err error) {
-	if !slices.ContainsFunc(c.origins, func(origin string) bool { return sameOrigin(origin, uri) }) {
+	if !c.areFor(uri) {
 		return false, nil
 	}
 	for _, h := range c.headers {
@@ -133,7 +138,31 @@ func (c *Client) Get(ctx context.Context, uri string, timeout time.Duration) (*A
 		return nil, err
 	}
 	if err := answer.RequireOK(); err != nil {
+		if answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden {
+			err = fmt.Errorf("%w: %s", err, c.aboutCredentials(uri))
+		}
 		return nil, err
 	}
 	return answer, nil
+}
+
+// aboutCredentials says of a request to uri that was refused (RFC 9110 §15.5.2, §15.5.4) which credentials it had, or could have.
+func (c *Client) aboutCredentials(uri string) string {
+	jwks := c.path.Key("options.modes.jwks")
+	var sent []string
+	if len(c.credentials.headers) > 0 {
+		sent = append(sent, jwks+".headers")
+	}
+	if c.credentials.bearerFile != "" {
+		sent = append(sent, fmt.Sprintf("the token in %s (%s)", c.credentials.bearerFile, c.credentials.bearerAt))
+	}
+	switch {
+	case len(sent) == 0:
+		return "it may want a login (" + jwks + ".bearerTokenFile or headers)"
+	case !c.credentials.areFor(uri):
+		return fmt.Sprintf("it may want a login, and bearerTokenFile and headers of %s are sent to the origins of jwt.json alone "+
+			"(%s makes this one of them)", jwks, c.path.Key("options.modes.oidc.jwksUri"))
+	default:
+		return "it does not accept " + strings.Join(sent, " and ")
+	}
 }

@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -142,6 +143,46 @@ func TestABearerTokenGoesBeforeAHeaderAuthorization(t *testing.T) {
 	}
 	if h := r.headers[0]; !slices.Equal(h.Values("Authorization"), []string{"Bearer bearer"}) || !slices.Equal(h.Values("Accept"), []string{"text/x"}) {
 		t.Errorf("sent %v", h)
+	}
+}
+
+// TestARefusalNamesTheCredentials: those that were sent, or those that could be.
+func TestARefusalNamesTheCredentials(t *testing.T) {
+	const at = "$.providers[1].options.modes.jwks."
+	for status, says := range map[int]string{401: "answered 401 Unauthorized: ", 403: "answered 403 Forbidden: "} {
+		r := record(t, write(status, ""))
+		other := record(t, write(status, ""))
+		cfg := guarded(t, r.uri, "marker-bearer")
+		file := cfg.JWKS.BearerTokenFile
+		header, bearer, none := *cfg, *cfg, *cfg
+		header.JWKS.BearerTokenFile, bearer.JWKS.Headers = "", nil
+		none.JWKS.BearerTokenFile, none.JWKS.Headers = "", nil
+		for _, c := range []struct {
+			rule string
+			cfg  *config.Provider
+			uri  string
+			want string
+		}{
+			{"both", cfg, r.uri, "it does not accept " + at + "headers and the token in " + file + " (" + at + "bearerTokenFile)"},
+			{"a bearer token", &bearer, r.uri, "it does not accept the token in " + file + " (" + at + "bearerTokenFile)"},
+			{"a header", &header, r.uri, "it does not accept " + at + "headers"},
+			{"none", &none, r.uri, "it may want a login (" + at + "bearerTokenFile or headers)"},
+			{"none at that origin", cfg, other.uri, "it may want a login, and bearerTokenFile and headers of $.providers[1].options.modes.jwks are sent " +
+				"to the origins of jwt.json alone ($.providers[1].options.modes.oidc.jwksUri makes this one of them)"},
+		} {
+			client, err := endpoint.New(c.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close() //nolint:gocritic // few
+			_, err = client.ForKeys(c.cfg).Get(t.Context(), c.uri, patience)
+			if want := "GET " + c.uri + ": " + says + c.want; err == nil || err.Error() != want {
+				t.Errorf("%s: got %v\nwant %s", c.rule, err, want)
+			}
+			if failure := new(endpoint.StatusError); !errors.As(err, &failure) || failure.Status != status {
+				t.Errorf("%s: %v has lost its status", c.rule, err)
+			}
+		}
 	}
 }
 
