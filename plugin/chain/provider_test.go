@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"maps"
 	"net/http"
@@ -115,15 +116,32 @@ var vendors = []struct {
 		{"an ID token", object{"aud": []string{"5f6c2d8e-6a0f-4b7c-a1f5-3c5a4f1b9d21"}, "scp": nil, "ext": nil}, verdict.WrongAudience},
 		{"without the scope", object{"scp": []string{"offline"}}, verdict.MissingScope},
 	}, "a token that was revoked"},
+	{"kubernetes", "system:serviceaccount:factory:sensor-1", []refusal{
+		{"for the API server, as a pod has it anyway", object{"aud": []string{"https://kubernetes.default.svc.cluster.local"}}, verdict.WrongAudience},
+		{"of another cluster", object{"iss": "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"}, verdict.WrongIssuer},
+		{"of a stranger's pod, which asks for the broker's audience", object{
+			"sub": "system:serviceaccount:default:sensor-1", "kubernetes.io": object{"namespace": "default", "serviceaccount": object{"name": "sensor-1"}},
+		}, verdict.MissingClaim},
+		{"in a Secret, of before Kubernetes 1.24", object{
+			"iss": "kubernetes/serviceaccount", "aud": nil, "exp": nil, "iat": nil, "nbf": nil, "kubernetes.io": nil,
+			"kubernetes.io/serviceaccount/namespace": "factory", "kubernetes.io/serviceaccount/service-account.name": "sensor-1",
+		}, verdict.WrongIssuer},
+	}, ""},
+	{"spiffe", "spiffe://example.org/factory/sensor-1", []refusal{
+		{"for another service", object{"aud": []string{"reports"}}, verdict.WrongAudience},
+		{"without audience, which is no JWT-SVID", object{"aud": nil}, verdict.WrongAudience},
+		{"without SPIFFE ID", object{"sub": nil}, verdict.NoIdentity},
+	}, ""},
 }
 
 // TestProviderGuides: the guide's own file, before a token in the vendor's shape and those that it must keep out. Only the
 // endpoints are local ones.
 func TestProviderGuides(t *testing.T) {
-	key, stranger := testkeys.New("RS256", "k"), testkeys.New("RS256", "k")
 	for _, v := range vendors {
 		t.Run(v.name, func(t *testing.T) {
 			good := readToken(t, v.name)
+			alg := good.Header["alg"].(string)
+			key, stranger := testkeys.New(alg, "k"), testkeys.New(alg, "k")
 			active := true
 			cfg := localGuide(t, v.name, good.Header["kid"].(string), key, &active)
 			c, _ := newChain(t, cfg)
@@ -144,7 +162,9 @@ func TestProviderGuides(t *testing.T) {
 			always := []refusal{
 				{"expired", object{"exp": now - 1}, verdict.Expired},
 				{"without expiry", object{"exp": nil}, verdict.NoExpiration},
-				{"without issuer", object{"iss": nil}, verdict.WrongIssuer},
+			}
+			if good.Payload["iss"] != nil {
+				always = append(always, refusal{"without issuer", object{"iss": nil}, verdict.WrongIssuer})
 			}
 			for _, r := range slices.Concat(v.refused, always) {
 				if reason, got := judge(key, good.with(r.changes)); reason != r.want {
@@ -168,16 +188,33 @@ func TestProviderGuides(t *testing.T) {
 	}
 }
 
-// localGuide is examples/providers/NAME/jwt.json with the provider's addresses replaced by those of a local one.
+// pod is where a pod finds the token and the certificate authority that it reaches the API server with.
+const pod = "/var/run/secrets/kubernetes.io/serviceaccount/"
+
+// localGuide is examples/providers/NAME/jwt.json with the provider's addresses replaced by those of a local one, and a pod's
+// files by its own. It speaks TLS if the file names a certificate authority, and wants the bearer token that the file names.
 func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) *config.Provider {
 	t.Helper()
-	file, err := os.ReadFile(filepath.Join(examples, name, "jwt.json"))
+	text, err := os.ReadFile(filepath.Join(examples, name, "jwt.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	const bearer = "the.brokers.own"
+	mux := http.NewServeMux()
+	server := httptest.NewUnstartedServer(mux)
+	t.Cleanup(server.Close)
+	if strings.Contains(string(text), `"caFile"`) {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	dir := t.TempDir()
-	for name, text := range map[string][]byte{"jwt.json": file, "client-secret": []byte(clientSecret)} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+	files := map[string]string{"jwt.json": strings.ReplaceAll(string(text), pod, ""), "client-secret": clientSecret, "token": bearer}
+	if server.TLS != nil {
+		files["ca.crt"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -186,21 +223,24 @@ func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) 
 		t.Fatal(strings.Join(problems.Lines(name), "\n"))
 	}
 	cfg := whole.Providers[0]
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(object{
 			"issuer": server.URL, "jwks_uri": server.URL + "/keys", "introspection_endpoint": server.URL + "/introspect",
 		})
 	})
-	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, r *http.Request) {
+		if sent := r.Header.Get("Authorization"); (sent == "Bearer "+bearer) != strings.Contains(string(text), `"bearerTokenFile"`) {
+			t.Errorf("the key set was asked for with Authorization %q", sent)
+		}
 		_, _ = w.Write(testkeys.Set(key.JWK().With("kid", kid)))
 	})
 	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		_ = json.NewEncoder(w).Encode(object{"active": *active})
 	})
+	if cfg.JWKS.URI != "" {
+		cfg.JWKS.URI = server.URL + "/keys"
+	}
 	cfg.OIDC.Issuer = server.URL // Common.Issuers, which tokens must have, stays the vendor's
 	cfg.JWKS.MaxBlock = cfg.JWKS.Timeout
 	if cfg.Revocation != nil && cfg.Revocation.Introspection.URI != "" {

@@ -34,7 +34,7 @@ import (
 func TestThePublishedFilesRunUnchanged(t *testing.T) {
 	const issuer = "https://idp.example.com/realms/main"
 	rsa, ec := provider(t), ownProvider(t, idp.WithAlgorithm("ES256"))
-	web := newWeb(t)
+	web := newWeb(t, "*.example.com", "login.microsoftonline.com", "www.googleapis.com")
 	web.handle("idp.example.com/realms/main/protocol/openid-connect/certs", says(fetch(t, rsa.JWKSURI())))
 	web.handle("idp.example.com/jwks", says(fetch(t, rsa.JWKSURI())))
 	web.handle("idp.example.com/realms/main/.well-known/openid-configuration", says(
@@ -66,7 +66,7 @@ func TestThePublishedFilesRunUnchanged(t *testing.T) {
 	worker := idp.Claim("realm_access", object{"roles": []string{"operator"}})
 	named := idp.Claim("preferred_username", "sensor-1")
 	from := idp.Issuer(issuer)
-	published := blocks(t)
+	published := blocks(t, "docs/configuration.md")
 	const (
 		lab     = "https://idp.example.com/realms/lab"
 		foreign = "ccccdddd-2222-eeee-3333-ffff4444aaaa"
@@ -201,14 +201,14 @@ func TestThePublishedFilesRunUnchanged(t *testing.T) {
 	}
 }
 
-// blocks are the JSON blocks of docs/configuration.md by the heading they stand under.
-func blocks(t *testing.T) map[string][]string {
+// blocks are the JSON blocks of a document by the heading they stand under.
+func blocks(t *testing.T, document string) map[string][]string {
 	t.Helper()
 	root, err := brokers.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.Open(filepath.Join(root, "docs", "configuration.md"))
+	page, err := os.Open(filepath.Join(root, document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func signedByRFC7515(t *testing.T, exp time.Time) string {
 	return token
 }
 
-// web is every https host there is, behind a proxy.
+// web is every https host that its certificate is for, behind a proxy.
 type web struct {
 	mux   *http.ServeMux
 	proxy *httptest.Server
@@ -280,9 +280,9 @@ func certify(t *testing.T, hosts ...string) (certificate tls.Certificate, ca str
 		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-func newWeb(t *testing.T) *web {
+func newWeb(t *testing.T, hosts ...string) *web {
 	t.Helper()
-	certificate, ca := certify(t, "*.example.com", "login.microsoftonline.com", "www.googleapis.com")
+	certificate, ca := certify(t, hosts...)
 	w := &web{mux: http.NewServeMux(), ca: ca}
 	site := httptest.NewUnstartedServer(w.mux)
 	site.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
@@ -323,6 +323,9 @@ func tunnel(t *testing.T, out http.ResponseWriter, address string) {
 
 func (w *web) handle(pattern string, handler http.HandlerFunc) { w.mux.HandleFunc(pattern, handler) }
 
+// route leads a process to this web, whose authority it does not trust by that.
+func (w *web) route() string { return "HTTPS_PROXY=" + w.proxy.URL }
+
 // env leads a process to this web: through the proxy, and with its authority as the only one there is.
 func (w *web) env(t *testing.T) []string {
 	t.Helper()
@@ -330,5 +333,5 @@ func (w *web) env(t *testing.T) []string {
 	if err := os.WriteFile(roots, []byte(w.ca), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return []string{"HTTPS_PROXY=" + w.proxy.URL, "SSL_CERT_FILE=" + roots}
+	return []string{w.route(), "SSL_CERT_FILE=" + roots}
 }
