@@ -7,7 +7,9 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -67,10 +69,18 @@ type Provider struct {
 	TLS TLS
 }
 
-// Same tells whether q is this provider in another file, perhaps under other rules: its name and its issuers are the same, in
-// any order.
-func (p *Provider) Same(q *Provider) bool {
-	return p.Name == q.Name && sameIssuers(p.Common.Issuers, q.Common.Issuers)
+// ID is what two files have in common of a provider that is the same, perhaps under other rules: its name and its issuers, in
+// any order. The provider of a file without names is always the same: its ID is empty.
+func (p *Provider) ID() string {
+	if p.Name == "" {
+		return ""
+	}
+	var issuers []string
+	for _, i := range p.Common.Issuers {
+		issuers = append(issuers, i.id())
+	}
+	slices.Sort(issuers)
+	return fmt.Sprintf("%s%q", p.Name, issuers)
 }
 
 // Equal tells whether nothing about q is different but its place in the file: secrets and the content of the files of TLS

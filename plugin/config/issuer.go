@@ -93,22 +93,8 @@ func (p *Provider) SoleIssuer() string {
 	return ""
 }
 
-// sameIssuers compares two lists as the files have them, in any order. What requiredClaims admits does not count.
-func sameIssuers(a, b []Issuer) bool {
-	written := func(issuers []Issuer) []Issuer {
-		list := make([]Issuer, len(issuers))
-		for n, i := range issuers {
-			list[n] = Issuer{before: i.before, claim: i.claim, after: i.after}
-		}
-		slices.SortFunc(list, func(a, b Issuer) int {
-			return slices.Compare([]string{a.before, a.claim, a.after}, []string{b.before, b.claim, b.after})
-		})
-		return list
-	}
-	return slices.EqualFunc(written(a), written(b), func(a, b Issuer) bool {
-		return a.before == b.before && a.claim == b.claim && a.after == b.after
-	})
-}
+// id tells it from every other issuer. What requiredClaims admits does not count.
+func (i Issuer) id() string { return fmt.Sprintf("%q", []string{i.before, i.claim, i.after}) }
 
 // issuers reads what `iss` must be: a string or an array of at least one.
 func issuers(to *[]Issuer) reader {
@@ -124,7 +110,7 @@ func issuers(to *[]Issuer) reader {
 				d.errorf(n, "%s", wrong)
 				return "", false
 			}
-			if slices.ContainsFunc(*to, func(i Issuer) bool { return sameIssuers([]Issuer{i}, []Issuer{issuer}) }) {
+			if slices.ContainsFunc(*to, func(i Issuer) bool { return i.id() == issuer.id() }) {
 				return text, true // list warns of it
 			}
 			checkTenant(d, n, text)
@@ -192,7 +178,7 @@ func (s *scope) issuerNode(i Issuer) *node {
 	items, _ := n.Value.(array)
 	for _, item := range items {
 		if text, ok := item.Value.(string); ok {
-			if found, _ := parseIssuer(text); sameIssuers([]Issuer{found}, []Issuer{i}) {
+			if found, _ := parseIssuer(text); found.id() == i.id() {
 				return item
 			}
 		}

@@ -7,8 +7,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -68,7 +66,7 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	if cfg.Mode == config.ModeIntrospection && cfg.Revocation == nil {
 		return nil, errors.New(cfg.Path.Key("options.revocation") + ": must be there in mode introspection")
 	}
-	p := &Provider{cfg: cfg, id: idOf(cfg), options: o, client: client, mapper: identity.New(cfg)}
+	p := &Provider{cfg: cfg, id: ID(cfg.ID()), options: o, client: client, mapper: identity.New(cfg)}
 	if cfg.Mode == config.ModeOIDC {
 		p.discovery = discovery.New(cfg, client, o.Now)
 	}
@@ -87,18 +85,6 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 		})
 	}
 	return p, err
-}
-
-func idOf(cfg *config.Provider) ID {
-	if cfg.Name == "" {
-		return ""
-	}
-	var issuers []string
-	for _, issuer := range cfg.Common.Issuers {
-		issuers = append(issuers, issuer.String())
-	}
-	slices.Sort(issuers)
-	return ID(cfg.Name + "\n" + strings.Join(issuers, "\n"))
 }
 
 // ID identifies the provider, across reloads as well.
