@@ -7,7 +7,7 @@ VERSION := $(or $(patsubst v%,%,$(shell git describe --tags --dirty 2>/dev/null)
 # What is built of one commit is dated by it.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 SOURCES := $(shell find plugin cgo include -name '*_test.go' -prune -o -name '*.[ch]' -print -o -name '*.go' -print) go.mod go.sum
-C_FILES := $(wildcard cgo/*.c cgo/musl/*.c packaging/*.c include/*.h test/e2e/*/*.c)
+C_FILES := $(wildcard cgo/*.c cgo/musl/*.c packaging/*.c include/*.h test/*/*/*.c)
 SCRIPTS := $(wildcard .ci/* cgo/musl/*.sh packaging/*.sh test/*/*.sh)
 
 # The ids of a build are made of what includes its folder: without them the same commit gives the same bytes anywhere.
@@ -19,7 +19,7 @@ MQTTJS := test/harness/mqttjs
 PAHO_PYTHON := build/paho-python
 INSTALL := .ci/apt-install
 
-.PHONY: all tool musl test unit model e2e test-keycloak test-musl packages sbom test-packages demo bench bench-blocking lint format brokers clean headers set-up
+.PHONY: all tool musl test unit model e2e test-keycloak test-musl packages sbom test-packages demo bench lint format brokers clean headers set-up
 
 all: $(PLUGIN)
 
@@ -79,13 +79,11 @@ model:
 e2e: set-up
 	cd test && go test -count=1 -timeout 20m ./e2e/...
 
+# What logins cost, and what they do to others: 20 minutes, on a machine with nothing else to do; docs/performance.md, which it
+# writes, says more. For 2 minutes: make bench ARGS=-quick
 bench: set-up
-	cd test && go test -run '^$$' -bench . -timeout 30m ./e2e/...
-
-# Whether logins stop the broker. For less than all of it, which takes seven
-# minutes: make bench-blocking ARGS='-rounds 1 -only 2.1'
-bench-blocking: set-up
-	@cd test && go build -o ../build/bench-blocking ./blocking && exec ../build/bench-blocking $(ARGS)
+	@cd test && go build -o ../build/bench/bench ./bench
+	@build/bench/bench $(ARGS)
 
 # A real Keycloak: too heavy for every day. Wants Java 17 and Maven.
 test-keycloak: set-up

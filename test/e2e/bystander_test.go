@@ -187,8 +187,8 @@ func gather(t testing.TB, b *harness.Broker, token string, size int) []*harness.
 	return all
 }
 
-// Whoever's time ends in the same second leaves, however many they are, and a bystander stays. BenchmarkAllLeaveAtOnce tells
-// how long that holds the broker.
+// Whoever's time ends in the same second leaves, however many they are, and a bystander stays. `make bench` tells how long that
+// holds the broker.
 func TestAThousandThatEndTogetherAreAllGone(t *testing.T) {
 	const clients = 1000
 	manyFiles(t, 3*clients)

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// retryPause is how long a client waits after the broker closed the connection without an answer, as with onRetry. No client
+// spins on a failure.
+const retryPause = 50 * time.Millisecond
+
+// grace is how long the logins that are under way at the end are waited for.
+const grace = 100 * time.Millisecond
+
+// load is a closed loop of logins: each worker connects, leaves as soon as it is let in, and connects again. All of them are served
+// by one thread, on sockets and bytes, so that as much of the machine as can be is left for the broker.
+type load struct {
+	url     string
+	workers int
+	next    func(worker int) []byte // the CONNECT of a worker's next login; nil: there are no more
+	window  time.Duration           // no login begins after it
+	limit   int                     // no more logins than that, 0: any number
+	patient bool                    // pause after a refusal, too
+	stay    bool                    // who is let in stays; see tally.in
+}
+
+// tally is what became of the logins.
+type tally struct {
+	attempts int // CONNECT sent
+	accepted int
+	refused  int           // by CONNACK
+	closed   int           // by the broker, without CONNACK
+	errors   int           // there was no connection, or no CONNECT could be sent
+	err      error         // the last one of these
+	lasted   time.Duration // from the first login's begin to the last one's end
+	cpu      time.Duration // this thread's
+	waits    []time.Duration
+	in       []int // with stay: sockets, which the caller closes
+}
+
+// perSecond is a number as a rate.
+func (t *tally) perSecond(n int) float64 {
+	if t.lasted == 0 {
+		return 0
+	}
+	return float64(n) / t.lasted.Seconds()
+}
+
+// worker is one client. Its socket is -1 while there is none.
+type worker struct {
+	socket  int
+	connect []byte // not sent yet
+	began   time.Time
+	got     int     // bytes of CONNACK
+	connack [4]byte // its beginning (MQTT 3.1.1 §3.2, MQTT 5 §3.2)
+}
+
+// run has the workers log in.
+func (l load) run() (t tally, err error) {
+	broker, err := netip.ParseAddrPort(strings.TrimPrefix(l.url, "mqtt://"))
+	if err != nil {
+		return t, fmt.Errorf("bench: %w", err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	poll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return t, fmt.Errorf("bench: %w", err)
+	}
+	defer syscall.Close(poll) //nolint:errcheck // nothing depends on how it ends
+	spent := threadCPU()
+	g := generator{load: l, tally: &t, poll: poll, broker: syscall.SockaddrInet4{Addr: broker.Addr().As4(), Port: int(broker.Port())}}
+	err = g.loop()
+	t.cpu = threadCPU() - spent
+	return t, err
+}
+
+// generator is a load under way.
+type generator struct {
+	load
+	*tally
+
+	poll    int // epoll's descriptor
+	broker  syscall.SockaddrInet4
+	all     []worker
+	ready   []int   // workers that may begin now
+	pausing []pause // in the order in which they end
+	active  int
+	started int
+	now     time.Time // when the events under way came
+}
+
+// pause is a worker's that goes on later.
+type pause struct {
+	worker int
+	until  time.Time
+}
+
+func (g *generator) loop() error {
+	g.all = make([]worker, g.workers)
+	events := make([]syscall.EpollEvent, g.workers)
+	begin := time.Now()
+	end := begin.Add(g.window)
+	g.now = begin
+	for w := range g.all {
+		g.all[w].socket = -1
+		g.ready = append(g.ready, w)
+	}
+	for {
+		for len(g.pausing) > 0 && !g.pausing[0].until.After(g.now) {
+			g.ready = append(g.ready, g.pausing[0].worker)
+			g.pausing = g.pausing[1:]
+		}
+		for _, w := range g.ready {
+			g.start(w, end)
+		}
+		g.ready = g.ready[:0]
+		if g.active == 0 && len(g.pausing) == 0 || g.now.After(end.Add(grace)) {
+			break
+		}
+		n, err := syscall.EpollWait(g.poll, events, 1)
+		g.now = time.Now()
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("bench: epoll: %w", err)
+		}
+		for _, e := range events[:max(n, 0)] {
+			g.step(int(e.Fd))
+		}
+	}
+	g.lasted = time.Since(begin)
+	for w := range g.all {
+		if g.all[w].socket >= 0 {
+			_ = syscall.Close(g.all[w].socket) // what they were waiting for does not count
+		}
+	}
+	return nil
+}
+
+// start begins a worker's next login, if there is to be one.
+func (g *generator) start(w int, end time.Time) {
+	if g.now.After(end) || g.limit > 0 && g.started == g.limit {
+		return
+	}
+	connect := g.next(w)
+	if connect == nil {
+		return
+	}
+	g.started++
+	c := &g.all[w]
+	*c = worker{socket: -1, connect: connect, began: time.Now()}
+	var err error
+	c.socket, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		c.socket = -1
+		g.fail(w, err)
+		return
+	}
+	g.active++
+	interest := uint32(syscall.EPOLLIN)
+	switch err = syscall.Connect(c.socket, &g.broker); {
+	case err == nil: // over loopback it is always so, but where the broker's backlog is full
+		g.send(w)
+	case errors.Is(err, syscall.EINPROGRESS):
+		interest = syscall.EPOLLOUT
+	default:
+		g.fail(w, err)
+	}
+	if c.socket < 0 {
+		return
+	}
+	if err := syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_ADD, c.socket, &syscall.EpollEvent{Events: interest, Fd: int32(w)}); err != nil {
+		g.fail(w, err)
+	}
+}
+
+// send sends CONNECT.
+func (g *generator) send(w int) {
+	c := &g.all[w]
+	n, err := syscall.Write(c.socket, c.connect)
+	if err == nil && n < len(c.connect) {
+		err = fmt.Errorf("only %d of %d bytes of CONNECT were sent", n, len(c.connect))
+	}
+	if err != nil {
+		g.fail(w, err)
+		return
+	}
+	c.connect = nil
+	g.attempts++
+}
+
+// step goes on with a worker whose socket is ready.
+func (g *generator) step(w int) {
+	c := &g.all[w]
+	if c.socket < 0 {
+		return
+	}
+	if c.connect != nil { // the connection is there, or has failed
+		if err := syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_MOD, c.socket, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(w)}); err != nil {
+			g.fail(w, err)
+			return
+		}
+		g.send(w)
+		return
+	}
+	var buffer [256]byte
+	n, err := syscall.Read(c.socket, buffer[:])
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+	case err != nil || n == 0: // the broker's end, which is what a client waits for that has been answered
+		g.end(w)
+	case c.got < len(c.connack):
+		c.got += copy(c.connack[c.got:], buffer[:n])
+		if c.got == len(c.connack) {
+			g.answered(w)
+		}
+	}
+}
+
+// answered takes CONNACK's code.
+func (g *generator) answered(w int) {
+	c := &g.all[w]
+	g.waits = append(g.waits, g.now.Sub(c.began))
+	switch {
+	case c.connack[0] != 0x20 || c.connack[3] != 0:
+		g.refused++ // the broker closes the connection
+	case g.stay:
+		g.accepted++
+		g.in = append(g.in, c.socket)
+		if err := syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_DEL, c.socket, nil); err != nil {
+			g.errors++
+			g.err = err
+		}
+		c.socket = -1
+		g.active--
+		g.ready = append(g.ready, w)
+	default:
+		g.accepted++
+		_, _ = syscall.Write(c.socket, []byte{0xe0, 0}) // DISCONNECT; then the broker closes, if it has not
+	}
+}
+
+// end closes a connection that the broker has closed, in a way that leaves nothing of it in TIME_WAIT: else the storm would use up
+// all local ports within seconds, and what was measured from then on would be the kernel's search for a free one.
+func (g *generator) end(w int) {
+	c := &g.all[w]
+	_ = syscall.SetsockoptLinger(c.socket, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}) // without it, there are some ports fewer for a minute
+	_ = syscall.Close(c.socket)
+	c.socket = -1
+	g.active--
+	answered := c.got == len(c.connack)
+	if !answered {
+		g.closed++
+	}
+	if answered && (c.connack[3] == 0 || !g.patient) {
+		g.ready = append(g.ready, w)
+		return
+	}
+	g.pausing = append(g.pausing, pause{w, g.now.Add(retryPause)})
+}
+
+// fail is for what keeps a worker from sending CONNECT.
+func (g *generator) fail(w int, err error) {
+	c := &g.all[w]
+	g.errors++
+	g.err = err
+	if c.socket >= 0 {
+		_ = syscall.Close(c.socket)
+		c.socket = -1
+		g.active--
+	}
+	g.pausing = append(g.pausing, pause{w, g.now.Add(retryPause)})
+}
