@@ -39,6 +39,7 @@ func New(file *config.Config, replaces *Chain, o provider.Options) (*Chain, erro
 				c.Discard()
 				return nil, err
 			}
+			p.ShareWaits(len(file.Providers))
 		}
 		c.providers = append(c.providers, p)
 	}
@@ -121,6 +122,7 @@ func (c *Chain) Inherit(from *Chain) {
 		switch before := from.Provider(p.ID()); {
 		case c.kept[p] != nil:
 			p.Config().Path.MoveTo(c.kept[p].Path)
+			p.ShareWaits(len(c.providers))
 		case before != nil:
 			p.Inherit(before)
 		}

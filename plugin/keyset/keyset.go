@@ -51,7 +51,7 @@ type Options struct {
 	Client *endpoint.Client
 	Now    func() time.Time
 	// Blocks says that a login which waits in Find holds up all others (Mosquitto 2.0). Then only one waits for a fetch, and all
-	// waits together take a bounded share of the time.
+	// waits together take a bounded share of the time (ShareWaits).
 	Blocks bool
 	// Locate finds the JWKS URL in mode oidc, if the configuration has none. It may have to ask the network.
 	Locate func(ctx context.Context) (string, error)

@@ -17,6 +17,9 @@ type Refresher interface {
 	// Doubt tells the source that keys it has found did not verify a signature: the provider may have put another key in the
 	// place of one, under its kid. The set is then read again in the background, at most every 5 s.
 	Doubt()
+	// ShareWaits says that logins hold each other up at so many sources, one at least (Options.Blocks): then the waits at this one
+	// take its part of the time that all may take.
+	ShareWaits(sources int)
 }
 
 // Settled tells whether source would answer now, without a fetch.
@@ -44,6 +47,13 @@ func Refresh(source Source) {
 func Doubt(source Source) {
 	if r, refreshes := source.(Refresher); refreshes {
 		r.Doubt()
+	}
+}
+
+// ShareWaits has source, which may be nil, leave its part of the time for waits to each of so many.
+func ShareWaits(source Source, sources int) {
+	if r, refreshes := source.(Refresher); refreshes {
+		r.ShareWaits(sources)
 	}
 }
 

@@ -258,6 +258,13 @@ func (r *remote) Doubt() {
 	}
 }
 
+// ShareWaits leaves a part of the time for waits to others.
+func (r *remote) ShareWaits(sources int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waits.share(sources, r.Now())
+}
+
 // Load reads the set now.
 func (r *remote) Load(ctx context.Context) (Set, error) {
 	r.mu.Lock()

@@ -7,7 +7,7 @@ import (
 )
 
 // If a login that waits for a key set holds up all others (Options.Blocks), all such waits together may take one part in
-// waitShare of the time, and waitBurst times the longest one at once.
+// waitShare of the time, and waitBurst times the longest one at once. Several sources have equal parts of that.
 const (
 	waitShare = 5
 	waitBurst = 2
@@ -16,6 +16,8 @@ const (
 // waits are the logins that wait for a fetch, or have given that up.
 type waits struct {
 	budget *rate.Limiter // in microseconds of waiting
+	// longest is what one login may wait.
+	longest time.Duration
 	// held: a login has waited for the fetch under way while that held up all others. gaveUp: so many logins could not wait
 	// for its end.
 	held   bool
@@ -26,7 +28,13 @@ type waits struct {
 }
 
 func newWaits(longest time.Duration) waits {
-	return waits{budget: rate.NewLimiter(rate.Limit(time.Second.Microseconds())/waitShare, int(waitBurst*longest.Microseconds()))}
+	return waits{budget: rate.NewLimiter(rate.Limit(time.Second.Microseconds())/waitShare, int(waitBurst*longest.Microseconds())), longest: longest}
+}
+
+// share leaves an equal part of the time to each of so many sources, one at least.
+func (w *waits) share(sources int, now time.Time) {
+	w.budget.SetLimitAt(now, rate.Limit(time.Second.Microseconds())/waitShare/rate.Limit(sources))
+	w.budget.SetBurstAt(now, int(waitBurst*w.longest.Microseconds())/sources)
 }
 
 // left is how long one more login may wait.

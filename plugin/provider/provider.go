@@ -137,6 +137,12 @@ func (p *Provider) Refresh() {
 	keyset.Refresh(p.keys)
 }
 
+// ShareWaits says how many providers there are: where a login that waits for keys holds up all others, each has its part of the
+// time for that.
+func (p *Provider) ShareWaits(providers int) {
+	keyset.ShareWaits(p.keys, providers)
+}
+
 // Endpoint identifies what says whether tokens are active, as the configuration has it; empty: nothing does. Tokens that one
 // has admitted are not to be shown to another. It is for comparing: ShownEndpoint is for the log.
 func (p *Provider) Endpoint() string {
