@@ -18,8 +18,9 @@ import (
 // credentials are what a provider asks of those who read its keys and its discovery document.
 type credentials struct {
 	headers []config.SecretHeader
-	// bearerFile holds a bearer token, bearerAt is where its name stands in jwt.json.
-	bearerFile, bearerAt string
+	// bearerFile holds a bearer token; path is where the provider stands in jwt.json.
+	bearerFile string
+	path       config.Path
 	// origins are addresses of the configuration. Requests to any other origin get no credentials.
 	origins []string
 }
@@ -29,7 +30,7 @@ type credentials struct {
 func (c *Client) ForKeys(cfg *config.Provider) *Client {
 	keys := *c
 	keys.credentials = credentials{
-		headers: cfg.JWKS.Headers, bearerFile: cfg.JWKS.BearerTokenFile, bearerAt: cfg.Path.Key("options.modes.jwks.bearerTokenFile"),
+		headers: cfg.JWKS.Headers, bearerFile: cfg.JWKS.BearerTokenFile, path: cfg.Path,
 		origins: []string{cfg.JWKS.URI, cfg.OIDC.Issuer, cfg.OIDC.JWKSURI},
 	}
 	return &keys
@@ -60,7 +61,7 @@ func (c *credentials) addTo(header http.Header, uri string) (added bool, err err
 	}
 	bearer, err := readBearer(c.bearerFile)
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", c.bearerAt, err)
+		return false, fmt.Errorf("%s: %w", c.path.Key("options.modes.jwks.bearerTokenFile"), err)
 	}
 	header.Set("Authorization", "Bearer "+bearer)
 	return true, nil
@@ -154,7 +155,7 @@ func (c *Client) aboutCredentials(uri string) string {
 		sent = append(sent, jwks+".headers")
 	}
 	if c.credentials.bearerFile != "" {
-		sent = append(sent, fmt.Sprintf("the token in %s (%s)", c.credentials.bearerFile, c.credentials.bearerAt))
+		sent = append(sent, fmt.Sprintf("the token in %s (%s.bearerTokenFile)", c.credentials.bearerFile, jwks))
 	}
 	switch {
 	case len(sent) == 0:

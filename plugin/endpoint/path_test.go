@@ -45,3 +45,17 @@ func TestPathsAreThoseOfTheProvider(t *testing.T) {
 	_, err = client.Get(t.Context(), server.URL, patience)
 	says(t, err, "the certificate is not trusted ("+tls+"caFile names a private CA)")
 }
+
+// TestAPathThatMovesIsFollowed: a provider that a reload has moved says where its keys stand now.
+func TestAPathThatMovesIsFollowed(t *testing.T) {
+	cfg := &config.Provider{Path: config.At("$.providers[1]"), JWKS: config.JWKS{URI: "http://127.0.0.1:1", BearerTokenFile: filepath.Join(t.TempDir(), "missing")}}
+	client, err := endpoint.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	keys := client.ForKeys(cfg)
+	cfg.Path.MoveTo(config.At("$.providers[0]"))
+	_, err = keys.Get(t.Context(), cfg.JWKS.URI, patience)
+	says(t, err, ": $.providers[0].options.modes.jwks.bearerTokenFile: ")
+}

@@ -294,7 +294,7 @@ func (accept acceptance) judge(k key) (key, error) {
 			continue
 		}
 		if err := checkStrength(k.public, a); err != nil && !accept.weak {
-			weakness = fmt.Errorf("%w; %s admits it", err, accept.weakAt)
+			weakness = fmt.Errorf("%w; %s admits it", err, accept.weakAt())
 			continue
 		}
 		k.algorithms = append(k.algorithms, a)
@@ -319,7 +319,7 @@ func (accept acceptance) fit(material any) (algorithms []string, kind string, er
 		case bits > maxRSABits:
 			return nil, "", fmt.Errorf("its modulus has %d bits, the most is %d", bits, maxRSABits)
 		case bits < weakRSABits:
-			return nil, "", fmt.Errorf("its modulus has %d bits, the least is %d, and %d with %s", bits, minRSABits, weakRSABits, accept.weakAt)
+			return nil, "", fmt.Errorf("its modulus has %d bits, the least is %d, and %d with %s", bits, minRSABits, weakRSABits, accept.weakAt())
 		case k.N.Bit(0) == 0:
 			return nil, "", errors.New("its modulus is even")
 		case k.E < 3 || k.E%2 == 0:

@@ -94,7 +94,7 @@ func (c *crowd) note(report func(event.Note), origin string, fitting int) {
 
 // New returns the Source that cfg asks for. It reads nothing from the network.
 func New(cfg *config.Provider, o Options) (Source, error) {
-	accept := acceptance{algorithms: cfg.Algorithms, weak: cfg.Common.AllowWeakKeys, weakAt: cfg.Path.Key("options.common.allowWeakKeys")}
+	accept := acceptance{algorithms: cfg.Algorithms, weak: cfg.Common.AllowWeakKeys, path: cfg.Path}
 	switch {
 	case cfg.Mode == config.ModeLocal:
 		return newLocal(cfg, accept, o)
@@ -108,7 +108,11 @@ func New(cfg *config.Provider, o Options) (Source, error) {
 // acceptance is what the configuration asks of a key.
 type acceptance struct {
 	algorithms []string
-	// weak admits RSA keys under 2048 bits and short HMAC secrets; weakAt is where that stands in jwt.json.
-	weak   bool
-	weakAt string
+	// weak admits RSA keys under 2048 bits and short HMAC secrets.
+	weak bool
+	// path is where the provider stands in jwt.json.
+	path config.Path
 }
+
+// weakAt is where weak stands in jwt.json.
+func (accept acceptance) weakAt() string { return accept.path.Key("options.common.allowWeakKeys") }

@@ -36,3 +36,15 @@ func TestPathsAreThoseOfTheProvider(t *testing.T) {
 	e.mustOpen(t, admitted)
 	e.says(t, "$.providers[1].options.modes.local: weak key admitted by "+weakAt)
 }
+
+// TestAPathThatMovesIsFollowed: a provider that a reload has moved says where its keys stand now.
+func TestAPathThatMovesIsFollowed(t *testing.T) {
+	weak := testkeys.Key{ID: "weak", Alg: "RS256", Private: testkeys.RSA(1024)}
+	cfg := fileWith(t, testkeys.Set(weak), "RS256")
+	cfg.Path = config.At("$.providers[1]")
+	source := newEnv().mustOpen(t, cfg)
+	cfg.Path.MoveTo(config.At("$.providers[0]"))
+	if _, err := source.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "; $.providers[0].options.common.allowWeakKeys admits it") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -29,21 +29,24 @@ type signer struct {
 	clientID, keyID string
 	method          jwt.SigningMethod
 	key             crypto.Signer
-	// at is the key's path in jwt.json.
-	at string
+	// path is where the provider stands in jwt.json.
+	path config.Path
 }
 
+// at is where the key stands in jwt.json.
+func (s signer) at() string { return s.path.Key("options.revocation.introspection.clientKey") }
+
 func newSigner(cfg config.Introspection, path config.Path) (signer, error) {
-	at := path.Key("options.revocation.introspection.clientKey")
+	s := signer{clientID: cfg.ClientID, keyID: cfg.ClientKeyID, path: path}
 	key, err := privateKey([]byte(cfg.ClientKey.Reveal()))
 	if err != nil {
-		return signer{}, fmt.Errorf("%s: %w", at, err)
+		return signer{}, fmt.Errorf("%s: %w", s.at(), err)
 	}
-	method := methodOf(key)
-	if method == nil {
-		return signer{}, fmt.Errorf("%s: must be a private key of RSA, of P-256, P-384 or P-521, or of Ed25519", at)
+	if s.method = methodOf(key); s.method == nil {
+		return signer{}, fmt.Errorf("%s: must be a private key of RSA, of P-256, P-384 or P-521, or of Ed25519", s.at())
 	}
-	return signer{cfg.ClientID, cfg.ClientKeyID, method, key, at}, nil
+	s.key = key
+	return s, nil
 }
 
 // privateKey reads the first private key of a PEM: PKCS #8, PKCS #1 or SEC 1. Errors hold nothing of it.
@@ -102,7 +105,7 @@ func (s signer) assertion(audience string, now time.Time) (string, error) {
 	}
 	signed, err := token.SignedString(s.key)
 	if err != nil {
-		return "", fmt.Errorf("no client assertion could be signed (%s): %w", s.at, err)
+		return "", fmt.Errorf("no client assertion could be signed (%s): %w", s.at(), err)
 	}
 	return signed, nil
 }
