@@ -88,7 +88,7 @@ func (p *Plugin) record(connect broker.Connect, result provider.Result, open *pr
 		LeaveAt: result.LeaveAt, Expires: result.Expiry,
 	}
 	p.sessions.Admit(s, connect)
-	p.table.holders.Enter(connect.Conn, connect.ClientID, ownerOf(result))
+	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))
 	p.lifetimes.ScheduleRecheck(s, by, result.Bearer())
 	if open != nil {
 		p.lifetimes.Confirm(s, by, open)
@@ -119,7 +119,7 @@ func (p *Plugin) mayHold(id string, connect broker.Connect, result provider.Resu
 		return &v
 	}
 	username, there, known := p.broker.Session(id)
-	switch p.table.holders.Holding(id, connect.Conn, ownerOf(result), p.now()) {
+	switch p.table.holders.Holding(id, connect.Conn, p.ownerOf(result), p.now()) {
 	case session.Own:
 	case session.Others:
 		return refuse("another subject, or of a client that did not log in by a token")
@@ -139,6 +139,12 @@ func (p *Plugin) mayHold(id string, connect broker.Connect, result provider.Resu
 	return nil
 }
 
-func ownerOf(result provider.Result) session.Owner {
-	return session.OwnerOf(result.Provider.ID(), result.Issuer, result.Subject)
+// ownerOf is whose session a login opens. If the configuration names no issuer, what a token says of its own counts within this
+// file alone: a provider of the same name in the file of another plugin line can have other keys.
+func (p *Plugin) ownerOf(result provider.Result) session.Owner {
+	issuer := result.Issuer
+	if len(result.Provider.Config().Common.Issuers) == 0 {
+		issuer = p.file + "\n" + issuer
+	}
+	return session.OwnerOf(result.Provider.ID(), issuer, result.Subject)
 }

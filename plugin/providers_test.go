@@ -31,7 +31,17 @@ func fileOf(providers ...string) string {
 
 // tokenOf is signed by a provider's secret; a lifetime of zero is for ever.
 func tokenOf(name, subject string, lifetime time.Duration) *string {
-	claims := map[string]any{"iss": "https://" + name, "sub": subject, "jti": subject + "'s"}
+	return signed(name, name, subject, lifetime)
+}
+
+// signedBy is signed by one provider's secret, and has the issuer of another, or none; it is for ever.
+func signedBy(key, name, subject string) *string { return signed(key, name, subject, 0) }
+
+func signed(key, name, subject string, lifetime time.Duration) *string {
+	claims := map[string]any{"sub": subject, "jti": subject + "'s"}
+	if name != "" {
+		claims["iss"] = "https://" + name
+	}
 	if lifetime > 0 {
 		claims["exp"] = opening.Add(lifetime).Unix()
 	}
@@ -41,7 +51,7 @@ func tokenOf(name, subject string, lifetime time.Duration) *string {
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	text := encode([]byte(`{"alg":"HS256"}`)) + "." + encode(payload)
-	mac := hmac.New(sha256.New, []byte(secret+name))
+	mac := hmac.New(sha256.New, []byte(secret+key))
 	mac.Write([]byte(text))
 	text += "." + encode(mac.Sum(nil))
 	return &text
