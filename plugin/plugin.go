@@ -6,6 +6,7 @@
 package plugin
 
 import (
+	"context"
 	"time"
 
 	"go-jwt-auth/plugin/broker"
@@ -69,8 +70,9 @@ type Plugin struct {
 	pending   *pending.Logins
 	lifetimes *lifetime.Lifetimes
 
-	// reloads numbers the reloads: only the result of the last one counts.
+	// reloads numbers the reloads: only the result of the last one counts. giveUp ends the preparation of that one.
 	reloads int
+	giveUp  context.CancelFunc
 	sweep   sweep
 	asked   asked
 }
@@ -120,7 +122,7 @@ func (p *Plugin) start(settings map[string]string) error {
 		return err
 	}
 	p.file = file
-	c, err := p.prepare(nil)
+	c, err := p.prepare(p.loop.Context(), nil)
 	if err != nil {
 		p.logNotes(c.notes)
 		return err

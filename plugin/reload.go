@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -17,8 +18,8 @@ type candidate struct {
 }
 
 // prepare reads the file and builds its chain; if the file asks for it, the endpoints are reached and the keys read.
-// It runs on the broker's thread at start and in the background for a reload. The notes count even with an error.
-func (p *Plugin) prepare(inForce *chain.Chain) (candidate, error) {
+// It runs on the broker's thread at start and in the background for a reload, until ctx ends. The notes count even with an error.
+func (p *Plugin) prepare(ctx context.Context, inForce *chain.Chain) (candidate, error) {
 	var c candidate
 	cfg, problems := config.Load(p.file)
 	for _, line := range problems.Warnings().Lines(p.file) {
@@ -37,7 +38,7 @@ func (p *Plugin) prepare(inForce *chain.Chain) (candidate, error) {
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", p.file, err)
 	}
-	found, err := built.Probe(p.loop.Context())
+	found, err := built.Probe(ctx)
 	c.notes = append(c.notes, found...)
 	if err != nil {
 		built.Discard()
@@ -71,7 +72,9 @@ func (p *Plugin) adopt(c candidate, how string) {
 		c.notes = append(c.notes, event.Warn(text))
 	}
 	p.logNotes(c.notes)
-	p.tryOut(p.chain)
+	for _, by := range p.chain.Fresh() {
+		p.tryOut(by)
+	}
 }
 
 // leaveBehind says what becomes of clients that were admitted by an endpoint which the new file does not name.
@@ -85,15 +88,15 @@ func (p *Plugin) leaveBehind(before *chain.Chain) {
 	}
 }
 
-// tryOut does in the background what start has not done yet, and says what it has found; see chain.TryOut.
-func (p *Plugin) tryOut(built *chain.Chain) {
+// tryOut does in the background what start has not done yet for a provider, and says what it has found; see chain.TryOut.
+func (p *Plugin) tryOut(by *provider.Provider) {
 	p.loop.Background(func() func() {
-		found, err := built.TryOut(p.loop.Context())
+		found, err := chain.TryOut(p.loop.Context(), by)
 		if len(found) == 0 && err == nil {
 			return nil
 		}
 		return func() {
-			if p.chain != built {
+			if p.chain.Provider(by.ID()) != by {
 				return // what takes its place is tried out, too
 			}
 			p.logNotes(found)
@@ -104,12 +107,17 @@ func (p *Plugin) tryOut(built *chain.Chain) {
 	})
 }
 
-// reload has the file read in the background.
+// reload has the file read in the background. A reload that is still under way is given up: its endpoints may hang for long.
 func (p *Plugin) reload() {
 	p.reloads++
+	if p.giveUp != nil {
+		p.giveUp()
+	}
+	var ctx context.Context
+	ctx, p.giveUp = context.WithCancel(p.loop.Context())
 	number, inForce := p.reloads, p.chain
 	p.loop.Background(func() func() {
-		c, err := p.prepare(inForce)
+		c, err := p.prepare(ctx, inForce)
 		return func() {
 			switch {
 			case number != p.reloads && c.chain != nil:

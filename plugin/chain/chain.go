@@ -68,6 +68,11 @@ func (c *Chain) Config() *config.Config { return c.file }
 // Providers are those of the file, in its order.
 func (c *Chain) Providers() []*provider.Provider { return c.providers }
 
+// Fresh are those of them that no chain has had before.
+func (c *Chain) Fresh() []*provider.Provider {
+	return slices.DeleteFunc(slices.Clone(c.providers), func(p *provider.Provider) bool { return c.kept[p] != nil })
+}
+
 // Provider is the one with this id, or nil.
 func (c *Chain) Provider(id provider.ID) *provider.Provider {
 	at := slices.IndexFunc(c.providers, func(p *provider.Provider) bool { return p.ID() == id })

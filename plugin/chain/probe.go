@@ -13,48 +13,37 @@ import (
 )
 
 // Probe reaches the endpoints of the providers that want it before the broker starts (`lazyConnect` false), but for those that
-// were kept, and returns what was seen, and an error for each thing without which nobody could log in; see provider.Probe.
+// were kept, all at once. It returns what was seen, and an error for each thing without which nobody could log in; see
+// provider.Probe.
 func (c *Chain) Probe(ctx context.Context) ([]event.Note, error) {
-	return c.each(func(p *provider.Provider) ([]event.Note, error) {
-		if p.Config().LazyConnect {
-			return nil, nil
-		}
-		return p.Probe(ctx)
-	})
-}
-
-// TryOut does what Probe has not done: it reaches the endpoints of the other providers, and asks each introspection endpoint
-// that is reached about a made-up token; see provider.TryCredentials.
-func (c *Chain) TryOut(ctx context.Context) ([]event.Note, error) {
-	return c.each(func(p *provider.Provider) (notes []event.Note, err error) {
-		if p.Config().LazyConnect {
-			if notes, err = p.Probe(ctx); err != nil {
-				var all []error
-				for _, each := range Parts(err) {
-					all = append(all, fmt.Errorf("%w; %s is true, so logins will try again", each, p.Key("options.lazyConnect")))
-				}
-				return notes, errors.Join(all...)
-			}
-		}
-		return append(notes, p.TryCredentials(ctx)...), nil
-	})
-}
-
-// each does the same with all providers that were not kept, at once, and puts what it finds into their order.
-func (c *Chain) each(do func(p *provider.Provider) ([]event.Note, error)) ([]event.Note, error) {
 	notes, errs := make([][]event.Note, len(c.providers)), make([]error, len(c.providers))
 	var all sync.WaitGroup
 	for i, p := range c.providers {
-		if c.kept[p] != nil {
+		if c.kept[p] != nil || p.Config().LazyConnect {
 			continue
 		}
 		all.Go(func() {
 			defer guard.Catch(func(fault error) { errs[i] = fmt.Errorf("fault: %w", fault) })
-			notes[i], errs[i] = do(p)
+			notes[i], errs[i] = p.Probe(ctx)
 		})
 	}
 	all.Wait()
 	return slices.Concat(notes...), errors.Join(errs...)
+}
+
+// TryOut does what Probe has not done for a provider: it reaches the endpoints if the file does not want that before the broker
+// starts, and asks the introspection endpoint about a made-up token; see provider.TryCredentials.
+func TryOut(ctx context.Context, p *provider.Provider) (notes []event.Note, err error) {
+	if p.Config().LazyConnect {
+		if notes, err = p.Probe(ctx); err != nil {
+			var all []error
+			for _, each := range Parts(err) {
+				all = append(all, fmt.Errorf("%w; %s is true, so logins will try again", each, p.Key("options.lazyConnect")))
+			}
+			return notes, errors.Join(all...)
+		}
+	}
+	return append(notes, p.TryCredentials(ctx)...), nil
 }
 
 // Parts are the errors that errors.Join has joined, one to a line of the log. A line break in a text does not divide it: it can

@@ -34,6 +34,9 @@ const MaxBody = 1 << 20
 type Client struct {
 	path        config.Path
 	connections *connections
+	// closed ends with Close, which end is.
+	closed context.Context //nolint:containedctx // it is that of the client
+	end    context.CancelFunc
 	// refusals are the addresses that refuse an Accept.
 	refusals *lru.Cache[string, struct{}]
 	// credentials are sent with each request to an origin that they are for.
@@ -170,7 +173,8 @@ func New(cfg *config.Provider) (*Client, error) {
 		tlsConfig.Certificates = []tls.Certificate{cert}
 	}
 	refusals, err := lru.New[string, struct{}](maxRefusals)
-	return &Client{path: cfg.Path, connections: newConnections(tlsConfig), refusals: refusals}, err
+	closed, end := context.WithCancel(context.Background())
+	return &Client{path: cfg.Path, connections: newConnections(tlsConfig), closed: closed, end: end, refusals: refusals}, err
 }
 
 // Dial makes connections in another way than net does: for tests.
@@ -181,8 +185,11 @@ func (c *Client) DialBy(dial Dial) {
 	c.connections.blank.DialContext = dial
 }
 
-// Close drops the idle connections.
-func (c *Client) Close() { c.connections.current().CloseIdleConnections() }
+// Close ends the requests that Do has under way, and drops the connections.
+func (c *Client) Close() {
+	c.end()
+	c.connections.current().CloseIdleConnections()
+}
 
 // HTTP is for libraries that make their own requests. It trusts whom c trusts and follows no redirect either; the bounds of
 // Do on time and size are not in it.
@@ -220,6 +227,7 @@ func RawBasicAuth(id, secret string) string {
 func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, timeoutKey{}, timeout), timeout)
 	defer cancel()
+	defer context.AfterFunc(c.closed, cancel)()
 	transport, start := c.connections.current(), time.Now()
 	failed := func(err error) error {
 		// A request that came late, from a long queue, says little of the connection.
@@ -227,6 +235,9 @@ func (c *Client) Do(ctx context.Context, timeout time.Duration, r Request) (*Ans
 			c.connections.retire(transport)
 		}
 		return &Error{Method: r.Method, URL: r.name(), Cause: c.explain(err, timeout)}
+	}
+	if err := c.closed.Err(); err != nil {
+		return nil, failed(err) // a connection would outlive it
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URI, strings.NewReader(r.Body))
 	if err != nil {
