@@ -69,10 +69,11 @@ func TestCache(t *testing.T) {
 			p.asked(t, 1)
 			if c.fresh > 0 {
 				find()
-				e.advance(c.fresh - 1)
+				early := c.fresh / 4 * 3 // before the set is read again in the background
+				e.advance(early)
 				find()
 				p.asked(t, 1)
-				e.advance(1)
+				e.advance(c.fresh - early)
 			}
 			find()
 			p.asked(t, 2)
