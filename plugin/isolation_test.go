@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -185,5 +186,169 @@ func TestWhatIsTriedOutIsSaidThoughAReloadComes(t *testing.T) {
 	h.broker.awaitLog(`\$\.providers\[0\]\.options\.revocation\.introspection: the endpoint gives no usable answer`)
 	if n := strings.Count(strings.Join(h.broker.log, "\n"), "gives no usable answer"); n != 1 {
 		t.Errorf("it is said %d times", n)
+	}
+}
+
+// What a login that waits for its verdict comes to, if its provider goes meanwhile: it ends by the rules that it began under, and
+// the session that it opens is that of a provider which has gone.
+func TestALoginPendsWhileItsProviderGoes(t *testing.T) {
+	for _, c := range []struct {
+		rule, answer string
+		then         func(good, pends string) string
+		// asks: the session is still asked about after that.
+		asks bool
+	}{
+		{"kept, in another place", active, func(good, pends string) string { return fileOf(good, pends) }, true},
+		{"changed", active, func(good, pends string) string {
+			return fileOf(strings.Replace(pends, `"common":{`, `"common":{"leewayMs":1,`, 1), good)
+		}, true},
+		{"removed", active, func(good, _ string) string { return fileOf(good) }, false},
+		{"renamed", active, func(good, pends string) string {
+			return fileOf(strings.Replace(pends, `"name":"pends"`, `"name":"other"`, 1), good)
+		}, false},
+		{"its name is another's", active, func(good, pends string) string {
+			return fileOf(strings.Replace(pends, `"name":"pends"`, `"name":"good"`, 1), strings.Replace(good, `"name":"good"`, `"name":"pends"`, 1))
+		}, false},
+		{"removed, and revoked", inactive, func(good, _ string) string { return fileOf(good) }, false},
+		{"kept, and revoked", inactive, func(good, pends string) string { return fileOf(good, pends) }, false},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			token := tokenOf("pends", "alice", 0)
+			d := newDesk(t, token)
+			good, pends := of("good", nil, ""), of("pends", d, every10s)
+			h := open(t, fileOf(pends, good))
+			h.login(1, "g", nil, tokenOf("good", "bob", time.Hour))
+			if got := h.login(2, "c", nil, token); got != verdict.Pending || h.broker.names[2] != "pends:alice" {
+				t.Fatalf("got %s, as %q", got, h.broker.names[2])
+			}
+			d.waitAsked()
+			h.write(t, c.then(good, pends))
+			h.Reload()
+			if got := h.BasicAuth(broker.Connect{Conn: 1, ClientID: "g", Username: text("good:bob"), Password: tokenOf("good", "bob", time.Hour)}).Kind; got != verdict.Accept {
+				t.Errorf("the other provider's client: got %s", got)
+			}
+			h.Tick()
+			h.broker.awaitLog(`reloaded`)
+			d.says(token, c.answer)
+			h.completes(t, fmt.Sprintf("c %t", c.answer == active))
+			if c.answer != active {
+				return
+			}
+			d.says(token, active)
+			h.advance(10 * time.Second)
+			h.Tick()
+			if c.asks {
+				if asked := d.waitAsked(); asked != *token || len(h.broker.kicked) > 0 {
+					t.Errorf("asked about another, or kicked %q", h.broker.kicked)
+				}
+				return
+			}
+			h.awaits(t, "what never expires and nobody is asked about stays", func() bool { return len(h.broker.kicked) == 1 })
+			if h.broker.connected["g"] != 1 || len(d.asked) > 0 {
+				t.Errorf("kicked %q; asked %d times", h.broker.kicked, len(d.asked))
+			}
+		})
+	}
+}
+
+// A client that was let in by its signature alone leaves if its provider says no, though that has gone from the file meanwhile.
+func TestAConfirmationComesAfterItsProviderHasGone(t *testing.T) {
+	for _, rule := range []string{"removed", "changed", "kept"} {
+		t.Run(rule, func(t *testing.T) {
+			token := tokenOf("late", "alice", time.Hour)
+			d := newDesk(t, token)
+			good, late := of("good", nil, ""), of("late", d, afterConnect)
+			h := open(t, fileOf(late, good))
+			if got := h.login(1, "c", nil, token); got != verdict.Accept {
+				t.Fatalf("got %s", got)
+			}
+			h.login(2, "g", nil, tokenOf("good", "bob", time.Hour))
+			d.waitAsked()
+			h.write(t, map[string]string{"removed": fileOf(good), "changed": fileOf(strings.Replace(late, `"common":{`, `"common":{"leewayMs":1,`, 1), good), "kept": fileOf(good, late)}[rule])
+			h.Reload()
+			h.Tick()
+			h.broker.awaitLog(`reloaded`)
+			d.says(token, inactive)
+			h.broker.awaitLog(`client "c" disconnected: revoked: .*provider late`)
+			if h.broker.connected["g"] != 2 || len(h.broker.kicked) != 1 {
+				t.Errorf("kicked %q", h.broker.kicked)
+			}
+		})
+	}
+}
+
+// After SIGHUP the broker asks for everybody again: whoever is connected stays, whichever provider has let it in and whether or not
+// that is still there; nobody comes in by another's session or provider.
+func TestASweepWithSeveralProviders(t *testing.T) {
+	for _, c := range []struct{ rule, then string }{
+		{"nothing is changed", fileOf(of("one", nil, ""), of("two", nil, ""))},
+		{"another order", fileOf(of("two", nil, ""), of("one", nil, ""))},
+		{"one is removed", fileOf(of("two", nil, ""))},
+		{"both are renamed", fileOf(of("uno", nil, ""), of("due", nil, ""))},
+		{"a bad file", `{"providers":[]}`},
+		{"no file of several", local("")},
+	} {
+		versions(t, func(t *testing.T, v func(*fakeBroker)) {
+			t.Run(c.rule, func(t *testing.T) {
+				h := open(t, fileOf(of("one", nil, ""), of("two", nil, "")), v)
+				a, b := tokenOf("one", "alice", time.Hour), tokenOf("two", "bob", time.Hour)
+				h.login(1, "a", nil, a)
+				h.login(2, "b", nil, b)
+				h.write(t, c.then)
+				for range 3 { // SIGHUPs that come upon each other
+					h.Reload()
+					for _, again := range []struct {
+						conn     broker.Conn
+						id, name string
+						token    *string
+						want     verdict.Kind
+					}{
+						{1, "a", "one:alice", a, verdict.Accept},
+						{2, "b", "two:bob", b, verdict.Accept},
+					} {
+						if got := h.BasicAuth(broker.Connect{Conn: again.conn, ClientID: again.id, Username: text(again.name), Password: again.token}).Kind; got != again.want {
+							t.Errorf("%s: got %s", again.id, got)
+						}
+					}
+				}
+				// One provider's client with the other's token is not the one who was let in.
+				if got := h.BasicAuth(broker.Connect{Conn: 1, ClientID: "a", Username: text("two:bob"), Password: signedBy("one", "two", "bob")}).Kind; got == verdict.Accept {
+					t.Errorf("with a forged token: got %s", got)
+				}
+				h.Tick()
+				h.broker.awaitLog(`reloaded`)
+				if len(h.broker.kicked) > 0 || h.sessions.Len() != 2 {
+					t.Errorf("kicked %q, %d sessions", h.broker.kicked, h.sessions.Len())
+				}
+			})
+		})
+	}
+}
+
+// Reloads that move providers about race with all that runs in the background and names their keys.
+func TestReloadsRaceWithWhatRunsInTheBackground(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	t.Cleanup(server.Close)
+	d := &desk{url: server.URL}
+	const often = `"recheckIntervalMs":1000,"check":"afterConnect","onUnavailable":"allow","maxConcurrent":4`
+	all := []string{of("one", d, often), of("two", d, often), of("three", d, often)}
+	h := open(t, fileOf(all...))
+	client := broker.Conn(0)
+	for n := range 60 {
+		for _, name := range []string{"one", "two", "three"} {
+			client++
+			if got := h.login(client, fmt.Sprint(client), nil, tokenOf(name, fmt.Sprint("s", client), time.Hour)); got != verdict.Accept && got != verdict.Retry {
+				t.Fatalf("got %s", got)
+			}
+		}
+		h.advance(time.Second)
+		h.write(t, fileOf(all[n%3], all[(n+1)%3], all[(n+2)%3]))
+		h.Reload()
+		h.Tick()
+	}
+	h.awaits(t, "no last reload", func() bool { return strings.Contains(h.chain.Config().Providers[0].Name, "three") })
+	h.awaits(t, "questions are left", func() bool { h.broker.Wake(); return h.lifetimes.Rechecking() == 0 })
+	if len(h.broker.kicked) > 0 {
+		t.Errorf("kicked %q", h.broker.kicked)
 	}
 }
