@@ -476,3 +476,31 @@ func TestAllProvidersTogetherHoldTheBrokerNoLongerThanOne(t *testing.T) {
 		t.Errorf("%d logins have held the broker for %s", logins*providers, held)
 	}
 }
+
+// What is said of a provider names it, if there are several: two can have one address.
+func TestWhatIsSaidNamesTheProvider(t *testing.T) {
+	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p.does(answer(http.StatusOK, string(testkeys.Set(key, testkeys.JWK{"kty": "x", "kid": "other"}))), answer(http.StatusInternalServerError, ""))
+	at := object{"uri": p.url + "/keys", "cache": object{"enabled": true}, "maxBlockMs": 10000}
+	judge, said := newChainOf(t, loaded(t, nil,
+		named("one", keysOf(t, key), object{"issuer": "https://one.test"}), asking(named("two", at, object{"issuer": "https://two.test"}), p.url+"/introspect")))
+	for n := range 6 { // the breaker opens
+		verdictOn(t, judge, login(key.Sign(object{"iss": "https://two.test", "sub": fmt.Sprint(n)})))
+	}
+	notes, err := chain.TryOut(t.Context(), judge.Providers()[1])
+	if err != nil || len(notes) != 4 {
+		t.Errorf("got %v, %v", notes, err)
+	}
+	lines := strings.Split(said.all(), "\n")
+	for _, n := range notes {
+		lines = append(lines, n.Text)
+	}
+	if len(lines) != 6 {
+		t.Errorf("got %d lines", len(lines))
+	}
+	for _, line := range lines {
+		if !strings.HasPrefix(strings.TrimPrefix(line, "warning=true "), "provider two: ") {
+			t.Errorf("it names none: %s", line)
+		}
+	}
+}

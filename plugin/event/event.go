@@ -20,6 +20,14 @@ type Note struct {
 	Text string
 }
 
+// Of is the note with the name of the provider that it is about; an empty one leaves it as it is.
+func (n Note) Of(provider string) Note {
+	if provider != "" {
+		n.Text = "provider " + provider + ": " + n.Text
+	}
+	return n
+}
+
 // Warn returns a Note of something that may be wrong.
 func Warn(text string) Note { return Note{Warning, text} }
 

@@ -113,7 +113,7 @@ func (p *Provider) Probe(ctx context.Context) ([]event.Note, error) {
 		if e.ByGet {
 			by = ", by GET"
 		}
-		finding := event.Note{Level: event.Info, Text: fmt.Sprintf("%s %s: reached (HTTP %d in %s%s)", e.What, e.URI, e.Answer.Status, e.Answer.Took.Round(time.Millisecond), by)}
+		finding := event.Inform(fmt.Sprintf("%s %s: reached (HTTP %d in %s%s)", e.What, e.URI, e.Answer.Status, e.Answer.Took.Round(time.Millisecond), by)).Of(p.Name())
 		if e.Doubt != "" {
 			finding.Level = event.Warning
 			finding.Text += "; " + e.Doubt
@@ -125,7 +125,7 @@ func (p *Provider) Probe(ctx context.Context) ([]event.Note, error) {
 		if r.Keys.Len() == 1 {
 			keys = "key"
 		}
-		findings = append(findings, event.Note{Level: event.Info, Text: fmt.Sprintf("%d %s from %s (%s)", r.Keys.Len(), keys, p.keys, keyset.DescribeIDs(r.Keys))})
+		findings = append(findings, event.Inform(fmt.Sprintf("%d %s from %s (%s)", r.Keys.Len(), keys, p.keys, keyset.DescribeIDs(r.Keys))).Of(p.Name()))
 	}
 	return findings, errors.Join(r.Faults...)
 }
@@ -163,12 +163,12 @@ func (p *Provider) TryCredentials(ctx context.Context) []event.Note {
 	case ctx.Err() != nil:
 		return nil
 	case active:
-		return []event.Note{{Level: event.Warning, Text: p.Key("options.revocation.introspection") + ": the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged"}}
+		return []event.Note{event.Warn(p.Key("options.revocation.introspection") + ": the endpoint says of a made-up token that it is active: it would let in whatever was revoked or forged").Of(p.Name())}
 	case err == nil:
-		return []event.Note{{Level: event.Info, Text: "the introspection endpoint answers as it should: a made-up token is not active"}}
+		return []event.Note{event.Inform("the introspection endpoint answers as it should: a made-up token is not active").Of(p.Name())}
 	case errors.As(err, &status) && status.Status == http.StatusBadRequest:
 		// Some answer so to whatever is no token of theirs.
-		return []event.Note{{Level: event.Info, Text: fmt.Sprintf("the introspection endpoint was asked about a made-up token, which says nothing of the credentials: %s", err)}}
+		return []event.Note{event.Inform(fmt.Sprintf("the introspection endpoint was asked about a made-up token, which says nothing of the credentials: %s", err)).Of(p.Name())}
 	}
 	so := "logins will be refused"
 	if p.cfg.Revocation.OnUnavailable == config.UnavailableAllow {
@@ -179,7 +179,7 @@ func (p *Provider) TryCredentials(ctx context.Context) []event.Note {
 		uri, _ := p.checker.URI(ctx)
 		text += ". " + p.wayOut(uri)
 	}
-	return []event.Note{{Level: event.Warning, Text: text}}
+	return []event.Note{event.Warn(text).Of(p.Name())}
 }
 
 // probed is an endpoint with the place where it stands in jwt.json.

@@ -66,6 +66,8 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	if cfg.Mode == config.ModeIntrospection && cfg.Revocation == nil {
 		return nil, errors.New(cfg.Path.Key("options.revocation") + ": must be there in mode introspection")
 	}
+	report := o.Report
+	o.Report = func(n event.Note) { report(n.Of(cfg.Name)) }
 	p := &Provider{cfg: cfg, id: ID(cfg.ID()), options: o, client: client, mapper: identity.New(cfg)}
 	if cfg.Mode == config.ModeOIDC {
 		p.discovery = discovery.New(cfg, client, o.Now)
