@@ -32,36 +32,66 @@ func TestWhoMayTakeOverASession(t *testing.T) {
 		want           verdict.Kind
 	}{
 		{"the same provider", fileOf(named("a", "a", issued("a"))), "", "", tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Accept},
-		{"another provider with the same sub", fileOf(named("a", "a", issued("a")), named("b", "b", issued("b"))), "", "",
-			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny},
-		{"the rest provider with the same sub", fileOf(named("a", "a", issued("a")), named("b", "b", "")), "", "",
-			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny},
-		{"two issuers of one provider", fileOf(named("a", "a", `,"issuer":["https://a","https://b"]`)), "", "",
-			tokenOf("a", "alice", 0), signedBy("a", "b", "alice"), verdict.Deny},
-		{"after a reload that changes a rule", fileOf(named("a", "a", issued("a"))), "", fileOf(named("a", "a", issued("a")+`,"leewayMs":1`)),
-			tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Accept},
-		{"after a reload that changes the place", fileOf(named("a", "a", issued("a")), named("b", "b", issued("b"))), "",
-			fileOf(named("b", "b", issued("b")), named("a", "a", issued("a"))), tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Accept},
-		{"after a reload that changes the key", fileOf(named("a", "a", issued("a"))), "", fileOf(named("a", "b", issued("a"))),
-			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Accept},
-		{"after a reload that changes the key of a provider without issuer", fileOf(named("a", "a", "")), "", fileOf(named("a", "b", "")),
-			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Accept},
-		{"after a reload that changes the name", fileOf(named("a", "a", issued("a"))), "", fileOf(named("b", "a", issued("a"))),
-			tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Deny},
-		{"after a reload that gives another provider name and key", fileOf(named("a", "a", issued("a"))), "", fileOf(named("a", "b", issued("b"))),
-			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny},
-		{"the same provider at another listener", fileOf(named("a", "a", issued("a"))), fileOf(named("a", "a", issued("a"))), "",
-			tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Accept},
-		{"another provider of that name at another listener", fileOf(named("a", "a", issued("a"))), fileOf(named("a", "b", issued("b"))), "",
-			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny},
-		{"one of that name without issuer at another listener", fileOf(named("a", "a", issued("a"))), fileOf(named("a", "b", "")), "",
-			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Deny},
-		{"two of that name without issuer at two listeners, and no iss", fileOf(named("a", "a", "")), fileOf(named("a", "b", "")), "",
-			signedBy("a", "", "alice"), signedBy("b", "", "alice"), verdict.Deny},
-		{"two of that name without issuer at two listeners, and an iss that nothing vouches for", fileOf(named("a", "a", "")), fileOf(named("a", "b", "")), "",
-			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Deny},
-		{"two files without names at two listeners, and no issuer", local(bothMapped + `,"requireExpiration":false`), strings.Replace(local(bothMapped+`,"requireExpiration":false`), secret, secret+"b", 1), "",
-			signedBy("", "", "alice"), signedBy("b", "", "alice"), verdict.Deny},
+		{
+			"another provider with the same sub", fileOf(named("a", "a", issued("a")), named("b", "b", issued("b"))), "", "",
+			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny,
+		},
+		{
+			"the rest provider with the same sub", fileOf(named("a", "a", issued("a")), named("b", "b", "")), "", "",
+			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny,
+		},
+		{
+			"two issuers of one provider", fileOf(named("a", "a", `,"issuer":["https://a","https://b"]`)), "", "",
+			tokenOf("a", "alice", 0), signedBy("a", "b", "alice"), verdict.Deny,
+		},
+		{
+			"after a reload that changes a rule", fileOf(named("a", "a", issued("a"))), "", fileOf(named("a", "a", issued("a")+`,"leewayMs":1`)),
+			tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Accept,
+		},
+		{
+			"after a reload that changes the place", fileOf(named("a", "a", issued("a")), named("b", "b", issued("b"))), "",
+			fileOf(named("b", "b", issued("b")), named("a", "a", issued("a"))), tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Accept,
+		},
+		{
+			"after a reload that changes the key", fileOf(named("a", "a", issued("a"))), "", fileOf(named("a", "b", issued("a"))),
+			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Accept,
+		},
+		{
+			"after a reload that changes the key of a provider without issuer", fileOf(named("a", "a", "")), "", fileOf(named("a", "b", "")),
+			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Accept,
+		},
+		{
+			"after a reload that changes the name", fileOf(named("a", "a", issued("a"))), "", fileOf(named("b", "a", issued("a"))),
+			tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Deny,
+		},
+		{
+			"after a reload that gives another provider name and key", fileOf(named("a", "a", issued("a"))), "", fileOf(named("a", "b", issued("b"))),
+			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny,
+		},
+		{
+			"the same provider at another listener", fileOf(named("a", "a", issued("a"))), fileOf(named("a", "a", issued("a"))), "",
+			tokenOf("a", "alice", 0), tokenOf("a", "alice", time.Hour), verdict.Accept,
+		},
+		{
+			"another provider of that name at another listener", fileOf(named("a", "a", issued("a"))), fileOf(named("a", "b", issued("b"))), "",
+			tokenOf("a", "alice", 0), tokenOf("b", "alice", 0), verdict.Deny,
+		},
+		{
+			"one of that name without issuer at another listener", fileOf(named("a", "a", issued("a"))), fileOf(named("a", "b", "")), "",
+			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Deny,
+		},
+		{
+			"two of that name without issuer at two listeners, and no iss", fileOf(named("a", "a", "")), fileOf(named("a", "b", "")), "",
+			signedBy("a", "", "alice"), signedBy("b", "", "alice"), verdict.Deny,
+		},
+		{
+			"two of that name without issuer at two listeners, and an iss that nothing vouches for", fileOf(named("a", "a", "")), fileOf(named("a", "b", "")), "",
+			tokenOf("a", "alice", 0), signedBy("b", "a", "alice"), verdict.Deny,
+		},
+		{
+			"two files without names at two listeners, and no issuer", local(bothMapped + `,"requireExpiration":false`), strings.Replace(local(bothMapped+`,"requireExpiration":false`), secret, secret+"b", 1), "",
+			signedBy("", "", "alice"), signedBy("b", "", "alice"), verdict.Deny,
+		},
 	} {
 		for _, away := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, away: %t", c.rule, away), func(t *testing.T) {
@@ -350,5 +380,44 @@ func TestReloadsRaceWithWhatRunsInTheBackground(t *testing.T) {
 	h.awaits(t, "questions are left", func() bool { h.broker.Wake(); return h.lifetimes.Rechecking() == 0 })
 	if len(h.broker.kicked) > 0 {
 		t.Errorf("kicked %q", h.broker.kicked)
+	}
+}
+
+// A bad file with several providers does not start, and does not come into force: neither as a whole nor by its good providers.
+func TestABadFileWithSeveralProviders(t *testing.T) {
+	good, other := of("one", nil, ""), of("two", nil, "")
+	for rule, file := range map[string]string{
+		"none":                                  `{"providers":[]}`,
+		"null":                                  `{"providers":null}`,
+		"null among others":                     `{"providers":[` + good + `,null]}`,
+		"twice":                                 `{"providers":[` + good + `],"providers":[` + other + `]}`,
+		"cut off":                               strings.TrimSuffix(fileOf(good, other), "}"),
+		"one without mode":                      fileOf(good, strings.Replace(other, `"mode":"local",`, "", 1)),
+		"one without name":                      fileOf(good, strings.Replace(other, `"name":"two",`, "", 1)),
+		"one without key":                       fileOf(good, strings.Replace(other, `"local":"`+secret, `"local":"`, 1)+`{}`),
+		"a name twice":                          fileOf(good, good),
+		"an issuer twice":                       fileOf(good, strings.Replace(good, `"name":"one"`, `"name":"two"`, 1)),
+		"two without issuer":                    fileOf(strings.Replace(good, `"issuer":"https://one",`, "", 1), strings.Replace(other, `"issuer":"https://two",`, "", 1)),
+		"tenants of which there is no list":     fileOf(good, strings.Replace(other, "https://two", "https://{claim:tid}", 1)),
+		"a wildcard in a template":              fileOf(good, strings.Replace(other, "{provider}:", "+:", 1)),
+		"one that says nothing of names":        fileOf(good, strings.Replace(other, `"usernameTemplate":"{provider}:{sub}",`, "", 1)),
+		"a key that can't be used":              fileOf(good, strings.Replace(other, "HS256", "RS256", 1)),
+		"a provider beside them":                strings.Replace(local(""), "{", `{"providers":[`+good+`],`, 1),
+		"what is of the broker, in one of them": fileOf(good, strings.Replace(other, `"common":{`, `"common":{"onNonToken":"defer",`, 1)),
+	} {
+		h := open(t, fileOf(good))
+		if got := h.login(1, "c", nil, tokenOf("one", "alice", time.Hour)); got != verdict.Accept {
+			t.Fatalf("got %s", got)
+		}
+		h.write(t, file)
+		h.Reload()
+		h.Tick()
+		h.broker.awaitLog(`was not reloaded|fault`)
+		if got := h.login(2, "d", nil, tokenOf("two", "bob", time.Hour)); got != verdict.Deny || h.logged("fault") || h.broker.connected["c"] != 1 {
+			t.Errorf("%s: after a reload the other got %s; the log ends %s", rule, got, h.broker.log[len(h.broker.log)-1])
+		}
+		if _, err := New(h.broker, Options{Settings: map[string]string{"config_file": h.file}, Now: h.clock}); err == nil {
+			t.Errorf("%s: it starts", rule)
+		}
 	}
 }

@@ -467,7 +467,8 @@ func TestAllProvidersTogetherHoldTheBrokerNoLongerThanOne(t *testing.T) {
 	for range logins {
 		for n := range providers {
 			result, open := judge.Begin(t.Context(), login(key.Sign(object{"iss": fmt.Sprint("https://", n, ".test")})))
-			if drop(open); result.Kind != verdict.Retry {
+			drop(open)
+			if result.Kind != verdict.Retry {
 				t.Fatalf("got %s", result)
 			}
 		}

@@ -58,6 +58,14 @@ func TestNothingSecretIsTold(t *testing.T) {
 	checked.Common.MatchUsername, checked.Common.MatchClientID, checked.Common.CheckIssuedAt = true, true, true
 	strict := whole(checked)
 	strict.OnNonToken, strict.MaxTokenBytes = config.NonTokenDeny, 600
+	several := whole(nil)
+	several.Providers = nil
+	for n, cfg := range []*config.Provider{checked, remote, opaque(p)} {
+		among := *cfg
+		among.Name, among.Path = fmt.Sprint("p", n), config.At(fmt.Sprintf("$.providers[%d]", n))
+		several.Providers = append(several.Providers, &among)
+	}
+	several.TokenSource = []config.TokenSource{config.TokenInPassword, config.TokenInUsername}
 
 	random := rand.New(rand.NewPCG(3, 4))
 	usually := func(good any, others ...any) any {
@@ -101,7 +109,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 
 	seen := map[verdict.Reason]int{}
 	kinds := map[verdict.Kind]int{}
-	for _, file := range []*config.Config{whole(local), whole(remote), strict} {
+	for _, file := range []*config.Config{whole(local), whole(remote), strict, several} {
 		judge, said := newChainOf(t, file)
 		for range 1500 {
 			pass := password()
@@ -115,7 +123,11 @@ func TestNothingSecretIsTold(t *testing.T) {
 			}
 			p.does(nil, introspections[random.IntN(len(introspections))])
 			name := usually("u", "alice").(string)
-			result := judge.Check(t.Context(), broker.Connect{ClientID: name, Username: &name, Password: &pass})
+			connect := broker.Connect{ClientID: name, Username: &name, Password: &pass}
+			if random.IntN(4) == 0 {
+				connect.Username, connect.Password = connect.Password, connect.Username
+			}
+			result := judge.Check(t.Context(), connect)
 			seen[result.Reason]++
 			kinds[result.Kind]++
 			text := fmt.Sprintf("%s\n%s\n%+v", result, show(*result.Trace), result)
