@@ -254,3 +254,50 @@ func TestAnAnswerIsItsProvidersAlone(t *testing.T) {
 		}
 	})
 }
+
+// Two listeners with a file each, whose providers have one name and no issuer: a token of the one takes over no session of the
+// other, though it says that it is of the same issuer and subject.
+func TestTwoListenersWithProvidersOfOneName(t *testing.T) {
+	a, b := ownProvider(t), ownProvider(t)
+	delaying(t, func(t *testing.T, v brokers.Version) {
+		at := func(name string, p *idp.Provider) []harness.Plugin {
+			one := named("one", p, object{"options.common": object{"matchUsernameToSubject": true, "matchClientIdToSubject": true}})
+			return []harness.Plugin{harness.JWT(name, several(nil, one))}
+		}
+		broker := harness.Start(t, v, harness.Options{
+			PerListenerSettings: true,
+			Listeners:           []harness.Listener{{Plugins: at("a.json", a)}, {Plugins: at("b.json", b)}},
+		})
+		own := login("sent", a.Token("sensor-1", time.Hour))
+		victim := harness.Connect(t, broker.URL(0), harness.Paho5, own).Accepted()
+		forged := b.Token("sensor-1", time.Hour, idp.Issuer(a.Issuer()))
+		harness.Connect(t, broker.URL(1), harness.Paho5, login("other", forged)).Refused()
+		broker.WaitLog(`client "(other|sensor-1)" .*refused: client id taken`)
+		unharmed(t, victim)
+		harness.Connect(t, broker.URL(0), harness.Paho5, own).Accepted()
+		victim.WaitDisconnect()
+	})
+}
+
+// A hundred reloads while a provider that was added hangs: nobody leaves, the others' clients come in, and in the end the last file
+// counts.
+func TestAHundredReloadsWhileAProviderHangs(t *testing.T) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		quick, slow := ownProvider(t), ownProvider(t)
+		one := named("quick", quick)
+		broker := start(t, v, several(nil, one))
+		stays := harness.Connect(t, broker.URL(0), harness.Paho5, login("stays", quick.Token("sensor-1", time.Hour))).Accepted()
+		defer slow.Hold(idp.JWKS)()
+		for n := range 100 {
+			broker.WriteFile("jwt.json", several(nil, one, named("slow", slow, object{"options.common.leewayMs": n, "options.modes.jwks.timeoutMs": 3_600_000})))
+			broker.Reload()
+			knock(t, broker, harness.V5, login("x", "a password")) // Mosquitto loses a SIGHUP that comes upon another
+		}
+		answered(t, broker, harness.Paho5, login("comes", quick.Token("sensor-1", time.Hour))).Accepted()
+		mark := broker.Mark()
+		broker.WriteFile("jwt.json", several(object{"common.onNonToken": "deny"}, one))
+		broker.Reload()
+		broker.WaitLogSince(mark, `reloaded .*jwt.json`)
+		unharmed(t, stays)
+	})
+}
