@@ -421,3 +421,44 @@ func TestABadFileWithSeveralProviders(t *testing.T) {
 		}
 	}
 }
+
+// An endpoint that hangs keeps nobody from leaving once it has gone from the file, and holds up no question to the one that takes its
+// place.
+func TestAQuestionThatHangsHoldsUpNothingOfTheNextFile(t *testing.T) {
+	for _, c := range []struct{ rule, want string }{{"removed", "kicked"}, {"its endpoint is another", "kicked"}, {"another rule", "asked"}} {
+		t.Run(c.rule, func(t *testing.T) {
+			first, second := tokenOf("hangs", "alice", 0), tokenOf("hangs", "bob", 0)
+			d, other := newDesk(t, first, second), newDesk(t)
+			const one = `"recheckIntervalMs":10000,"timeoutMs":3600000,"maxConcurrent":1`
+			hangs := of("hangs", d, one)
+			h := open(t, fileOf(hangs))
+			for n, token := range []*string{first, second} {
+				d.says(token, active)
+				h.login(broker.Conn(n+1), fmt.Sprint("c", n), nil, token)
+			}
+			h.completesAll(t, 2)
+			d.waitAsked()
+			d.waitAsked()
+			h.advance(10 * time.Second)
+			h.Tick()
+			hung := d.waitAsked()
+			h.write(t, map[string]string{
+				"removed":                 fileOf(of("other", nil, "")),
+				"its endpoint is another": fileOf(of("hangs", other, one)),
+				"another rule":            fileOf(strings.Replace(hangs, `"common":{`, `"common":{"leewayMs":1,`, 1)),
+			}[c.rule])
+			h.Reload()
+			h.Tick()
+			h.broker.awaitLog(`reloaded`)
+			h.Tick()
+			switch c.want {
+			case "kicked":
+				h.awaits(t, "the other one stays", func() bool { return len(h.broker.kicked) == 1 })
+			default:
+				if asked := d.waitAsked(); asked == hung {
+					t.Error("asked about the same twice")
+				}
+			}
+		})
+	}
+}

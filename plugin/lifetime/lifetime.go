@@ -30,8 +30,9 @@ type Lifetimes struct {
 	// Tell reports what has happened to a client.
 	Tell func(event.Event)
 
-	// rechecking counts the questions about connected clients that are under way, by provider.
-	rechecking map[provider.ID]int
+	// rechecking counts the questions about connected clients that are under way, by the provider that is asked. What hangs at one
+	// that has gone from the file, or was changed, holds up nobody.
+	rechecking map[*provider.Provider]int
 }
 
 // Kick disconnects one client whose time is over; false if there is none.

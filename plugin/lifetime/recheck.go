@@ -61,7 +61,7 @@ func (l *Lifetimes) ScheduleRecheck(s *session.Session, by *provider.Provider, b
 func (l *Lifetimes) NextRecheck() time.Time {
 	var first time.Time
 	for id := range l.Sessions.Rechecked() {
-		if l.rechecking[id] >= maxRechecking(l.Provider(id)) {
+		if l.isBusy(l.Provider(id)) {
 			continue
 		}
 		if at := l.Sessions.NextRecheck(id); first.IsZero() || at.Before(first) {
@@ -71,15 +71,16 @@ func (l *Lifetimes) NextRecheck() time.Time {
 	return first
 }
 
-// maxRechecking is how many may be asked about at once.
-func maxRechecking(p *provider.Provider) int {
+// isBusy tells whether a provider is being asked about as many as it may be at once. One that has gone, nil, is not asked.
+func (l *Lifetimes) isBusy(p *provider.Provider) bool {
 	if p == nil {
-		return 1
+		return false
 	}
+	most := 1
 	if r := p.Config().Revocation; r != nil {
-		return max(1, r.MaxConcurrent/recheckShare)
+		most = max(most, r.MaxConcurrent/recheckShare)
 	}
-	return 1
+	return l.rechecking[p] >= most
 }
 
 // Recheck begins to ask again about one connected client of each provider whose turn it is; false if there is none, or too
@@ -94,7 +95,7 @@ func (l *Lifetimes) Recheck() bool {
 
 func (l *Lifetimes) recheckOne(id provider.ID) bool {
 	current := l.Provider(id)
-	if l.rechecking[id] >= maxRechecking(current) {
+	if l.isBusy(current) {
 		return false
 	}
 	now := l.Now()
@@ -112,19 +113,18 @@ func (l *Lifetimes) recheckOne(id provider.ID) bool {
 
 // ask asks about a session, and again at next.
 func (l *Lifetimes) ask(s *session.Session, current *provider.Provider, next time.Time) {
-	id := current.ID()
 	if l.rechecking == nil {
-		l.rechecking = map[provider.ID]int{}
+		l.rechecking = map[*provider.Provider]int{}
 	}
-	l.rechecking[id]++
+	l.rechecking[current]++
 	bearer, expires, release := s.Bearer, s.Expires, current.Hold()
 	l.Loop.Background(func() func() {
 		defer release()
 		v := current.Recheck(l.Loop.Context(), bearer, expires)
 		return func() {
-			l.rechecking[id]--
-			if l.rechecking[id] == 0 {
-				delete(l.rechecking, id)
+			l.rechecking[current]--
+			if l.rechecking[current] == 0 {
+				delete(l.rechecking, current)
 			}
 			l.rechecked(s, next, v)
 		}
