@@ -59,6 +59,9 @@ func Advise(file *config.Config, can Abilities) (all []string) {
 	return append(all, adviseOnNames(file.Providers)...)
 }
 
+// maxPairs is how many pairs of providers are named.
+const maxPairs = 8
+
 // adviseOnNames names each two providers that can give two clients one name, so that one gets the rights or the session of the
 // other. They can't if both begin with literal text and neither's text begins with the other's.
 func adviseOnNames(providers []*config.Provider) (all []string) {
@@ -83,6 +86,9 @@ func adviseOnNames(providers []*config.Provider) (all []string) {
 						"have options.common.%s of each begin with text of its own, as \"{provider}:{sub}\" does", one.Path, one.Name, other.Path, other.Name, name.what, name.template))
 			}
 		}
+	}
+	if more := len(all) - maxPairs; more > 0 {
+		all = append(all[:maxPairs], fmt.Sprintf("%d more pairs of providers can give two clients one name", more))
 	}
 	return all
 }

@@ -120,6 +120,22 @@ func TestProvidersThatCanMeetInOneNameAreSaid(t *testing.T) {
 	}
 }
 
+// Fifty providers whose names can all meet are more than a thousand pairs, which nobody reads, and whose lines would hold the broker.
+func TestPairsOfProvidersAreNamedUpToABound(t *testing.T) {
+	var providers []string
+	for n := range 50 {
+		providers = append(providers, fmt.Sprintf(`{"name":"p%d","algorithm":"RS256","mode":"local","options":{"modes":{"local":"key"},"common":{"issuer":"p%[1]d","matchUsernameToSubject":true}}}`, n))
+	}
+	cfg, problems := config.Parse([]byte(`{"providers":[`+strings.Join(providers, ",")+`]}`), "/etc/mosquitto/jwt.json")
+	if cfg == nil {
+		t.Fatal(problems)
+	}
+	all := Advise(cfg, Abilities{Delays: true, SetsClientID: true})
+	if n := len(all); n != 9 || all[8] != "1217 more pairs of providers can give two clients one name" {
+		t.Errorf("%d lines, the last: %s", n, all[n-1])
+	}
+}
+
 func TestDescribe(t *testing.T) {
 	const tail = `"algorithm":["RS256","ES256"],"mode":"local","options":{"modes":{"local":"key"},"common":{"matchUsernameToSubject":true`
 	for _, c := range []struct{ file, want string }{
