@@ -6,7 +6,6 @@ package main
 /*
 #cgo CFLAGS: -I${SRCDIR}/../include -Wall -Wextra
 #cgo LDFLAGS: -Wl,--unresolved-symbols=ignore-all
-#include <stdlib.h>
 #include "go_jwt_auth.h"
 */
 import "C"
@@ -124,7 +123,7 @@ func fault(during string, answer func()) func(error) {
 		if answer != nil {
 			answer()
 		}
-		broker.Log(&mosquitto{}, event.Error, fmt.Sprintf("fault during %s, denied: %s", during, fault))
+		broker.NewLog(&mosquitto{}).Text(event.Error, fmt.Sprintf("fault during %s, denied: %s", during, fault))
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 /*
-#include <stdlib.h>
 #include "go_jwt_auth.h"
 */
 import "C"
@@ -19,9 +18,11 @@ import (
 // broker is broker.Broker over the functions that Mosquitto exports.
 type mosquitto struct {
 	instance *C.struct_gja_instance
+	// space is lend's; nil while C has it.
+	space []byte
 }
 
-func (b *mosquitto) Log(level event.Level, line string) {
+func (b *mosquitto) Log(level event.Level, line []byte) {
 	priority := C.int(C.MOSQ_LOG_ERR)
 	switch level {
 	case event.Error:
@@ -34,18 +35,18 @@ func (b *mosquitto) Log(level event.Level, line string) {
 	case event.Debug:
 		priority = C.MOSQ_LOG_DEBUG
 	}
-	withString(line, func(s *C.char) C.int {
+	lend(b, line, func(s *C.char) C.int {
 		C.gja_log(priority, s)
 		return 0
 	})
 }
 
 func (b *mosquitto) SetUsername(client broker.Conn, username string) error {
-	return failure(withString(username, func(s *C.char) C.int { return C.gja_set_username(C.uintptr_t(client), s) }))
+	return failure(lend(b, username, func(s *C.char) C.int { return C.gja_set_username(C.uintptr_t(client), s) }))
 }
 
 func (b *mosquitto) SetClientID(client broker.Conn, id string) error {
-	return failure(withString(id, func(s *C.char) C.int { return C.gja_set_clientid(C.uintptr_t(client), s) }))
+	return failure(lend(b, id, func(s *C.char) C.int { return C.gja_set_clientid(C.uintptr_t(client), s) }))
 }
 
 func (b *mosquitto) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
@@ -55,25 +56,25 @@ func (b *mosquitto) CanDelay() bool { return bool(C.gja_broker_is_2_1()) }
 func (b *mosquitto) TellsOfConnects() bool { return bool(C.gja_broker_is_2_1()) }
 
 func (b *mosquitto) Complete(clientID string, accepted bool) {
-	withString(clientID, func(s *C.char) C.int {
+	lend(b, clientID, func(s *C.char) C.int {
 		C.gja_complete(s, C.bool(accepted))
 		return 0
 	})
 }
 
 func (b *mosquitto) IsConnectedAs(clientID string, client broker.Conn) bool {
-	return withString(clientID, func(s *C.char) bool { return bool(C.gja_holds(s, C.uintptr_t(client))) })
+	return lend(b, clientID, func(s *C.char) bool { return bool(C.gja_holds(s, C.uintptr_t(client))) })
 }
 
 func (b *mosquitto) Knows(clientID string, client broker.Conn, beforeTick bool) bool {
-	return withString(clientID, func(s *C.char) bool { return bool(C.gja_knows(s, C.uintptr_t(client), C.bool(beforeTick))) })
+	return lend(b, clientID, func(s *C.char) bool { return bool(C.gja_knows(s, C.uintptr_t(client), C.bool(beforeTick))) })
 }
 
 func (b *mosquitto) Session(clientID string) (username string, there, known bool) {
 	if !b.CanSetClientID() {
 		return "", false, false
 	}
-	client := withString(clientID, func(s *C.char) *C.struct_mosquitto { return C.gja_session(s) })
+	client := lend(b, clientID, func(s *C.char) *C.struct_mosquitto { return C.gja_session(s) })
 	if client == nil {
 		return "", false, true
 	}
@@ -82,7 +83,7 @@ func (b *mosquitto) Session(clientID string) (username string, there, known bool
 
 func (b *mosquitto) Kick(clientID string, withWill bool) error {
 	// Never without an id: Mosquitto takes NULL for "everybody".
-	rc := withString(clientID, func(s *C.char) C.int { return C.mosquitto_kick_client_by_clientid(s, C.bool(withWill)) })
+	rc := lend(b, clientID, func(s *C.char) C.int { return C.mosquitto_kick_client_by_clientid(s, C.bool(withWill)) })
 	if rc == C.MOSQ_ERR_NOT_FOUND {
 		return broker.ErrNotConnected
 	}
@@ -99,17 +100,20 @@ func (b *mosquitto) TickIn(wait time.Duration) {
 func (b *mosquitto) Wake() { C.gja_wake(b.instance) }
 
 func (b *mosquitto) setInfo(version string) {
-	withString(version, func(s *C.char) C.int {
+	lend(b, version, func(s *C.char) C.int {
 		C.gja_set_info(b.instance, s)
 		return 0
 	})
 }
 
-// withString lends s to C for one call.
-func withString[T any](s string, call func(*C.char) T) T {
-	c := C.CString(s)
-	defer C.free(unsafe.Pointer(c))
-	return call(c)
+// lend lends a string to C for one call, in space that the broker's thread uses again: to have C allocate and free it takes
+// three times as long. From inside of the call the broker may call back, and another string be lent.
+func lend[S string | []byte, T any](b *mosquitto, s S, call func(*C.char) T) T {
+	text := append(append(b.space[:0], s...), 0)
+	b.space = nil
+	result := call((*C.char)(unsafe.Pointer(unsafe.SliceData(text))))
+	b.space = text
+	return result
 }
 
 func failure(rc C.int) error {

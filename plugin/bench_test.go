@@ -17,7 +17,7 @@ import (
 // silent is a broker that does nothing, so that a benchmark measures the plugin alone.
 type silent struct{ v20 bool }
 
-func (silent) Log(event.Level, string)                {}
+func (silent) Log(event.Level, []byte)                {}
 func (silent) SetUsername(broker.Conn, string) error  { return nil }
 func (silent) SetClientID(broker.Conn, string) error  { return nil }
 func (s silent) CanSetClientID() bool                 { return !s.v20 }

@@ -28,7 +28,7 @@ func TestALongTextIsDividedInside(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			b := &fakeBroker{t: t} // it looks at each line
-			broker.Log(b, event.Notice, c.text)
+			broker.NewLog(b).Text(event.Notice, c.text)
 			var read strings.Builder
 			for i, line := range b.log {
 				line = strings.TrimPrefix(line, "notice go_jwt_auth: ")
@@ -54,7 +54,7 @@ func TestALongTextIsDividedInside(t *testing.T) {
 		})
 	}
 	b := &fakeBroker{t: t}
-	broker.Log(b, event.Notice, strings.Repeat("x", 1<<20))
+	broker.NewLog(b).Text(event.Notice, strings.Repeat("x", 1<<20))
 	if len(b.log) != 9 || !strings.Contains(b.log[8], "go_jwt_auth: … and 1041") || !strings.HasSuffix(b.log[8], " bytes more") {
 		t.Errorf("%d lines, the last: %s", len(b.log), b.log[len(b.log)-1])
 	}

@@ -58,6 +58,7 @@ const (
 // Plugin is one instance: one `plugin` line, one jwt.json.
 type Plugin struct {
 	broker broker.Broker
+	lines  *broker.Log
 	now    func() time.Time
 	dial   endpoint.Dial
 	file   string
@@ -86,7 +87,7 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 	if o.Table == nil {
 		o.Table = NewTable()
 	}
-	p := &Plugin{broker: b, now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table}
+	p := &Plugin{broker: b, lines: broker.NewLog(b), now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table}
 	p.loop = loop.New(o.Now, b.Wake, func(fault error) { p.log(event.Error, "fault in the background: %s", fault) })
 	p.pending = &pending.Logins{
 		Table: o.Table.pending, Broker: b, Loop: p.loop, Now: o.Now,

@@ -60,7 +60,8 @@ type fakeBroker struct {
 }
 
 // Log holds each line of each test to what may go to a broker's log.
-func (b *fakeBroker) Log(level event.Level, line string) {
+func (b *fakeBroker) Log(level event.Level, text []byte) {
+	line := string(text)
 	if !strings.HasPrefix(line, "go_jwt_auth: ") || strings.ContainsFunc(line, func(r rune) bool { return !strconv.IsPrint(r) }) ||
 		!utf8.ValidString(line) || len(line) > 880 {
 		b.t.Errorf("not fit for the log: %q", line)

@@ -12,10 +12,7 @@ import (
 )
 
 // tell takes an event to the log.
-func (p *Plugin) tell(e event.Event) {
-	level, text := e.Line()
-	broker.Log(p.broker, level, text)
-}
+func (p *Plugin) tell(e event.Event) { p.lines.Event(&e) }
 
 // tellOf tells what has happened to a login.
 func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider.Result) {
@@ -24,7 +21,7 @@ func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider
 		e.Provider, e.Path = by.Name(), by.Config().Path
 	}
 	if name := result.Identity.Username; name != nil {
-		e.Username = verdict.QuoteUnless(result.Bearer(), *name)
+		e.Username = verdict.ValueUnless(result.Bearer(), *name)
 	}
 	p.tell(e)
 }
@@ -35,11 +32,11 @@ func (p *Plugin) clientOf(connect broker.Connect) event.Client {
 	if s := p.sessions.Of(connect.Conn); s != nil && s.IDIsToken {
 		token = s.ClientID // after a reload it comes with the username that it was given
 	}
-	return event.Client{ID: verdict.QuoteUnless(token, connect.ClientID), Address: verdict.Address(connect.Address)}
+	return event.Client{ID: verdict.ValueUnless(token, connect.ClientID), Address: connect.Address}
 }
 
 func (p *Plugin) log(level event.Level, format string, args ...any) {
-	broker.Log(p.broker, level, fmt.Sprintf(format, args...))
+	p.lines.Text(level, fmt.Sprintf(format, args...))
 }
 
 // logEach logs an error that may join several, one to a line.

@@ -30,8 +30,8 @@ var ErrNotConnected = errors.New("no such client is connected")
 // Broker is all that the plugin asks of Mosquitto. Except for Wake, its methods are called from inside the broker's
 // callbacks only, since the broker is one thread and not made for others.
 type Broker interface {
-	// Log writes one line, which function Log has made fit for it, to the broker's log.
-	Log(level event.Level, line string)
+	// Log writes one line, which type Log has made fit for it, to the broker's log, and keeps nothing of it.
+	Log(level event.Level, line []byte)
 	// SetUsername and SetClientID change the identity of a client that is logging in.
 	SetUsername(conn Conn, username string) error
 	SetClientID(conn Conn, id string) error

@@ -17,25 +17,61 @@ const (
 	maxLogLines = 8
 )
 
-// Log writes a text to the broker's log. It is the last place before the broker, and the guard behind all others: every
-// line begins with the plugin's name, whatever is in the text, and there is neither a control character nor a token in it
-// (verdict.Line). A text that is too long for one line goes on in further ones, marked by "…" at both ends.
-func Log(to Broker, level event.Level, text string) {
-	text = verdict.Line(text)
+// Log writes to the broker's log. It is the last place before the broker, and the guard behind all others: every line begins
+// with the plugin's name, whatever is in the text, and there is neither a control character nor a token in it (verdict.Line). A
+// text that is too long for one line goes on in further ones, marked by "…" at both ends.
+//
+// It belongs to the broker's thread.
+type Log struct {
+	to Broker
+	// line is space for the next one; nil while one is being written, from inside of which there may come another.
+	line []byte
+}
+
+// NewLog returns the Log of a broker.
+func NewLog(to Broker) *Log { return &Log{to: to} }
+
+// Event writes the line of an event.
+func (l *Log) Event(e *event.Event) {
+	level, line := e.AppendLine(l.begin())
+	l.write(level, line)
+}
+
+// Text writes a text.
+func (l *Log) Text(level event.Level, text string) { l.write(level, append(l.begin(), text...)) }
+
+func (l *Log) begin() []byte {
+	line := l.line
+	l.line = nil
+	return append(line[:0], logPrefix...)
+}
+
+func (l *Log) write(level event.Level, line []byte) {
+	text := line[len(logPrefix):]
+	if len(line) <= maxLogLine-len(" "+logMark) && verdict.IsPlainLine(text) {
+		l.to.Log(level, line)
+		l.line = line
+		return
+	}
+	l.divide(level, verdict.Line(string(text)))
+}
+
+// divide writes a text that may be too long for one line.
+func (l *Log) divide(level event.Level, text string) {
 	begin := logPrefix
 	for n := 1; ; n++ {
 		most := maxLogLine - len(begin) - len(" "+logMark)
 		head, rest := verdict.Cut(text, most)
 		switch {
 		case rest == "":
-			to.Log(level, begin+head)
+			l.to.Log(level, []byte(begin+head))
 			return
 		case n == maxLogLines:
-			to.Log(level, fmt.Sprintf("%s%s %s", begin, head, logMark))
-			to.Log(level, fmt.Sprintf("%s%s and %d bytes more", logPrefix, logMark, len(rest)))
+			l.to.Log(level, fmt.Appendf(nil, "%s%s %s", begin, head, logMark))
+			l.to.Log(level, fmt.Appendf(nil, "%s%s and %d bytes more", logPrefix, logMark, len(rest)))
 			return
 		}
-		to.Log(level, begin+head+" "+logMark)
+		l.to.Log(level, []byte(begin+head+" "+logMark))
 		begin, text = logPrefix+logMark+" ", rest
 	}
 }

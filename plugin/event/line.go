@@ -37,8 +37,8 @@ type Event struct {
 	Provider string
 	// Verdict belongs to Judged, NotConfirmed, NotRechecked and LeftPending.
 	Verdict verdict.Verdict
-	// Username is the one that it was given, fit for the log; empty: it keeps its own.
-	Username string
+	// Username is the one that it was given; zero: it keeps its own.
+	Username verdict.Value
 	// LogID names its token; empty: it sent none.
 	LogID string
 	// Path is where that provider's keys stand in jwt.json.
@@ -50,76 +50,82 @@ type Event struct {
 
 // Client is who it happened to.
 type Client struct {
-	// ID is the client id, fit for the log.
-	ID string
-	// Address is the network address, fit for the log; empty: not known.
+	// ID is the client id.
+	ID verdict.Value
+	// Address is the network address; empty: not known.
 	Address string
 }
 
-func (c Client) String() string {
+// appendTo appends what the log calls the client.
+func (c Client) appendTo(line []byte) []byte {
+	line = c.ID.AppendTo(append(line, "client "...))
 	if c.Address == "" {
-		return "client " + c.ID
+		return line
 	}
-	return fmt.Sprintf("client %s [%s]", c.ID, c.Address)
+	line = verdict.AppendAddress(append(line, " ["...), c.Address)
+	return append(line, ']')
 }
 
-// Line is the event in the broker's log.
-func (e Event) Line() (Level, string) {
+// AppendLine appends the event as the broker's log has it.
+func (e *Event) AppendLine(line []byte) (Level, []byte) {
+	line = e.Client.appendTo(line)
 	switch e.Kind {
 	case Reaffirmed:
-		return Debug, e.Client.String() + " stays: the broker asked again after a reload"
+		return Debug, append(line, " stays: the broker asked again after a reload"...)
 	case NotConfirmed:
-		return Notice, fmt.Sprintf("%s stays without having been asked about (%s): %s%s", e.Client, e.Path.Key("options.revocation.onUnavailable"), e.Verdict.Note, e.token())
+		return Notice, e.appendToken(fmt.Appendf(line, " stays without having been asked about (%s): %s", e.Path.Key("options.revocation.onUnavailable"), e.Verdict.Note))
 	case NotRechecked:
-		return Debug, fmt.Sprintf("%s stays, though nothing was learnt about it: %s%s", e.Client, e.Verdict, e.token())
+		return Debug, e.appendToken(fmt.Appendf(line, " stays, though nothing was learnt about it: %s", e.Verdict))
 	case LeftPending:
-		return Debug, fmt.Sprintf("%s left before its verdict (%s)", e.Client, e.Verdict)
+		return Debug, fmt.Appendf(line, " left before its verdict (%s)", e.Verdict)
 	case LeftAccepted:
-		return Info, fmt.Sprintf("%s had left when it was accepted%s", e.Client, e.token())
+		return Info, e.appendToken(append(line, " had left when it was accepted"...))
 	case Disconnected:
-		return Notice, fmt.Sprintf("%s disconnected: %s%s", e.Client, e.Why, e.token())
+		return Notice, e.appendToken(fmt.Appendf(line, " disconnected: %s", e.Why))
 	case NotThere:
-		return Debug, fmt.Sprintf("%s was not there when it was to be disconnected (%s)", e.Client, e.Why)
+		return Debug, fmt.Appendf(line, " was not there when it was to be disconnected (%s)", e.Why)
 	case NotDisconnected:
-		return Error, fmt.Sprintf("%s could not be disconnected (%s): %s", e.Client, e.Why, e.Err)
+		return Error, fmt.Appendf(line, " could not be disconnected (%s): %s", e.Why, e.Err)
 	case Judged:
 	}
-	return e.judged()
+	return e.appendJudged(line)
 }
 
-func (e Event) judged() (Level, string) {
+func (e *Event) appendJudged(line []byte) (Level, []byte) {
 	switch v := e.Verdict; v.Kind {
 	case verdict.Accept:
-		name := e.Username
-		if name == "" {
-			name = "its own username"
+		line = append(line, " accepted as "...)
+		if e.Username == (verdict.Value{}) {
+			line = append(line, "its own username"...)
+		} else {
+			line = e.Username.AppendTo(line)
 		}
 		if v.Unchecked {
-			return Notice, fmt.Sprintf("%s accepted as %s without having been asked about (%s): %s%s", e.Client, name, e.Path.Key("options.revocation.onUnavailable"), v.Note, e.token())
+			return Notice, e.appendToken(fmt.Appendf(line, " without having been asked about (%s): %s", e.Path.Key("options.revocation.onUnavailable"), v.Note))
 		}
-		return Debug, fmt.Sprintf("%s accepted as %s%s", e.Client, name, e.token())
+		return Debug, e.appendToken(line)
 	case verdict.Pending:
-		return Debug, fmt.Sprintf("%s waits for its verdict%s", e.Client, e.token())
+		return Debug, e.appendToken(append(line, " waits for its verdict"...))
 	case verdict.Defer:
 		if v.Note != "" {
-			return Notice, fmt.Sprintf("%s left to the next plugin or password file: it sent %s, and has to send the token alone", e.Client, v.Note)
+			return Notice, fmt.Appendf(line, " left to the next plugin or password file: it sent %s, and has to send the token alone", v.Note)
 		}
-		return Debug, e.Client.String() + " left to the next plugin or password file: its password is no token"
+		return Debug, append(line, " left to the next plugin or password file: its password is no token"...)
 	case verdict.Retry:
-		return Notice, fmt.Sprintf("%s put off, its next attempt will be answered: %s%s", e.Client, v, e.token())
+		return Notice, e.appendToken(fmt.Appendf(line, " put off, its next attempt will be answered: %s", v))
 	case verdict.Deny:
 	}
-	return Notice, fmt.Sprintf("%s refused: %s%s", e.Client, e.Verdict, e.token())
+	return Notice, e.appendToken(fmt.Appendf(line, " refused: %s", e.Verdict))
 }
 
-// token ends a line: whose token it was about, and which.
-func (e Event) token() string {
-	switch {
-	case e.Provider != "" && e.LogID != "":
-		return fmt.Sprintf(" (provider %s, token %s)", e.Provider, e.LogID)
-	case e.LogID != "":
-		return fmt.Sprintf(" (token %s)", e.LogID)
-	default:
-		return ""
+// appendToken ends a line: whose token it was about, and which.
+func (e *Event) appendToken(line []byte) []byte {
+	if e.LogID == "" {
+		return line
 	}
+	line = append(line, " ("...)
+	if e.Provider != "" {
+		line = append(append(append(line, "provider "...), e.Provider...), ", "...)
+	}
+	return append(append(append(line, "token "...), e.LogID...), ')')
 }

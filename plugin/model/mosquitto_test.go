@@ -1,8 +1,8 @@
 package model
 
 import (
+	"bytes"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -300,9 +300,9 @@ func (b *mosquitto) hangup() {
 }
 
 // Log is broker.Broker's, as all that follows.
-func (b *mosquitto) Log(_ event.Level, line string) {
+func (b *mosquitto) Log(_ event.Level, line []byte) {
 	b.rules.say("    | %s", line)
-	if strings.Contains(line, " reloaded ") {
+	if bytes.Contains(line, []byte(" reloaded ")) {
 		b.rules.reloaded()
 	}
 }

@@ -12,8 +12,11 @@ import (
 )
 
 // Only this file makes text from outside (clients, tokens, providers, certificates, files) fit for a log line. There is a
-// function for each kind of text: Quote for a value, Word for a name or an address, which seldom needs quotes, Address for a
+// function for each kind of text: Quote for a value, Word for a name or an address, which seldom needs quotes, AppendAddress for a
 // client's IP address, Phrase for a message of another program. Line is applied once more to every finished log line.
+//
+// A line is built for each login, and most are dropped, as no broker tells plugins its log level. What such a line consists
+// of is therefore appended (AppendQuote, AppendAddress, Value), and printable ASCII takes no allocation.
 
 // Bounds on what a text from outside can put into a log line, in bytes before quoting.
 const (
@@ -28,15 +31,25 @@ const redacted = "(a token)"
 // Quote returns s as it may stand in a log line: quoted, control and format characters escaped (no forged log lines), cut
 // after 96 bytes, and without what looks like a token.
 func Quote(s string) string {
-	shown := redact(s)
-	if shown == redacted && s != redacted {
-		return redacted
-	}
 	var space [2*maxQuoted + 2]byte
-	if len(shown) <= maxQuoted {
-		return string(strconv.AppendQuote(space[:0], shown))
+	return string(AppendQuote(space[:0], s))
+}
+
+// AppendQuote appends what Quote returns.
+func AppendQuote(to []byte, s string) []byte {
+	shown := redact(s)
+	switch {
+	case shown == redacted && s != redacted:
+		return append(to, redacted...)
+	case len(shown) > maxQuoted:
+		to = strconv.AppendQuote(to, cut(shown, maxQuoted))
+		return fmt.Appendf(to, "… (%d bytes)", len(s))
+	case isUnescaped(shown):
+		to = append(to, '"')
+		to = append(to, shown...)
+		return append(to, '"')
 	}
-	return string(strconv.AppendQuote(space[:0], cut(shown, maxQuoted))) + fmt.Sprintf("… (%d bytes)", len(s))
+	return strconv.AppendQuote(to, shown)
 }
 
 // QuoteUnless is Quote for a value that may be the secret itself, such as an opaque token that a client also sends as its
@@ -46,6 +59,23 @@ func QuoteUnless(secret, s string) string {
 		return redacted
 	}
 	return Quote(s)
+}
+
+// Value is a text from outside that is quoted when a log line is built. The zero Value is none.
+type Value struct {
+	text   string
+	secret bool
+}
+
+// ValueUnless is the Value that AppendTo shows as QuoteUnless does.
+func ValueUnless(secret, s string) Value { return Value{text: s, secret: secret != "" && s == secret} }
+
+// AppendTo appends the value to a line.
+func (v Value) AppendTo(line []byte) []byte {
+	if v.secret {
+		return append(line, redacted...)
+	}
+	return AppendQuote(line, v.text)
 }
 
 // Word returns s unchanged if it is one word of printable ASCII without quotes, as addresses, paths and names of claims are;
@@ -62,14 +92,14 @@ func Word(s string) string {
 
 func notOfAWord(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
 
-// Address returns a client's IP address unchanged, and quotes anything else: a WebSocket listener of Mosquitto 2.0 takes it
+// AppendAddress appends a client's IP address unchanged, and quotes anything else: a WebSocket listener of Mosquitto 2.0 takes it
 // from X-Forwarded-For, which the client may choose.
-func Address(s string) string {
+func AppendAddress(to []byte, s string) []byte {
 	// A zone ("fe80::1%eth0") can be any text. The broker gives none.
 	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
-		return s
+		return append(to, s...)
 	}
-	return Quote(s)
+	return AppendQuote(to, s)
 }
 
 // Phrase returns the text of an error or of another message that holds text from outside as Line does, without quotes around
@@ -85,6 +115,15 @@ func Phrase(s string) string {
 // Line returns s as it may go to the log: on one line, with control and format characters escaped as Quote does it, and
 // without what looks like a token. A text whose parts have all been quoted needs none of that and is unchanged.
 func Line(s string) string { return escape(redact(s)) }
+
+// IsPlainLine tells whether Line leaves a line of ASCII as it is; false if it is not ASCII alone.
+func IsPlainLine(line []byte) bool {
+	start, _ := findToken(line, 0)
+	return start < 0 && isPlain(line)
+}
+
+// text is what is looked at and may be a line that is being built.
+type text interface{ string | []byte }
 
 // escape replaces what is not printable by its escape sequence in Go. Existing escape sequences stay.
 func escape(s string) string {
@@ -106,9 +145,19 @@ func escape(s string) string {
 }
 
 // isPlain tells whether s is printable ASCII: the usual case.
-func isPlain(s string) bool {
+func isPlain[T text](s T) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// isUnescaped tells whether s stands between quotes as it is.
+func isUnescaped(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
 			return false
 		}
 	}
@@ -184,9 +233,16 @@ func redact(s string) string {
 func HoldsToken(s string) bool { return redact(s) != s }
 
 // findToken returns the bounds of the first token at or after an index; -1 if there is none.
-func findToken(s string, from int) (start, end int) {
-	for start := from; start < len(s); {
-		end, dots, last, before := start, 0, 0, 0
+func findToken[T text](s T, from int) (start, end int) {
+	for dot := from; dot < len(s); dot++ {
+		if s[dot] != '.' {
+			continue
+		}
+		start, end := dot, dot
+		for start > from && inToken(s[start-1]) {
+			start--
+		}
+		dots, last, before := 0, 0, 0
 		for ; end < len(s) && inToken(s[end]); end++ {
 			if s[end] == '.' {
 				dots, before, last = dots+1, last, end
@@ -198,7 +254,7 @@ func findToken(s string, from int) (start, end int) {
 				return start + at, end
 			}
 		}
-		start = end + 1
+		from, dot = end, end
 	}
 	return -1, -1
 }
@@ -216,12 +272,12 @@ const (
 
 // findHeader returns the index at which a header begins in parts that are joined by dots, at the beginning of a part or inside
 // of it; -1 if there is none.
-func findHeader(parts string) int {
+func findHeader[T text](parts T) int {
 	tries := 0
 	for at := 0; at < len(parts); {
-		end := len(parts)
-		if n := strings.IndexByte(parts[at:], '.'); n >= 0 {
-			end = at + n
+		end := at
+		for end < len(parts) && parts[end] != '.' {
+			end++
 		}
 		for i := at; i+len("eyI") <= end; i++ {
 			if i > at && !beginsObject(parts[i:end]) {
@@ -243,12 +299,28 @@ func findHeader(parts string) int {
 }
 
 // beginsObject tells whether base64url text begins with `{` and a quote or white space, by its first two characters.
-func beginsObject(part string) bool { return part[0] == 'e' && (part[1] == 'y' || part[1] == 'w') }
+func beginsObject[T text](part T) bool { return part[0] == 'e' && (part[1] == 'y' || part[1] == 'w') }
+
+// mayBeginHeader tells by the first character of base64url text, which is six bits, whether a brace can be the first that isHeader
+// meets. It spares an address and a domain name the decoding of their parts.
+func mayBeginHeader(c byte) bool {
+	switch c {
+	case 'e', // {
+		'I',      // space
+		'C', 'D', // tab, line feed, carriage return
+		'7': // U+FEFF
+		return true
+	}
+	return false
+}
 
 // isHeader tells whether base64url text is a JSON object with a member. For a whole part the beginning of an object is enough, as
 // it is for package token, which calls a token malformed if the rest can't be read. Inside a part such letters can stand by
 // chance, so the rest must be valid, too.
-func isHeader(part string, whole bool) bool {
+func isHeader[T text](part T, whole bool) bool {
+	if whole && !mayBeginHeader(part[0]) {
+		return false
+	}
 	var space [maxHeader]byte
 	n, err := base64.RawURLEncoding.Decode(space[:], []byte(part[:min(len(part), maxHeader)]))
 	text := bytes.TrimLeft(space[:n], "\uFEFF \t\r\n")

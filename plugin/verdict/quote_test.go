@@ -74,6 +74,9 @@ func TestQuoteUnless(t *testing.T) {
 		{"there is none", "", "", `""`},
 		{"another token is not shown either", "opaque", jws, "(a token)"},
 	} {
+		if got := string(verdict.ValueUnless(c.secret, c.in).AppendTo(nil)); got != c.want {
+			t.Errorf("%s: the value is %s, want %s", c.rule, got, c.want)
+		}
 		if got := verdict.QuoteUnless(c.secret, c.in); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
 		}
@@ -114,7 +117,7 @@ func TestAddress(t *testing.T) {
 		{"none", "", `""`},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			if got := verdict.Address(c.in); got != c.want {
+			if got := string(verdict.AppendAddress(nil, c.in)); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
@@ -178,13 +181,16 @@ func FuzzQuote(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		for _, got := range []string{verdict.Quote(s), verdict.Word(s), verdict.Address(s), verdict.Phrase(s), verdict.Line(s)} {
+		for _, got := range []string{verdict.Quote(s), verdict.Word(s), string(verdict.AppendAddress(nil, s)), verdict.Phrase(s), verdict.Line(s)} {
 			if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return !strconv.IsPrint(r) }) {
 				t.Errorf("%q became %q", s, got)
 			}
 			if strings.Contains(got, jws) {
 				t.Errorf("%q became %q", s, got)
 			}
+		}
+		if verdict.IsPlainLine([]byte(s)) && verdict.Line(s) != s {
+			t.Errorf("%q is called plain, and becomes %q", s, verdict.Line(s))
 		}
 		if shape, _ := token.Classify(s); shape != token.Other && verdict.Quote(s) != "(a token)" {
 			t.Errorf("%q is a token, and is shown as %s", s, verdict.Quote(s))
@@ -196,6 +202,24 @@ func FuzzQuote(f *testing.F) {
 			t.Errorf("%q reads as %q", s, got)
 		}
 	})
+}
+
+// What the line of an accepted login is made of allocates nothing, and the guard behind it neither.
+func TestAPlainLineIsMadeWithoutAllocation(t *testing.T) {
+	space := make([]byte, 0, 200)
+	var line []byte
+	if n := testing.AllocsPerRun(100, func() {
+		line = verdict.ValueUnless("", "sensor.17.example.com").AppendTo(space)
+		line = verdict.AppendAddress(append(line, ' '), "192.0.2.7")
+		if !verdict.IsPlainLine(line) {
+			t.Errorf("%s is not called plain", line)
+		}
+	}); n != 0 {
+		t.Errorf("%.0f allocations", n)
+	}
+	if want := `"sensor.17.example.com" 192.0.2.7`; string(line) != want {
+		t.Errorf("got %s, want %s", line, want)
+	}
 }
 
 func BenchmarkQuote(b *testing.B) {

@@ -59,7 +59,7 @@ func TestEveryLineIsExplained(t *testing.T) {
 	for _, file := range sources(t, "plugin", "cgo") {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
-			case *ast.ReturnStmt: // in event.Line
+			case *ast.ReturnStmt: // in event.Event.AppendLine
 				if len(n.Results) == 2 && isOneOf(n.Results[0], "Warning", "Error", "Notice") {
 					loud = append(loud, literal(n.Results[1]))
 				}
@@ -155,19 +155,30 @@ func literal(e ast.Expr) string {
 	case *ast.CallExpr:
 		switch {
 		case isOneOf(e.Fun, "Sprintf", "Errorf"):
-			n := 0
-			return verb.ReplaceAllStringFunc(literal(e.Args[0]), func(v string) string {
-				n++
-				if n < len(e.Args) && literal(e.Args[n]) != "%v" {
-					return literal(e.Args[n])
-				}
-				return v
-			})
+			return formatted(e.Args)
+		case isOneOf(e.Fun, "Appendf"):
+			return formatted(e.Args[1:])
+		case isOneOf(e.Fun, "append") && len(e.Args) == 2:
+			return literal(e.Args[1])
+		case isOneOf(e.Fun, "appendToken"): // of event.Event
+			return literal(e.Args[0])
 		case isOneOf(e.Fun, "at", "Key") && len(e.Args) == 1: // config.Path.Key
 			return "$." + literal(e.Args[0])
 		}
 	}
 	return "%v"
+}
+
+// formatted is the text of a format and its arguments.
+func formatted(args []ast.Expr) string {
+	n := 0
+	return verb.ReplaceAllStringFunc(literal(args[0]), func(v string) string {
+		n++
+		if n < len(args) && literal(args[n]) != "%v" {
+			return literal(args[n])
+		}
+		return v
+	})
 }
 
 var verb = regexp.MustCompile(`%[-+#.0-9]*[a-z]`)
