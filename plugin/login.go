@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"strings"
+
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/session"
@@ -69,7 +71,7 @@ func (p *Plugin) identify(connect *broker.Connect, result provider.Result) *verd
 		if err := p.broker.SetClientID(connect.Conn, *id); err != nil {
 			return refuse("client id", *id, err)
 		}
-		connect.ClientID = *id
+		connect.ClientID = strings.Clone(*id) // it is kept, and must not keep all claims with it
 	}
 	if name := result.Identity.Username; name != nil {
 		if err := p.broker.SetUsername(connect.Conn, *name); err != nil {
@@ -83,13 +85,10 @@ func (p *Plugin) identify(connect *broker.Connect, result provider.Result) *verd
 // record enters a client that was let in into the registry, and has asked about it what is still to be asked.
 func (p *Plugin) record(connect broker.Connect, result provider.Result, open *provider.Open) {
 	by := result.Provider
-	s := &session.Session{
-		Provider: by.ID(), ProviderName: by.Name(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(),
-		LeaveAt: result.LeaveAt, Expires: result.Expiry,
-	}
-	p.sessions.Admit(s, connect)
+	s := &session.Session{Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt}
+	p.sessions.Admit(s, connect, session.DigestOf(connect.Password))
 	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))
-	p.lifetimes.ScheduleRecheck(s, by, result.Bearer())
+	p.lifetimes.ScheduleRecheck(s, by, result.Bearer(), result.Expiry)
 	if open != nil {
 		p.lifetimes.Confirm(s, by, open)
 	}

@@ -80,6 +80,11 @@ func TestRechecksOfOneProviderWaitForNoOther(t *testing.T) {
 	if want := []string{"c1 will=true"}; !slices.Equal(h.broker.kicked, want) {
 		t.Errorf("kicked %q, want %q", h.broker.kicked, want)
 	}
+	if !slices.ContainsFunc(h.broker.log, func(line string) bool {
+		return strings.Contains(line, `client "c1" disconnected: revoked: `) && strings.HasSuffix(line, ` (provider quick, token jti "bob's")`)
+	}) {
+		t.Errorf("it is not said whose token it was:\n%s", strings.Join(h.broker.log, "\n"))
+	}
 }
 
 // Sessions of a provider that is removed, or renamed, are not asked about again: they leave when their token expires, or at their

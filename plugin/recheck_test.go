@@ -209,6 +209,27 @@ func TestAClientThatBecameInactiveIsDisconnected(t *testing.T) {
 	}
 }
 
+// A token is kept only for as long as it is asked about.
+func TestATokenThatIsNotAskedAboutIsNotKept(t *testing.T) {
+	token := mint("alice", time.Hour)
+	d := newDesk(t, token)
+	h := open(t, d.file(``, every10s))
+	d.says(token, active)
+	h.login(1, "c", nil, token)
+	h.completes(t, "c true")
+	if asked := h.sessions.Of(1).Asked; asked == nil || asked.Bearer != *token {
+		t.Fatalf("asked about %+v", asked)
+	}
+	h.write(t, d.file(``, `"timeoutMs":60000`))
+	h.Reload()
+	h.broker.awaitLog(`reloaded`)
+	h.advance(10 * time.Second)
+	h.Tick()
+	if s := h.sessions.Of(1); s == nil || s.Asked != nil {
+		t.Errorf("it is kept in %+v", s)
+	}
+}
+
 // What is asked while a reload comes is still answered: else whoever was revoked would stay for another interval.
 func TestAReloadCutsNoQuestionShort(t *testing.T) {
 	token := mint("alice", time.Hour)

@@ -115,5 +115,5 @@ func Event(kind event.Kind, s *session.Session) event.Event {
 	if s.IDIsToken {
 		token = s.ClientID
 	}
-	return event.Event{Kind: kind, Client: event.Client{ID: verdict.ValueUnless(token, s.ClientID)}, Provider: s.ProviderName, LogID: s.LogID}
+	return event.Event{Kind: kind, Client: event.Client{ID: verdict.ValueUnless(token, s.ClientID)}, Provider: s.Provider.Name(), LogID: s.LogID}
 }

@@ -45,14 +45,14 @@ func recheckInterval(p *provider.Provider) time.Duration {
 // ScheduleRecheck has a client asked about once an interval from a random moment on, so that clients that came together
 // are not asked about together. Its token is kept for this alone, and shown to the endpoint alone that has admitted it: if
 // that has gone from the file while the verdict was waited for, its turn is the end of it (notAskedAbout).
-func (l *Lifetimes) ScheduleRecheck(s *session.Session, by *provider.Provider, bearer string) {
+func (l *Lifetimes) ScheduleRecheck(s *session.Session, by *provider.Provider, bearer string, expires time.Time) {
 	current := l.Provider(by.ID())
 	interval := recheckInterval(current)
 	if current == nil || by.Endpoint() != current.Endpoint() {
 		interval = recheckInterval(by)
 	}
 	if interval > 0 {
-		s.Bearer, s.Endpoint = bearer, by.Endpoint()
+		s.Asked = &session.Asked{Bearer: bearer, Expires: expires, Endpoint: by.Endpoint()}
 		l.Sessions.Recheck(s, l.Now().Add(rand.N(interval)+1)) //nolint:gosec // nobody gains by guessing it
 	}
 }
@@ -103,10 +103,12 @@ func (l *Lifetimes) recheckOne(id provider.ID) bool {
 	switch interval := recheckInterval(current); {
 	case s == nil:
 		return false
-	case current == nil || s.Endpoint != current.Endpoint():
+	case current == nil || s.Asked.Endpoint != current.Endpoint():
 		l.notAskedAbout(s)
 	case interval > 0:
 		l.ask(s, current, now.Add(interval))
+	default:
+		l.Sessions.Forgo(s)
 	}
 	return true
 }
@@ -117,7 +119,7 @@ func (l *Lifetimes) ask(s *session.Session, current *provider.Provider, next tim
 		l.rechecking = map[*provider.Provider]int{}
 	}
 	l.rechecking[current]++
-	bearer, expires, release := s.Bearer, s.Expires, current.Hold()
+	bearer, expires, release := s.Asked.Bearer, s.Asked.Expires, current.Hold()
 	l.Loop.Background(func() func() {
 		defer release()
 		v := current.Recheck(l.Loop.Context(), bearer, expires)
@@ -141,7 +143,7 @@ func (l *Lifetimes) Rechecking() (n int) {
 
 // notAskedAbout ends the rechecks of a session whose endpoint is gone from the file. If nothing else ends it, this does.
 func (l *Lifetimes) notAskedAbout(s *session.Session) {
-	s.Bearer = ""
+	l.Sessions.Forgo(s)
 	if s.LeaveAt.IsZero() {
 		l.Expel(s, verdict.Refuse(verdict.ProviderUnavailable, "the endpoint that has admitted it is gone from %s, and its token never expires", l.File()))
 	}

@@ -7,6 +7,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,12 @@ type Options struct {
 // ID says which provider a session belongs to. It outlives a reload: a provider is the same if its name and its issuers are.
 // The one of a file without names is always the same; what it has learnt has guards of its own (Endpoint, Inherit).
 type ID string
+
+// Name is the provider's in the file; empty if it has none. It is what config.Provider.ID begins with, up to the list of issuers.
+func (id ID) Name() string {
+	name, _, _ := strings.Cut(string(id), "[")
+	return name
+}
 
 // Provider judges the tokens of one identity provider. Safe for concurrent use.
 type Provider struct {

@@ -78,7 +78,7 @@ func BenchmarkHundredThousandSessions(b *testing.B) {
 		for b.Loop() {
 			registry.OpenSweep()
 			for i := range crowd {
-				if !registry.Reaffirm(by(broker.Conn(i), all[i]), at(0)) {
+				if !registry.Reaffirm(by(broker.Conn(i), all[i]), at(-1)) {
 					b.Fatal("not reaffirmed")
 				}
 			}

@@ -12,18 +12,18 @@ import (
 )
 
 // Owner is whom a session belongs to, as a digest of provider and subject. The zero Owner is everybody who did not log in
-// by a token of this plugin.
-type Owner [16]byte
+// by a token of this plugin. It is as long as leaves a holder no gap.
+type Owner [14]byte
 
 // OwnerOf is the Owner that a token's issuer and subject (RFC 7519 §4.1.1, §4.1.2) name, as one provider's.
 func OwnerOf(by provider.ID, issuer, subject string) Owner {
-	h := sha256.New()
-	for _, part := range []string{string(by), issuer} {
-		h.Write(binary.AppendUvarint(nil, uint64(len(part))))
-		h.Write([]byte(part))
+	var space [256]byte
+	text := space[:0]
+	for _, part := range [...]string{string(by), issuer} {
+		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
 	}
-	h.Write([]byte(subject))
-	return Owner(h.Sum(nil)[:len(Owner{})])
+	digest := sha256.Sum256(append(text, subject...))
+	return Owner(digest[:len(Owner{})])
 }
 
 // Holders knows whose session lives under each client id: of the clients that are connected, and for a while of those
@@ -77,7 +77,9 @@ func (h *Holders) Enter(conn broker.Conn, id string, owner Owner) {
 		entry.over = true
 	}
 	h.add(&holder{conn: conn, id: id, owner: owner})
-	h.away.Remove(sha256.Sum256([]byte(id)))
+	if h.away.Len() > 0 {
+		h.away.Remove(sha256.Sum256([]byte(id)))
+	}
 }
 
 // Try records a connection whose login is left to others, who may let it in without a word (Mosquitto 2.0).

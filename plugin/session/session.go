@@ -6,7 +6,6 @@ package session
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"iter"
 	"maps"
 	"time"
@@ -15,32 +14,63 @@ import (
 	"go-jwt-auth/plugin/provider"
 )
 
-// Session is an admitted client.
+// Session is an admitted client. There may be many: its fields are in an order that leaves no gaps, and what few need is apart.
 type Session struct {
 	Conn     broker.Conn
 	ClientID string
-	// Provider has admitted it; ProviderName is how the log calls that one, empty if there is but one.
-	Provider     provider.ID
-	ProviderName string
-	// LogID names the token in the log. IDIsToken says that the client id is the token itself, which no message may show.
-	LogID     string
-	IDIsToken bool
-	// LeaveAt is when the client must leave; zero: never. Why is another reason to leave, as soon as it can be done.
+	// Provider has admitted it.
+	Provider provider.ID
+	// LogID names the token in the log.
+	LogID string
+	// LeaveAt is when the client must leave; zero: never. Why is another reason to leave, as soon as it can be done: then that is
+	// tried at LeaveAt.
 	LeaveAt time.Time
 	Why     string
+	// Asked is what it takes to ask about the token again; nil: it is not asked about.
+	Asked *Asked
+
+	digest Digest
+	expiry place
+	// round is the last one in which the broker has asked for it.
+	round uint32
 	// Kicks is how often it was tried to disconnect it, Waits how often that was put off.
-	Kicks, Waits int
-	// Bearer is the token itself, to ask about it again, and Expires its exp (zero: none); empty: it is not asked about.
+	Kicks, Waits uint8
+	// IDIsToken says that the client id is the token itself, which no message may show.
+	IDIsToken bool
+}
+
+// Asked is what it takes to ask about a token.
+type Asked struct {
+	// Bearer is the token itself, and Expires its exp (zero: none).
+	Bearer  string
+	Expires time.Time
 	// Endpoint is the one that answers for it.
-	Bearer   string
-	Expires  time.Time
 	Endpoint string
 
-	digest [sha256.Size]byte
-	// asked is the last sweep in which the broker has asked for it.
-	asked uint64
-	// expiry and recheck are its timers in the Registry.
-	expiry, recheck timer
+	at     time.Time
+	timers place
+}
+
+// Digest stands for what a client has shown, which is not kept. It decides who stays after SIGHUP without being judged again, so
+// that it must be one of which nobody can make two texts meet: SHA-256.
+type Digest [sha256.Size]byte
+
+// DigestOf is the Digest of a password. No password is the zero Digest.
+func DigestOf(password *string) Digest {
+	if password == nil {
+		return Digest{}
+	}
+	return sha256.Sum256([]byte(*password))
+}
+
+// with is the Digest of a password and a username. The client id is compared itself.
+func (d Digest) with(username *string) Digest {
+	var space [128]byte
+	text := append(space[:0], d[:]...)
+	if username != nil {
+		text = append(append(text, 1), *username...) // an empty one is another than none
+	}
+	return sha256.Sum256(text)
 }
 
 // Registry holds the sessions of one plugin instance.
@@ -49,13 +79,13 @@ type Registry struct {
 	expiries timers
 	// rechecks are apart by provider, so that one that is slow keeps those of no other from their turn.
 	rechecks map[provider.ID]*timers
-	sweep    uint64
+	round    uint32
 	open     bool
 }
 
 // NewRegistry returns an empty Registry.
 func NewRegistry() *Registry {
-	return &Registry{live: make(map[broker.Conn]*Session), rechecks: make(map[provider.ID]*timers)}
+	return &Registry{live: map[broker.Conn]*Session{}, expiries: timers{of: expiry}, rechecks: map[provider.ID]*timers{}}
 }
 
 // Of is the live session of a client, or nil.
@@ -64,14 +94,13 @@ func (r *Registry) Of(conn broker.Conn) *Session { return r.live[conn] }
 // Len is the number of live sessions.
 func (r *Registry) Len() int { return len(r.live) }
 
-// Admit records a client that was let in, by the identity that it was given. An older record of the same connection is
-// replaced: its address was reused.
-func (r *Registry) Admit(s *Session, connect broker.Connect) {
+// Admit records a client that was let in, by the identity that it was given and with the password that it has sent. An older
+// record of the same connection is replaced: its address was reused.
+func (r *Registry) Admit(s *Session, connect broker.Connect, password Digest) {
 	r.forget(connect.Conn)
-	s.Conn, s.ClientID, s.digest, s.asked = connect.Conn, connect.ClientID, digest(connect), r.sweep
-	s.expiry, s.recheck = timer{session: s, index: absent}, timer{session: s, index: absent}
+	s.Conn, s.ClientID, s.digest, s.round = connect.Conn, connect.ClientID, password.with(connect.Username), r.round
 	r.live[s.Conn] = s
-	r.expiries.set(&s.expiry, s.LeaveAt)
+	r.expiries.set(s, s.LeaveAt)
 }
 
 // Leave records that the client's connection has ended.
@@ -80,9 +109,8 @@ func (r *Registry) Leave(conn broker.Conn) { r.forget(conn) }
 func (r *Registry) forget(conn broker.Conn) {
 	if s, known := r.live[conn]; known {
 		delete(r.live, conn)
-		s.Bearer = ""
-		r.expiries.set(&s.expiry, time.Time{})
-		r.Recheck(s, time.Time{})
+		r.expiries.remove(s)
+		r.Forgo(s)
 	}
 }
 
@@ -102,19 +130,35 @@ func (r *Registry) NextDeadline() time.Time { return r.expiries.next() }
 // Expel has Due give out a live session at a time for this reason. It may not stay, and is not reaffirmed until then.
 func (r *Registry) Expel(s *Session, at time.Time, why string) {
 	s.Why = why
-	r.expiries.set(&s.expiry, at)
+	r.expiries.set(s, at)
 }
 
-// Recheck has a live session asked about at a time: DueRecheck gives it out then, once. Zero: it is not asked about.
+// Recheck has a live session asked about at a time, by what is in Asked: DueRecheck gives it out then, once.
 func (r *Registry) Recheck(s *Session, at time.Time) {
 	of := r.rechecks[s.Provider]
 	if of == nil {
-		of = new(timers)
+		of = &timers{of: recheck}
 		r.rechecks[s.Provider] = of
 	}
-	of.set(&s.recheck, at)
-	if len(*of) == 0 {
-		delete(r.rechecks, s.Provider)
+	of.set(s, at)
+}
+
+// Forgo has nobody asked about a session any more, and keeps its token no longer.
+func (r *Registry) Forgo(s *Session) {
+	if s.Asked == nil {
+		return
+	}
+	if of := r.rechecks[s.Provider]; of != nil {
+		of.remove(s)
+		r.shed(s.Provider)
+	}
+	s.Asked = nil
+}
+
+// shed forgets the timers of a provider if there are none.
+func (r *Registry) shed(by provider.ID) {
+	if r.rechecks[by].Len() == 0 {
+		delete(r.rechecks, by)
 	}
 }
 
@@ -125,9 +169,7 @@ func (r *Registry) DueRecheck(by provider.ID, now time.Time) *Session {
 		return nil
 	}
 	s := of.due(now)
-	if len(*of) == 0 {
-		delete(r.rechecks, by)
-	}
+	r.shed(by)
 	return s
 }
 
@@ -145,14 +187,14 @@ func (r *Registry) NextRecheck(by provider.ID) time.Time {
 // Rechecks is how many sessions of a provider are to be asked about.
 func (r *Registry) Rechecks(by provider.ID) int {
 	if of := r.rechecks[by]; of != nil {
-		return len(*of)
+		return of.Len()
 	}
 	return 0
 }
 
 // OpenSweep begins the round in which the broker asks for everybody again (after RELOAD).
 func (r *Registry) OpenSweep() {
-	r.sweep++
+	r.round++
 	r.open = true
 }
 
@@ -167,34 +209,15 @@ func (r *Registry) Sweeping() bool { return r.open }
 // let in with says nothing of the one at its address, and a session that the broker keeps outlives a refusal.
 func (r *Registry) Reaffirm(connect broker.Connect, now time.Time) bool {
 	s, known := r.live[connect.Conn]
-	if !r.open || !known || s.asked == r.sweep || s.over(now) || s.digest != digest(connect) {
+	if !r.open || !known || s.round == r.round || s.over(now) ||
+		s.ClientID != connect.ClientID || s.digest != DigestOf(connect.Password).with(connect.Username) {
 		return false
 	}
-	s.asked = r.sweep
+	s.round = r.round
 	return true
 }
 
 // over tells whether the session has come to its deadline.
 func (s *Session) over(now time.Time) bool {
 	return s.Why != "" || (!s.LeaveAt.IsZero() && !now.Before(s.LeaveAt))
-}
-
-// digest keeps comparable what a client shows again after SIGHUP, without keeping it.
-func digest(c broker.Connect) [sha256.Size]byte {
-	h := sha256.New()
-	field := func(s *string) {
-		// The length keeps neighbours apart; -1 keeps what is missing apart from what is empty.
-		length := int64(-1)
-		if s != nil {
-			length = int64(len(*s))
-		}
-		h.Write(binary.AppendVarint(nil, length))
-		if s != nil {
-			h.Write([]byte(*s))
-		}
-	}
-	field(&c.ClientID)
-	field(c.Username)
-	field(c.Password)
-	return [sha256.Size]byte(h.Sum(nil))
 }

@@ -156,6 +156,12 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
+// digested is a password that consists of what is digested of another with a username.
+func digested(password, username string) string {
+	digest := session.DigestOf(&password)
+	return string(digest[:]) + "\x01" + username
+}
+
 func TestReaffirm(t *testing.T) {
 	name, other := "c", "d"
 	with := func(id string, username *string, password string) broker.Connect {
@@ -191,6 +197,7 @@ func TestReaffirm(t *testing.T) {
 		{"an empty password is another than none", func(r *session.Registry) { admit(r, 1, broker.Connect{ClientID: "c", Username: &name}, "", never) }, 1, with("c", &name, ""), false},
 		{"another password", admitted, 1, with("c", &name, "q"), false},
 		{"another password, the first has left", left, 1, with("c", &name, "q"), false},
+		{"a digest can't stand in for a password", admitted, 1, with("c", nil, digested("p", "c")), false},
 		{"letters can't move from one field to the next", func(r *session.Registry) { admit(r, 1, with("ab", &name, "p"), "", never) }, 1, with("a", func() *string { s := "bc"; return &s }(), "p"), false},
 		{"a username can't stand in for none", func(r *session.Registry) { admit(r, 1, with("c", nil, "cp"), "", never) }, 1, with("c", &name, "p"), false},
 		{"with the address reused by another", func(r *session.Registry) { left(r); admit(r, 1, as("x"), "", never) }, 1, original, false},
@@ -321,7 +328,9 @@ func TestAgainstASimpleRegistry(t *testing.T) {
 func TestRechecks(t *testing.T) {
 	r := session.NewRegistry()
 	one, two, three := admit(r, 1, as("one"), "", at(50)), admit(r, 2, as("two"), "", never), admit(r, 3, as("three"), "", never)
-	one.Bearer = "a token"
+	for _, s := range []*session.Session{one, two, three} {
+		s.Asked = &session.Asked{Bearer: "a token"}
+	}
 	r.Recheck(one, at(30))
 	r.Recheck(two, at(20))
 	r.Recheck(three, at(10))
@@ -344,8 +353,8 @@ func TestRechecks(t *testing.T) {
 	r.Recheck(one, at(60))
 	r.Leave(1)
 	r.Leave(3)
-	if got := asked(at(1e9)); got != nil || r.Lives(one) || !r.Lives(two) || one.Bearer != "" {
-		t.Errorf("after they left: %v, lives %t, %t, token %q", got, r.Lives(one), r.Lives(two), one.Bearer)
+	if got := asked(at(1e9)); got != nil || r.Lives(one) || !r.Lives(two) || one.Asked != nil {
+		t.Errorf("after they left: %v, lives %t, %t, asked %+v", got, r.Lives(one), r.Lives(two), one.Asked)
 	}
 	// The next one at the same address is another session.
 	again := admit(r, 1, as("one"), "", never)
@@ -356,7 +365,7 @@ func TestRechecks(t *testing.T) {
 
 func admit(r *session.Registry, client broker.Conn, with broker.Connect, token string, until time.Time) *session.Session {
 	s := &session.Session{LogID: token, LeaveAt: until}
-	r.Admit(s, by(client, with))
+	r.Admit(s, by(client, with), session.DigestOf(with.Password))
 	return s
 }
 
@@ -365,7 +374,7 @@ func TestExpel(t *testing.T) {
 	for _, until := range []time.Time{at(60), at(1), never} {
 		r := session.NewRegistry()
 		s := &session.Session{LeaveAt: until}
-		r.Admit(s, by(1, as("a")))
+		r.Admit(s, by(1, as("a")), session.DigestOf(as("a").Password))
 		r.Expel(s, at(10), "revoked")
 		if got := due(r, at(9)); got != nil {
 			t.Errorf("due before: %q", got)

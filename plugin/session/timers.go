@@ -6,64 +6,88 @@ import (
 )
 
 // timers is a heap that orders sessions by the time at which something is to be done with them.
-type timers []*timer
-
-// timer is when something is to be done with one session.
-type timer struct {
-	session *Session
-	at      time.Time
-	index   int // in the timers; absent: not in them
+type timers struct {
+	sessions []*Session
+	// of finds in a session when that is, and its place in sessions.
+	of func(*Session) (*time.Time, *place)
 }
 
-const absent = -1
+// place is an index, from 1 on; 0: there is none.
+type place int
 
-// set moves a timer to a time; zero takes it out.
-func (t *timers) set(tm *timer, at time.Time) {
-	if tm.index != absent {
-		heap.Remove(t, tm.index)
+func expiry(s *Session) (*time.Time, *place)  { return &s.LeaveAt, &s.expiry }
+func recheck(s *Session) (*time.Time, *place) { return &s.Asked.at, &s.Asked.timers }
+
+// set moves a session to a time; zero takes it out.
+func (t *timers) set(s *Session, at time.Time) {
+	t.remove(s)
+	when, _ := t.of(s)
+	if *when = at; !at.IsZero() {
+		heap.Push(t, s)
 	}
-	if tm.at = at; !at.IsZero() {
-		heap.Push(t, tm)
+}
+
+// remove takes a session out.
+func (t *timers) remove(s *Session) {
+	if _, place := t.of(s); *place != 0 {
+		heap.Remove(t, int(*place)-1)
 	}
 }
 
 // due takes out the first session whose time has come; nil if there is none.
 func (t *timers) due(now time.Time) *Session {
-	if len(*t) == 0 || now.Before((*t)[0].at) {
+	if len(t.sessions) == 0 || now.Before(t.next()) {
 		return nil
 	}
-	return heap.Pop(t).(*timer).session //nolint:errcheck,forcetypeassert // the heap holds nothing else
+	return heap.Pop(t).(*Session) //nolint:errcheck,forcetypeassert // the heap holds nothing else
 }
 
 // next is the time of the first; zero if there is none.
-func (t timers) next() time.Time {
-	if len(t) == 0 {
+func (t *timers) next() time.Time {
+	if len(t.sessions) == 0 {
 		return time.Time{}
 	}
-	return t[0].at
+	at, _ := t.of(t.sessions[0])
+	return *at
 }
 
 // Len, Less, Swap, Push and Pop implement heap.Interface.
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
-func (t timers) Swap(i, j int) {
-	t[i], t[j] = t[j], t[i]
-	t[i].index, t[j].index = i, j
+func (t *timers) Len() int { return len(t.sessions) }
+
+// Less implements heap.Interface.
+func (t *timers) Less(i, j int) bool {
+	a, _ := t.of(t.sessions[i])
+	b, _ := t.of(t.sessions[j])
+	return a.Before(*b)
+}
+
+// Swap implements heap.Interface.
+func (t *timers) Swap(i, j int) {
+	s := t.sessions
+	s[i], s[j] = s[j], s[i]
+	t.put(i)
+	t.put(j)
+}
+
+// put tells the session at an index its place.
+func (t *timers) put(i int) {
+	_, at := t.of(t.sessions[i])
+	*at = place(i + 1)
 }
 
 // Push implements heap.Interface.
 func (t *timers) Push(x any) {
-	tm := x.(*timer) //nolint:errcheck,forcetypeassert // the heap is given nothing else
-	tm.index = len(*t)
-	*t = append(*t, tm)
+	t.sessions = append(t.sessions, x.(*Session)) //nolint:errcheck,forcetypeassert // the heap is given nothing else
+	t.put(t.Len() - 1)
 }
 
 // Pop implements heap.Interface.
 func (t *timers) Pop() any {
-	last := len(*t) - 1
-	tm := (*t)[last]
-	(*t)[last] = nil
-	*t = (*t)[:last]
-	tm.index = absent
-	return tm
+	last := len(t.sessions) - 1
+	s := t.sessions[last]
+	t.sessions[last] = nil
+	t.sessions = t.sessions[:last]
+	_, at := t.of(s)
+	*at = 0
+	return s
 }

@@ -1,0 +1,60 @@
+package plugin
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
+)
+
+// crowd is how many clients are connected at once, and mostOfEach how many bytes the plugin may have for one of them.
+const (
+	crowd      = 100_000
+	mostOfEach = 400
+)
+
+// heap is what is in use, in bytes.
+func heap() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
+func TestASessionTakesLittleMemory(t *testing.T) {
+	key := testkeys.New("HS256", "k")
+	p := silentPlugin(t, key, "")
+	by := p.chain.Providers()[0]
+	password := key.Sign(keycloakClaims(1))
+	before := heap()
+	for n := range crowd {
+		result := provider.Result{
+			Provider: by, Issuer: "https://idp.example.com/realms/test", Subject: fmt.Sprintf("f4a1c0de-0000-4000-8000-%012d", n),
+			LogID: fmt.Sprintf(`jti "onrtac:7d0f9c1e-0000-4000-8000-%012d"`, n), LeaveAt: time.Unix(4_000_000_000+int64(n*7919%crowd), 0),
+		}
+		username := result.Subject
+		connect := broker.Connect{Conn: broker.Conn(n + 1), ClientID: fmt.Sprintf("a client's id, %08d", n), Username: &username, Password: &password}
+		p.asked.about(connect.Conn)
+		p.record(connect, result, nil)
+		p.Connect(connect.Conn, connect.ClientID)
+	}
+	each := (heap() - before) / crowd
+	t.Logf("%d bytes a session", each)
+	if each > mostOfEach {
+		t.Errorf("%d bytes a session, at most %d", each, mostOfEach)
+	}
+	for n := range crowd {
+		p.Disconnect(broker.Conn(n+1), false)
+	}
+	// Nothing is left but tables that have grown.
+	left := (int64(heap()) - int64(before)) / crowd
+	t.Logf("%d bytes a session after all have left", left)
+	if left > mostOfEach/3 {
+		t.Errorf("%d bytes a session after all have left", left)
+	}
+	runtime.KeepAlive(p)
+}
