@@ -29,7 +29,7 @@ var table = plugin.NewTable()
 
 //export gja_go_init
 func gja_go_init(c *C.struct_gja_instance, options *C.struct_mosquitto_opt, count C.int) (handle C.uintptr_t) {
-	b := &mosquitto{instance: c}
+	b := &mosquitto{instance: c, is21: bool(C.gja_broker_is_2_1())}
 	defer guard.Catch(fault("start", func() { handle = 0 }))
 	settings := make(map[string]string)
 	for _, option := range unsafe.Slice(options, int(count)) {

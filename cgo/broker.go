@@ -18,6 +18,8 @@ import (
 // broker is broker.Broker over the functions that Mosquitto exports.
 type mosquitto struct {
 	instance *C.struct_gja_instance
+	// is21: the broker is 2.1 or newer. It is asked for at each login, and so is known on this side.
+	is21 bool
 	// space is lend's; nil while C has it.
 	space []byte
 }
@@ -49,11 +51,11 @@ func (b *mosquitto) SetClientID(client broker.Conn, id string) error {
 	return failure(lend(b, id, func(s *C.char) C.int { return C.gja_set_clientid(C.uintptr_t(client), s) }))
 }
 
-func (b *mosquitto) CanSetClientID() bool { return bool(C.gja_broker_is_2_1()) }
+func (b *mosquitto) CanSetClientID() bool { return b.is21 }
 
-func (b *mosquitto) CanDelay() bool { return bool(C.gja_broker_is_2_1()) }
+func (b *mosquitto) CanDelay() bool { return b.is21 }
 
-func (b *mosquitto) TellsOfConnects() bool { return bool(C.gja_broker_is_2_1()) }
+func (b *mosquitto) TellsOfConnects() bool { return b.is21 }
 
 func (b *mosquitto) Complete(clientID string, accepted bool) {
 	lend(b, clientID, func(s *C.char) C.int {

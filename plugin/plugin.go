@@ -63,9 +63,11 @@ type Plugin struct {
 	dial   endpoint.Dial
 	file   string
 
-	loop      *loop.Loop
-	ticks     loop.Ticks
-	chain     *chain.Chain
+	loop  *loop.Loop
+	ticks loop.Ticks
+	chain *chain.Chain
+	// tickAt is when the Tick is to come that was asked for last; zero: it has come.
+	tickAt    time.Time
 	sessions  *session.Registry
 	table     *Table
 	pending   *pending.Logins
@@ -157,7 +159,7 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 	}
 	// The client that was connected from this address is not any more.
 	p.sessions.Leave(connect.Conn)
-	p.table.holders.Leave(connect.Conn, false, p.now())
+	p.table.holders.Leave(connect.Conn, false, time.Time{})
 	return p.login(connect)
 }
 
@@ -203,21 +205,30 @@ func (p *Plugin) Reload() {
 // seen, as clocks are set.
 const lookAgain = time.Minute
 
+// tickUnit is how exactly the broker's clock of Ticks is read.
+const tickUnit = time.Millisecond
+
 // work does what is due, for as long as a turn takes.
 func (p *Plugin) work() {
+	p.tickAt = time.Time{}
 	p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck)
 	p.chain.Refresh()
 	p.schedule()
 }
 
-// schedule asks for the Tick that is needed next.
+// schedule asks for the Tick that is needed next, unless one is to come by then: that one asks for the next.
 func (p *Plugin) schedule() {
 	now, wait := p.now(), lookAgain
-	for _, at := range []time.Time{p.sessions.NextDeadline(), p.lifetimes.NextRecheck(), p.chain.RefreshAt()} {
+	for _, at := range [...]time.Time{p.sessions.NextDeadline(), p.lifetimes.NextRecheck(), p.chain.RefreshAt()} {
 		if !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
+	at := now.Add(wait)
+	if !p.tickAt.IsZero() && at.After(p.tickAt.Add(-tickUnit)) {
+		return
+	}
+	p.tickAt = at
 	p.broker.TickIn(wait)
 }
 

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -74,6 +75,27 @@ func TestAClockThatIsSetForwardIsNoticedWithinAMinute(t *testing.T) {
 	h.Tick()
 	if h.broker.tickIn > time.Minute {
 		t.Errorf("the next Tick but one is in %s", h.broker.tickIn)
+	}
+}
+
+// A login asks for a Tick only if it needs one sooner than the one that is to come, since that asks for the next.
+func TestALoginAsksForATickThatIsSoonerAlone(t *testing.T) {
+	h := open(t, local(``))
+	for n, c := range []struct {
+		lifetime time.Duration
+		asks     bool
+	}{{time.Hour, false}, {time.Minute - time.Second, true}, {2 * time.Minute, false}, {time.Second, true}, {2 * time.Second, false}} {
+		const none = -1
+		h.broker.tickIn = none
+		h.login(broker.Conn(n+1), fmt.Sprint("c", n), nil, h.token("alice", c.lifetime))
+		if asks := h.broker.tickIn != none; asks != c.asks || (asks && h.broker.tickIn != c.lifetime) {
+			t.Errorf("for a token of %s: a Tick in %s", c.lifetime, h.broker.tickIn)
+		}
+	}
+	h.advance(time.Second)
+	h.Tick()
+	if want := []string{"c3 will=true"}; !slices.Equal(h.broker.kicked, want) || h.broker.tickIn != time.Second {
+		t.Errorf("kicked %q, and the next Tick is in %s", h.broker.kicked, h.broker.tickIn)
 	}
 }
 
