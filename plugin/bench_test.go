@@ -10,7 +10,9 @@ import (
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -101,6 +103,44 @@ func BenchmarkBasicAuth(b *testing.B) {
 					b.StartTimer()
 				}
 				one(b, &tokens[n])
+			}
+		})
+	}
+}
+
+// BenchmarkBesidesTheJudgement is what a login and its end cost besides: piece by piece, and a disconnection.
+func BenchmarkBesidesTheJudgement(b *testing.B) {
+	p := silentPlugin(b, testkeys.New("EdDSA", "k"), "")
+	username, password := "u", strings.Repeat("x", 1700) // as long as a token
+	connect := broker.Connect{Conn: 1, ClientID: "client-1", Username: &username, Password: &password, Address: "192.0.2.7"}
+	subject := "f4a1c0de-0000-4000-8000-000000000001"
+	result := provider.Result{
+		Verdict: verdict.Verdict{Kind: verdict.Accept}, Provider: p.chain.Providers()[0], Identity: identity.Identity{Username: &subject},
+		Issuer: "https://idp.example.com/realms/test", Subject: subject, LogID: `jti "onrtac:7d0f9c1e-0000-4000-8000-000000000001"`,
+		LeaveAt: time.Unix(4_000_000_000, 0),
+	}
+	for _, c := range []struct {
+		name string
+		do   func()
+	}{
+		{"line", func() { p.tellOf(event.Judged, connect, result) }},
+		{"record", func() { p.record(connect, result, nil) }},
+		{"schedule", p.schedule},
+		{"record and leave", func() {
+			p.record(connect, result, nil)
+			p.Connect(1, "client-1")
+			p.Disconnect(1, false)
+		}},
+		{"kick", func() {
+			p.sessions.Expel(p.sessions.Of(1), time.Unix(1, 0), "expired: its time ended")
+			p.lifetimes.Kick()
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			p.record(connect, result, nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				c.do()
 			}
 		})
 	}
