@@ -125,7 +125,7 @@ func BenchmarkBesidesTheJudgement(b *testing.B) {
 	}{
 		{"line", func() { p.tellOf(event.Judged, connect, result) }},
 		{"record", func() { p.record(connect, result, nil) }},
-		{"schedule", p.schedule},
+		{"schedule", func() { p.schedule(0) }},
 		{"record and leave", func() {
 			p.record(connect, result, nil)
 			p.Connect(1, "client-1")

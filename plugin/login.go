@@ -92,7 +92,7 @@ func (p *Plugin) record(connect broker.Connect, result provider.Result, open *pr
 	if open != nil {
 		p.lifetimes.Confirm(s, by, open)
 	}
-	p.schedule()
+	p.schedule(0)
 }
 
 // contested is the client id of a login that has not just chosen it: one that is to be rewritten, or that the broker may

@@ -211,21 +211,22 @@ const tickUnit = time.Millisecond
 // work does what is due, for as long as a turn takes.
 func (p *Plugin) work() {
 	p.tickAt = time.Time{}
-	p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck)
+	rest := p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck)
 	p.chain.Refresh()
-	p.schedule()
+	p.schedule(rest)
 }
 
-// schedule asks for the Tick that is needed next, unless one is to come by then: that one asks for the next.
-func (p *Plugin) schedule() {
+// schedule asks for the Tick that is needed next, but not before the broker has had a rest, unless one is to come by then: that one
+// asks for the next.
+func (p *Plugin) schedule(rest time.Duration) {
 	now, wait := p.now(), lookAgain
 	for _, at := range [...]time.Time{p.sessions.NextDeadline(), p.lifetimes.NextRecheck(), p.chain.RefreshAt()} {
 		if !at.IsZero() {
-			wait = min(wait, max(at.Sub(now), 0))
+			wait = min(wait, max(at.Sub(now), rest))
 		}
 	}
 	at := now.Add(wait)
-	if !p.tickAt.IsZero() && at.After(p.tickAt.Add(-tickUnit)) {
+	if !p.tickAt.IsZero() && !at.Before(p.tickAt.Add(-tickUnit)) {
 		return
 	}
 	p.tickAt = at

@@ -12,7 +12,8 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// No Tick works for longer than its loop.Turn, however much is due; and the broker is woken for the rest.
+// No Tick works for longer than its loop.Turn, however much is due; and the broker is woken for the rest, once it has had a
+// loop.Rest for others: neither the time of the next Tick nor a login cuts that short.
 func TestATickTakesTurns(t *testing.T) {
 	const clients = 1000
 	h := open(t, local(``))
@@ -34,6 +35,14 @@ func TestATickTakesTurns(t *testing.T) {
 			t.Fatalf("a Tick did nothing, %d are left", left)
 		}
 		if left > 0 {
+			if h.broker.tickIn < loop.Rest {
+				t.Fatalf("the next Tick is in %s", h.broker.tickIn)
+			}
+			h.login(clients+1, "another", nil, h.token("bob", time.Minute))
+			if h.broker.tickIn < loop.Rest {
+				t.Fatalf("after a login the next Tick is in %s", h.broker.tickIn)
+			}
+			h.Disconnect(clients+1, false)
 			<-h.broker.woken
 		}
 	}

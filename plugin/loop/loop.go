@@ -9,8 +9,12 @@ import (
 	"go-jwt-auth/plugin/guard"
 )
 
-// Turn is how long one Tick works: then the broker serves others, and is woken for the rest.
-const Turn = 2 * time.Millisecond
+// Turn is how long one Tick works. Then the broker has a Rest for others, and is woken for what is left. Mosquitto 2.0 reads one
+// packet of each client in a round of its loop: with a single round between turns, clients that send more often would fall behind.
+const (
+	Turn = 2 * time.Millisecond
+	Rest = time.Millisecond
+)
 
 // Loop takes work to goroutines and its results to the broker's thread. Its methods belong to that thread, except for Post.
 type Loop struct {
@@ -55,8 +59,9 @@ func (l *Loop) Background(do func() func()) {
 }
 
 // Turn does what was posted and what the steps have to do, one thing of each kind in turn, until nothing is left or its time
-// is over; then it has the broker woken for the rest. A step returns false if it had nothing to do.
-func (l *Loop) Turn(steps ...func() bool) {
+// is over; then it has the broker woken for the rest. A step returns false if it had nothing to do. It returns how long the broker
+// is to be left alone: zero if nothing is left.
+func (l *Loop) Turn(steps ...func() bool) time.Duration {
 	l.turning = true
 	defer func() { l.turning = false }()
 	l.queue.begin()
@@ -64,13 +69,14 @@ func (l *Loop) Turn(steps ...func() bool) {
 	for more := true; more; {
 		if l.now().Sub(began) >= Turn {
 			l.queue.leave()
-			return
+			return Rest
 		}
 		more = l.queue.do()
 		for _, step := range steps {
 			more = step() || more
 		}
 	}
+	return 0
 }
 
 // Turning tells whether the broker is calling back from inside of Turn.

@@ -24,8 +24,6 @@ type queue struct {
 const (
 	firstRouse = time.Millisecond
 	lastRouse  = 64 * time.Millisecond
-	// nextTurn is how long the broker has for others before it is woken for what a Tick has left to do.
-	nextTurn = 50 * time.Microsecond
 )
 
 // post leaves do for a Tick and asks for it. From any goroutine. After close it does nothing.
@@ -36,7 +34,7 @@ func (q *queue) post(do func()) {
 		return
 	}
 	q.items = append(q.items, do)
-	if len(q.items) == 1 {
+	if len(q.items) == 1 && !q.unfinished {
 		q.wake()
 	}
 	if q.rousing == nil {
@@ -44,7 +42,7 @@ func (q *queue) post(do func()) {
 	}
 }
 
-// leave asks for another Tick soon, as this one has left something to do. The wake can't come now: in a callback the broker
+// leave asks for another Tick after a Rest, as this one has left something to do. The wake can't come now: in a callback the broker
 // does not sleep, so that it would end no sleep.
 func (q *queue) leave() {
 	q.mu.Lock()
@@ -53,7 +51,7 @@ func (q *queue) leave() {
 		return
 	}
 	q.unfinished = true
-	q.rouseIn(nextTurn)
+	q.rouseIn(Rest)
 }
 
 // rouseIn has the broker woken after wait. q.mu is held.
