@@ -14,7 +14,7 @@ const most = 4
 
 func TestALoginAllocatesLittleBesidesItsJudgement(t *testing.T) {
 	key := testkeys.New("EdDSA", "k")
-	p := silentPlugin(t, key, "")
+	p := silentPlugin(t, key)
 	username, password := "u", key.Sign(keycloakClaims(1))
 	connect := broker.Connect{Conn: 1, ClientID: "client-1", Username: &username, Password: &password, Address: "192.0.2.7"}
 	judgement := testing.AllocsPerRun(100, func() {

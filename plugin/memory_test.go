@@ -27,7 +27,7 @@ func heap() uint64 {
 
 func TestASessionTakesLittleMemory(t *testing.T) {
 	key := testkeys.New("HS256", "k")
-	p := silentPlugin(t, key, "")
+	p := silentPlugin(t, key)
 	by := p.chain.Providers()[0]
 	password := key.Sign(keycloakClaims(1))
 	before := heap()
