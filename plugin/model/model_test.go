@@ -289,7 +289,8 @@ func (d *driver) spoil(t *rapid.T, k *token, fault string) {
 	case "opaque":
 		k.Opaque = true
 	case "opaque, borrowed issuer":
-		k.Opaque, k.Issuer = true, issuer(rapid.IntRange(0, idps).Draw(t, "issuer"))
+		p, _ := d.inForce.opaque()
+		k.Opaque, k.IDP, k.Issuer = true, p.IDP, rapid.SampledFrom(d.inForce.Providers).Draw(t, "issuer").Issuer
 	}
 }
 
