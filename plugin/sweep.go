@@ -78,13 +78,15 @@ func (p *Plugin) askedAgain(connect broker.Connect) verdict.Verdict {
 	connected := p.sessions.Has(connect.Conn)
 	known := !connected && p.broker.Knows(connect.ClientID, connect.Conn, p.ticks.Seen())
 	entered := p.table.holders.Has(connect.Conn, connect.ClientID)
+	away := known && !entered
 	switch {
-	case p.chain.Defers(connect):
+	// By a new file an opaque token can be a password of another kind: the session that it has opened is this plugin's all the same.
+	case p.chain.Defers(connect) && !(away && p.table.holders.IsAwayByToken(connect.ClientID)):
 		if !known && !entered {
 			p.leaveToOthers(connect) // it is somebody new
 		}
 		return verdict.Verdict{Kind: verdict.Defer}
-	case known && !entered:
+	case away:
 		// To accept this lets nobody in, since to come back takes a new CONNECT. To refuse it would end a connection that there
 		// is none of: Mosquitto 2.0 then enters the session into its list of those that expire once more, and is left with
 		// a pointer to freed memory when the client comes back. Its token is not looked at: there can be so many that their

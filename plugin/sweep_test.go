@@ -116,6 +116,27 @@ func TestASweepLeavesAloneWhoIsAway(t *testing.T) {
 	})
 }
 
+// By a new file an opaque token is a password like any other. The session that it has opened is left alone all the same.
+func TestASweepLeavesAloneWhoIsAwayWithATokenOfBefore(t *testing.T) {
+	versions(t, func(t *testing.T, v func(*fakeBroker)) {
+		h := open(t, fmt.Sprintf(`{"mode":"introspection","options":{"lazyConnect":true,"common":{"kickExpiredClients":false},`+
+			`"revocation":{"check":"onRetry","introspection":{"uri":%q}}}}`, newDesk(t).url), v)
+		opaque := text("opaque")
+		h.awaitVerdict(t, opaque, verdict.Accept)
+		h.leave(1, "c", true)
+		h.write(t, local(``))
+		h.Reload()
+		h.broker.awaitLog(`reloaded .*jwt.json`)
+		h.Reload()
+		if got := h.asks(1, "c", nil, opaque); got != verdict.Accept {
+			t.Errorf("got %s", got)
+		}
+		if got := h.asks(2, "d", nil, opaque); got != verdict.Defer {
+			t.Errorf("somebody else: got %s", got)
+		}
+	})
+}
+
 // Nor are their tokens verified: a hundred thousand signatures would hold the broker for seconds.
 func TestASweepVerifiesNoTokenOfWhoIsAway(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {

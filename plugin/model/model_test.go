@@ -70,10 +70,10 @@ type driver struct {
 type world struct {
 	*mosquitto
 	*rules
-	clock     *clock
-	tokens    *tokens
-	providers []*provider
-	inbox     *inbox
+	clock  *clock
+	tokens *tokens
+	idps   []*idp
+	inbox  *inbox
 	// packets are those that were sent, for who sends one again.
 	packets []packet
 	named   int
@@ -114,9 +114,9 @@ func (d *driver) run(t *rapid.T) {
 	// What waits for a moment to come ends by itself, but time stands still once this has returned.
 	t.Cleanup(func() { time.Sleep(time.Hour) })
 	net := network{listeners: map[string]*listener{}}
-	for n := range 2 {
-		p := &provider{number: n, keys: &keys{}, find: w.tokens.find, inbox: w.inbox, manner: prompt, kids: []string{kid(n, 0)}}
-		w.providers = append(w.providers, p)
+	for n := range idps {
+		p := &idp{number: n, keys: &keys{}, find: w.tokens.find, inbox: w.inbox, manner: prompt, names: []string{keyName(n, 0)}}
+		w.idps = append(w.idps, p)
 		server := &http.Server{Handler: p, ReadHeaderTimeout: time.Hour}
 		l := net.listen(fmt.Sprintf("idp%d", n))
 		go func() { _ = server.Serve(l) }()
@@ -125,18 +125,18 @@ func (d *driver) run(t *rapid.T) {
 			_ = l.Close()
 		})
 	}
-	start := drawSettings(t)
-	w.rules = &rules{clock: w.clock, inForce: start, next: start, written: start, answers: map[question][]*answer{}, keys: map[int][]keySet{}, down: map[int]bool{}}
+	start := drawFile(t)
+	w.rules = newRules(w.clock, start)
 	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, live: map[broker.Conn]*conn{}}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
 	w.NoTicks = w.V20 && rapid.IntRange(0, 2).Draw(t, "no ticks") == 0
 	w.Quiet = rapid.Bool().Draw(t, "quiet")
 	w.say("%+v, %+v", w.traits, start)
-	d.write(start.file())
+	d.write(start.text())
 	p, err := plugin.New(w.mosquitto, plugin.Options{Settings: map[string]string{"config_file": d.file}, Now: w.clock.now, Dial: net.dial})
 	if err != nil {
-		t.Fatalf("start: %s\n%s", err, start.file())
+		t.Fatalf("start: %s\n%s", err, start.text())
 	}
 	w.plugin = p
 	t.Cleanup(func() {
@@ -145,7 +145,7 @@ func (d *driver) run(t *rapid.T) {
 		p.Close()
 	})
 	if rapid.Bool().Draw(t, "answers are held") {
-		for _, p := range w.providers {
+		for _, p := range w.idps {
 			p.behave(holding)
 		}
 	}
@@ -166,6 +166,7 @@ func (d *driver) run(t *rapid.T) {
 		"revoke":        d.revokeOne,
 		"behave":        d.behaveOtherwise,
 		"let":           d.letOne,
+		"outage":        d.outage,
 		"rotate":        d.rotateKeys,
 		"touch":         d.touchAndGo,
 		"insist":        d.insist,
@@ -194,20 +195,20 @@ func (d *driver) write(text string) {
 	}
 }
 
-func kid(provider, generation int) string { return fmt.Sprintf("key-%d-%d", provider, generation) }
-
 var names = rapid.SampledFrom([]string{"a", "b", "c"})
 
-// mint makes a token, good unless asked otherwise.
-func (d *driver) mint(change func(*token)) *token {
-	s := d.inForce
-	k := &token{Subject: "a", Issuer: issuer(s.Provider), Provider: s.Provider, Expires: d.clock.now().Add(time.Hour).Truncate(time.Second)}
-	trusted := s.Secret
-	if s.Mode == jwks {
-		p := d.providers[s.Provider]
-		trusted = p.kids[len(p.kids)-1]
+// someProvider is one of the file that is in force.
+func (d *driver) someProvider(t *rapid.T) provider {
+	return rapid.SampledFrom(d.inForce.Providers).Draw(t, "provider")
+}
+
+// mint makes a token of a provider, good unless asked otherwise.
+func (d *driver) mint(p provider, change func(*token)) *token {
+	k := &token{Subject: "a", Issuer: p.Issuer, IDP: p.IDP, Key: d.trusted(p), Expires: d.clock.now().Add(time.Hour).Truncate(time.Second)}
+	if rest, _ := d.inForce.rest(); p.Mode == introspection && p.Issuer == "" && rest != p {
+		k.Opaque = true // it gets no others
 	}
-	k.Key = trusted
+	trusted := k.Key
 	change(k)
 	if k.Key != forged {
 		trusted = k.Key
@@ -216,10 +217,30 @@ func (d *driver) mint(change func(*token)) *token {
 	return k
 }
 
+// trusted is the key that the tokens of a provider are signed by.
+func (d *driver) trusted(p provider) string {
+	if p.Mode == local {
+		return p.Secret
+	}
+	names := d.idps[p.IDP].names
+	return names[len(names)-1]
+}
+
 // connectGood is a client whose token is in order.
 func (d *driver) connectGood(t *rapid.T) {
-	k := d.mint(func(k *token) { d.vary(t, k) })
-	d.send(t, k.Subject, text(k.Subject), &k.Text)
+	p := d.someProvider(t)
+	k := d.mint(p, func(k *token) {
+		d.vary(t, k)
+		k.Opaque = k.Opaque || (p.Mode == introspection && rapid.Bool().Draw(t, "opaque"))
+		if _, claimed := d.inForce.claims(issuer(0)); k.Issuer == "" && !claimed && rapid.Bool().Draw(t, "issuer") {
+			k.Issuer = issuer(0) // which somebody may claim by another file
+		}
+	})
+	name := p.called(k.Subject)
+	if rapid.Bool().Draw(t, "another name") {
+		name = names.Draw(t, "name")
+	}
+	d.send(t, name, &name, &k.Text)
 }
 
 // connectAnew is anybody.
@@ -231,31 +252,46 @@ func (d *driver) connectAnew(t *rapid.T) {
 	case 1:
 		username = text(user)
 	}
-	switch fault := rapid.SampledFrom([]string{"none", "expired", "forged", "issuer", "provider", "key", "endless", "password", "nothing"}).Draw(t, "token"); fault {
+	switch fault := rapid.SampledFrom([]string{
+		"none", "expired", "forged", "issuer", "no issuer", "borrowed issuer", "idp", "key", "endless", "opaque", "opaque, borrowed issuer", "password", "nothing",
+	}).Draw(t, "token"); fault {
 	case "password":
 		pass = text(password)
 	case "nothing":
 	default:
-		pass = &d.mint(func(k *token) {
+		pass = &d.mint(d.someProvider(t), func(k *token) {
 			d.vary(t, k)
-			switch fault {
-			case "expired":
-				k.Expires = d.clock.now().Add(-time.Minute).Truncate(time.Second)
-			case "forged":
-				k.Key = forged
-			case "issuer":
-				k.Issuer = "https://other.example"
-			case "provider":
-				k.Provider = 1 - k.Provider
-				k.Issuer = issuer(k.Provider)
-			case "key":
-				k.Key = rapid.SampledFrom([]string{secrets[0], secrets[1], kid(0, 0), kid(1, 0), kid(0, 1), "key-unknown"}).Draw(t, "key")
-			case "endless":
-				k.Expires = time.Time{}
-			}
+			d.spoil(t, k, fault)
 		}).Text
 	}
 	d.send(t, names.Draw(t, "id"), username, pass)
+}
+
+// spoil makes a token another than its provider's good ones.
+func (d *driver) spoil(t *rapid.T, k *token, fault string) {
+	switch fault {
+	case "expired":
+		k.Expires = d.clock.now().Add(-time.Minute).Truncate(time.Second)
+	case "forged":
+		k.Key = forged
+	case "issuer":
+		k.Issuer = "https://other.example"
+	case "no issuer":
+		k.Issuer = ""
+	case "borrowed issuer":
+		k.Issuer = issuer(rapid.IntRange(0, idps).Draw(t, "issuer"))
+	case "idp":
+		k.IDP = (k.IDP + 1) % idps
+	case "key":
+		k.Key = rapid.SampledFrom([]string{secrets[0], secrets[1], keyName(0, 0), keyName(1, 0), keyName(2, 0), keyName(0, 1), "nobody's key-unknown"}).Draw(t, "key")
+	case "endless":
+		k.Expires = time.Time{}
+	case "opaque":
+		k.Opaque = true
+	case "opaque, borrowed issuer":
+		p, _ := d.inForce.opaque()
+		k.Opaque, k.IDP, k.Issuer = true, p.IDP, rapid.SampledFrom(d.inForce.Providers).Draw(t, "issuer").Issuer
+	}
 }
 
 // vary draws whose token it is, and for how long.
@@ -291,7 +327,7 @@ func (d *driver) deliver(p packet) *conn {
 	if p.Password != nil {
 		pass = *p.Password
 		if k := d.tokens.find(pass); k != nil {
-			pass = fmt.Sprintf("%s (of %s by %s, key %s, until %s)", k, k.Subject, k.Issuer, k.Key, k.Expires.Format(time.TimeOnly))
+			pass = fmt.Sprintf("%s (of %s by %q, idp%d, key %s, opaque %t, until %s)", k, k.Subject, k.Issuer, k.IDP, k.Key, k.Opaque, k.Expires.Format(time.TimeOnly))
 		}
 	}
 	d.say("%s CONNECT id %s username %s persistent %t, WebSocket %t, subscribes %t: %s",
@@ -316,10 +352,14 @@ func (d *driver) follow(t *rapid.T) {
 	if between {
 		d.send(t, "in-between", text(user), text(password))
 	}
-	k := d.mint(func(k *token) { k.Subject = c.attempt.token.Subject })
+	p, there := d.inForce.same(c.attempt.by.id())
+	if !there {
+		p = d.someProvider(t)
+	}
+	k := d.mint(p, func(k *token) { k.Subject = c.attempt.token.Subject })
 	if rapid.Bool().Draw(t, "revoked") {
 		d.say("%s is revoked", k)
-		d.providers[k.Provider].revoke(k)
+		d.idps[k.IDP].revoke(k)
 	}
 	d.send(t, c.id, c.username, &k.Text)
 }
@@ -357,10 +397,13 @@ func (d *driver) turn() {
 	d.rest()
 	known := d.moment
 	d.loop()
+	d.rest()
 	if !d.NoTicks {
 		d.rested(known)
+		if d.expected {
+			d.broken("the file has not come into force, though there is nothing that keeps it out")
+		}
 	}
-	d.rest()
 }
 
 // touchAndGo is a connection that sends nothing: where there are no ticks, such events must do.
@@ -396,22 +439,24 @@ func (d *driver) setClock(t *rapid.T) {
 
 // reload is SIGHUP, with another file or the same.
 func (d *driver) reload(t *rapid.T) {
-	switch rapid.SampledFrom([]string{"the same", "another", "broken", "missing"}).Draw(t, "file") {
+	d.readable = true
+	switch rapid.SampledFrom([]string{"the same", "another", "another", "broken", "missing"}).Draw(t, "file") {
 	case "another":
-		d.written = drawSettings(t)
-		d.write(d.written.file())
+		d.written = d.inForce.changed(t)
+		d.write(d.written.text())
 	case "broken":
+		d.readable = false
 		d.write(`{"mode":"local"`)
 	case "missing":
+		d.readable = false
 		if err := os.Remove(d.file); err != nil && !os.IsNotExist(err) {
 			panic(err)
 		}
 	case "the same":
 		d.written = d.inForce
-		d.write(d.written.file())
+		d.write(d.written.text())
 	}
-	d.say("%s SIGHUP, the file is now %+v, unless it can't be read", d.clock.now().Format(time.TimeOnly), d.written)
-	d.hungUp = true
+	d.say("%s SIGHUP, the file is now %+v, readable %t", d.clock.now().Format(time.TimeOnly), d.written, d.readable)
 	d.hangup()
 }
 
@@ -421,64 +466,79 @@ func (d *driver) revokeOne(t *rapid.T) {
 	}
 	k := d.tokens.all[rapid.IntRange(0, len(d.tokens.all)-1).Draw(t, "token")]
 	d.say("%s is revoked", k)
-	d.providers[k.Provider].revoke(k)
+	d.idps[k.IDP].revoke(k)
 }
 
 func (d *driver) behaveOtherwise(t *rapid.T) {
-	p := d.providers[rapid.IntRange(0, 1).Draw(t, "provider")]
+	p := rapid.SampledFrom(d.idps).Draw(t, "idp")
 	m := rapid.SampledFrom([]manner{prompt, holding, failing}).Draw(t, "manner")
-	d.say("provider %d is %s", p.number, m)
+	d.say("idp%d is %s", p.number, m)
 	p.behave(m)
 }
 
+// outage has so many questions of one provider fail that its endpoint is left alone.
+func (d *driver) outage(t *rapid.T) {
+	p := d.someProvider(t)
+	d.say("idp%d fails, and clients of %s come", p.IDP, p.Name)
+	d.idps[p.IDP].behave(failing)
+	for range 5 {
+		d.named++
+		name := fmt.Sprintf("unlucky-%d", d.named)
+		k := d.mint(p, func(k *token) { k.Subject = name })
+		d.deliver(packet{ID: p.called(name), Username: text(p.called(name)), Password: &k.Text})
+	}
+}
+
 func (d *driver) letOne(t *rapid.T) {
-	var all []string
-	for _, p := range d.providers {
-		all = append(all, p.waiting()...)
+	type held struct {
+		by *idp
+		i  int
+	}
+	var all []held
+	for _, p := range d.idps {
+		for i := range p.waiting() {
+			all = append(all, held{p, i})
+		}
 	}
 	if len(all) == 0 {
 		t.Skip()
 	}
-	i := rapid.IntRange(0, len(all)-1).Draw(t, "request")
+	one := all[rapid.IntRange(0, len(all)-1).Draw(t, "request")]
 	answers := rapid.IntRange(0, 3).Draw(t, "by 500") != 0
-	d.say("the request about %s is answered: %t", all[i], answers)
-	if first := len(d.providers[0].waiting()); i < first {
-		d.providers[0].let(i, answers)
-	} else {
-		d.providers[1].let(i-first, answers)
-	}
+	d.say("idp%d answers the request about %s: %t", one.by.number, one.by.waiting()[one.i], answers)
+	one.by.let(one.i, answers)
 }
 
 func (d *driver) rotateKeys(t *rapid.T) {
-	p := d.providers[rapid.IntRange(0, 1).Draw(t, "provider")]
+	p := rapid.SampledFrom(d.idps).Draw(t, "idp")
 	d.named++
-	fresh, kids := kid(p.number, d.named), p.kids
+	fresh, all := keyName(p.number, d.named), p.names
 	if rapid.Bool().Draw(t, "old one stays") {
-		kids = []string{kids[len(kids)-1], fresh}
+		all = []string{all[len(all)-1], fresh}
 	} else {
-		kids = []string{fresh}
+		all = []string{fresh}
 	}
-	d.say("provider %d has the keys %v", p.number, kids)
-	p.rotate(kids...)
+	d.say("idp%d has the keys %v", p.number, all)
+	p.rotate(all...)
 }
 
-// insist is a client that nothing is wrong with, and whose provider answers: it must get in within a few attempts.
-func (d *driver) insist(*rapid.T) {
-	d.say("a good client begins, and the providers answer")
-	for _, p := range d.providers {
-		p.behave(prompt)
-		for range p.waiting() {
-			p.let(0, true)
-		}
-		d.rest()
-	}
-	var c *conn
+// insist is a client that nothing is wrong with, and whose identity provider answers: it must get in within a few attempts, however
+// the others are.
+func (d *driver) insist(t *rapid.T) {
+	p := d.someProvider(t)
+	d.say("a good client of %s begins, and idp%d answers", p.Name, p.IDP)
 	for range 8 {
+		if now, there := d.inForce.same(p.id()); there {
+			p = now
+		} else {
+			p = d.inForce.Providers[0] // another file has come into force
+		}
+		d.heal(d.idps[p.IDP])
 		d.named++
 		name := fmt.Sprintf("good-%d", d.named)
-		k := d.mint(func(k *token) { k.Subject = name })
+		k := d.mint(p, func(k *token) { k.Subject = name })
 		for range 2 { // by the same token, as whoever is put off does
-			c = d.deliver(packet{ID: name, Username: &name, Password: &k.Text})
+			c := d.deliver(packet{ID: p.called(name), Username: text(p.called(name)), Password: &k.Text})
 			for range 3 {
 				d.turn()
 			}
@@ -492,4 +552,13 @@ func (d *driver) insist(*rapid.T) {
 		}
 	}
 	d.broken("a good client was not let in")
+}
+
+// heal has an identity provider answer from now on.
+func (d *driver) heal(p *idp) {
+	p.behave(prompt)
+	for range p.waiting() {
+		p.let(0, true)
+	}
+	d.rest()
 }

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -73,8 +72,8 @@ type conn struct {
 	// id and username are what the plugin may have changed.
 	id       string
 	username *string
-	// attempt is what the rules know of it; its token is nil where the CONNECT had none.
-	attempt attempt
+	// attempt is what the rules know of it.
+	attempt *attempt
 }
 
 // packet is a CONNECT.
@@ -133,7 +132,7 @@ func (b *mosquitto) connect(p packet) *conn {
 	if b.V20 && !p.WebSocket && b.swept {
 		b.loop() // there TICK comes before anything else from a plain socket
 	}
-	c := &conn{packet: p, address: b.malloc(), id: p.ID, username: p.Username}
+	c := &conn{packet: p, address: b.malloc(), id: p.ID, username: p.Username, attempt: &attempt{}}
 	b.live[c.address] = c
 	if b.pendingBy(p.ID) != nil {
 		b.rules.say("the broker closes it: that id is pending")
@@ -276,7 +275,7 @@ func (b *mosquitto) hangup() {
 	b.called()
 	b.swept, b.hupAt = true, time.Now()
 	b.plugin.Reload()
-	b.rules.next = b.rules.written // before, without Ticks, it may have taken over the file of the SIGHUP before this one
+	b.rules.told() // before, without Ticks, it may have taken over the file of the SIGHUP before this one
 	b.settle()
 	questions := b.rules.questions
 	for _, c := range slices.Clone(b.sessions) {
@@ -302,9 +301,7 @@ func (b *mosquitto) hangup() {
 // Log is broker.Broker's, as all that follows.
 func (b *mosquitto) Log(_ event.Level, line []byte) {
 	b.rules.say("    | %s", line)
-	if bytes.Contains(line, []byte(" reloaded ")) {
-		b.rules.reloaded()
-	}
+	b.rules.reads(string(line))
 }
 
 func (b *mosquitto) SetUsername(address broker.Conn, name string) error {

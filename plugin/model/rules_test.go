@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/verdict"
@@ -10,31 +11,45 @@ import (
 
 // rules know what nobody may get round, and nothing of how the plugin sees to it:
 //
-//   - Nobody is connected without a token that was good when it was last judged, and is not over.
+//   - Nobody is connected without a token that was good when it was last judged, and is not over. Who judges it is the provider
+//     that answers for its iss by the file that was in force when the login began; no key and no answer of another counts.
 //   - A verdict reaches only the attempt that it was made for, and nobody is disconnected for what concerns another.
 //   - After SIGHUP everybody who is connected stays, unless his token is over; nobody waits, and nobody is asked about.
-//   - Nobody good is refused for another's sake (driver.insist).
+//   - An identity provider is asked only what its provider in the file has a reason to ask: about a token by which somebody has come
+//     whose provider that is, and by whom a client is connected, for as long as the file has it. It is not asked again what it has
+//     said a while ago, nor for keys that it has just given out, also not because other providers have changed.
+//   - Clients of a provider that is gone from the file leave in the end: those whose tokens never expire when they would be asked about.
+//   - Nobody good is refused for another's sake (driver.insist), and no file is kept out for the sake of a provider that has not changed.
 //
-// What they know of the world they have from the broker, the providers and the plugin's log.
+// What they know of the world they have from the broker, the identity providers and the plugin's log.
 type rules struct {
 	broker *mosquitto
 	clock  *clock
-	// inForce is the configuration that the plugin has said it goes by, next the one that it was last told to read, written the
-	// one that stands in the file.
-	inForce, next, written settings
-	hungUp                 bool // there was a SIGHUP
+	// inForce is the file that the plugin has said it goes by, before the one that it went by until tookOver, next the one
+	// that it was last told to read, written the one that stands there.
+	inForce, before, next, written file
+	tookOver                       time.Time
+	// readable is false while something else stands there. expected: nothing can keep next from coming into force.
+	readable, expected bool
 
 	// moment numbers what happens.
 	moment int
-	// down are the providers that have ever failed to answer.
-	down map[int]bool
-	// questions counts what providers were asked.
+	// down are those whose identity provider has ever failed to say something about a token.
+	down map[asker]bool
+	// questions counts what identity providers were asked about tokens.
 	questions int
-	// answers are what providers have said, keys the sets that they gave out, each in order.
+	// answers are what they have said of tokens, keys the sets that they gave out, each in order.
 	answers map[question][]*answer
-	keys    map[int][]keySet
+	keys    map[asker][]*keySet
+	// lookedAt is when a login of a provider was last looked at, changed when a file was last to be read, or came into force, in
+	// which something about that is another than before.
+	lookedAt map[asker]int
+	changed  map[asker]change
 	// forgot is the moment at which another provider was last put in the place of one, with all that was learnt from that.
-	forgot int
+	forgot map[asker]int
+	// open are the attempts because of which something may still be asked, chosen whose affair a token ever was.
+	open   []*attempt
+	chosen map[affair]bool
 	// set is when the clock was last set; zero: never.
 	set time.Time
 
@@ -42,36 +57,67 @@ type rules struct {
 	fault   string
 }
 
-type question struct {
-	provider int
-	token    *token
-}
+type (
+	question struct {
+		asker asker
+		token *token
+	}
+	affair struct{ token, provider string }
+	change struct {
+		moment int
+		at     time.Time
+	}
+)
 
 // answer is one request about a token.
 type answer struct {
 	number       int
 	asked, ended int // moments; ended 0: it is under way
-	at           time.Time
+	askedAt, at  time.Time
 	known        bool // it was answered
 	active       bool
+	because      *attempt // nil: a client who is connected is asked about again
 }
 
+// keySet is one request for keys.
 type keySet struct {
-	moment int
-	at     time.Time
-	kids   []string
+	number       int
+	asked, ended int // as above
+	at           time.Time
+	known        bool
+	keys         []string
 }
 
 // attempt is a CONNECT that the plugin was asked about.
 type attempt struct {
 	token *token // nil: it had none
-	// under is the configuration that was in force when it began, at that time and moment.
-	under settings
-	at    time.Time
-	began int
+	// under is the file that was in force when it began, at that time and moment, by the provider that answers for the token;
+	// without answered, none does.
+	under    file
+	by       provider
+	answered bool
+	at       time.Time
+	began    int
+	// asked is true when its question was asked; there is one at the most. Once the attempt is judged, that happens until a time, as
+	// questions can wait for others.
+	asked bool
+	until time.Time
 	// admitted is true where the plugin has let it in, since when it did.
 	admitted bool
 	since    time.Time
+	// watched: it is asked about again and again. abandoned is since when its provider is gone from the file, wasAbandoned whether
+	// that was ever so.
+	watched      bool
+	abandoned    time.Time
+	wasAbandoned bool
+}
+
+func newRules(clock *clock, start file) *rules {
+	return &rules{
+		clock: clock, inForce: start, before: start, next: start, written: start,
+		down: map[asker]bool{}, answers: map[question][]*answer{}, keys: map[asker][]*keySet{},
+		lookedAt: map[asker]int{}, changed: map[asker]change{}, forgot: map[asker]int{}, chosen: map[affair]bool{},
+	}
 }
 
 func (r *rules) say(format string, args ...any) {
@@ -87,52 +133,215 @@ func (r *rules) broken(format string, args ...any) {
 	}
 }
 
-// hears takes over what the providers have done. The plugin has come to rest.
+// hears takes over what the identity providers have done. The plugin has come to rest.
 func (r *rules) hears(events []happening) {
 	for _, e := range events {
 		r.moment++
-		q := question{e.provider, e.token}
-		switch e.kind {
-		case asked:
-			r.questions++
-			r.say("    provider %d is asked about %s", e.provider, e.token.Name)
-			r.answers[q] = append(r.answers[q], &answer{number: e.request, asked: r.moment})
-		case answered, failed:
-			said := "nothing"
-			r.down[e.provider] = r.down[e.provider] || e.kind == failed
-			if e.kind == answered {
-				said = fmt.Sprintf("active %t", e.active)
-			}
-			r.say("    provider %d says of %s: %s", e.provider, e.token.Name, said)
-			i := slices.IndexFunc(r.answers[q], func(a *answer) bool { return a.number == e.request })
-			a := r.answers[q][i]
-			a.ended, a.at, a.known, a.active = r.moment, e.at, e.kind == answered, e.kind == answered && e.active
-		case published:
-			r.say("    provider %d gives out the keys %v", e.provider, e.kids)
-			r.keys[e.provider] = append(r.keys[e.provider], keySet{r.moment, e.at, e.kids})
+		if e.token == nil {
+			r.hearsOfKeys(e)
+		} else {
+			r.hearsOfToken(e)
+		}
+	}
+}
+
+func (r *rules) hearsOfToken(e happening) {
+	q := question{e.asker, e.token}
+	if e.kind == asked {
+		r.questions++
+		r.say("    %s is asked about %s", e.asker, e.token)
+		because := r.justify(q, e.at)
+		r.answers[q] = append(r.answers[q], &answer{number: e.request, asked: r.moment, askedAt: e.at, because: because})
+		return
+	}
+	said := "nothing"
+	r.down[e.asker] = r.down[e.asker] || e.kind == failed
+	if e.kind == answered {
+		said = fmt.Sprintf("active %t", e.active)
+	}
+	r.say("    %s says of %s: %s", e.asker, e.token, said)
+	i := slices.IndexFunc(r.answers[q], func(a *answer) bool { return a.number == e.request })
+	a := r.answers[q][i]
+	a.ended, a.at, a.known, a.active = r.moment, e.at, e.kind == answered, e.kind == answered && e.active
+}
+
+func (r *rules) hearsOfKeys(e happening) {
+	if e.kind == asked {
+		r.say("    %s is asked for its keys", e.asker)
+		if !r.mayFetch(e.asker, e.at) {
+			r.broken("%s was asked for its keys again, for no reason", e.asker)
+		}
+		r.keys[e.asker] = append(r.keys[e.asker], &keySet{number: e.request, asked: r.moment})
+		return
+	}
+	r.say("    %s gives out the keys %v: %t", e.asker, e.keys, e.kind == answered)
+	sets := r.keys[e.asker]
+	s := sets[slices.IndexFunc(sets, func(s *keySet) bool { return s.number == e.request })]
+	s.ended, s.at, s.known, s.keys = r.moment, e.at, e.kind == answered, e.keys
+}
+
+// justify finds the attempt because of which a question is asked; nil: it is about somebody who is connected.
+func (r *rules) justify(q question, at time.Time) *attempt {
+	if r.isAskedAbout(q, at) {
+		return nil
+	}
+	i := slices.IndexFunc(r.open, func(a *attempt) bool {
+		return !a.asked && a.token == q.token && a.by.asker() == q.asker && a.by.asks() && (a.until.IsZero() || !at.After(a.until))
+	})
+	if i < 0 {
+		r.broken("%s was asked about %s, which is not its affair", q.asker, q.token)
+		return nil
+	}
+	a := r.open[i]
+	a.asked = true
+	if x := r.kept(q, at); x != nil && x.ended < a.began {
+		r.broken("%s was asked about %s again, though its answer is kept", q.asker, q.token)
+	}
+	return a
+}
+
+// isAskedAbout tells whether a client is connected by a token whose provider, or what the file has in its place, asks about it again
+// and again.
+func (r *rules) isAskedAbout(q question, at time.Time) bool {
+	files := []file{r.inForce}
+	if r.tookOver.Equal(at) {
+		files = append(files, r.before) // it may have been asked just before
+	}
+	for _, c := range r.broker.live {
+		a := c.attempt
+		if c.state == away || !a.admitted || a.token != q.token || a.by.asker() != q.asker {
+			continue
+		}
+		if slices.ContainsFunc(files, a.rechecked) {
+			return true
+		}
+	}
+	return false
+}
+
+// rechecked tells whether a file has the client asked about again and again.
+func (a *attempt) rechecked(f file) bool {
+	now, there := f.same(a.by.id())
+	return there && now.asksAsIn(a.by) && now.Recheck > 0
+}
+
+// kept is the last answer about a token if that still speaks for it at a time, and the provider is the one that has asked.
+func (r *rules) kept(q question, at time.Time) *answer {
+	p, there := r.inForce.find(func(p provider) bool { return p.asker() == q.asker })
+	all, changed := r.answers[q], r.changed[q.asker]
+	if !there || len(all) == 0 || slices.ContainsFunc(all, func(x *answer) bool { return x.known && !x.active }) {
+		return nil
+	}
+	last := all[len(all)-1]
+	asked := last.because != nil && last.because.began > changed.moment || last.because == nil && last.askedAt.After(changed.at)
+	expired := !q.token.Expires.IsZero() && !r.clock.now().Before(q.token.Expires)
+	if last.active && asked && at.Sub(last.at) < p.TTL && !expired {
+		return last
+	}
+	return nil
+}
+
+// mayFetch tells whether there is a reason to ask for keys: there are none yet, or the last attempt failed, they are old, a login may
+// not have found its key, or the file has changed about it.
+func (r *rules) mayFetch(by asker, at time.Time) bool {
+	sets := r.keys[by]
+	if len(sets) == 0 || at.Sub(r.changed[by].at) < keyTTL {
+		return true
+	}
+	last := sets[len(sets)-1]
+	return !last.known || at.Sub(last.at) >= keyRefresh || r.lookedAt[by] > last.asked ||
+		slices.ContainsFunc(r.open, func(a *attempt) bool { return a.by.asker() == by && a.until.IsZero() })
+}
+
+// told notes that the plugin has been told to read the file.
+func (r *rules) told() {
+	r.next, r.expected = r.written, r.readable && r.written.reaches(r.inForce)
+	if r.readable {
+		r.changes()
+	}
+}
+
+// changes notes which providers are to be other ones, or are so now.
+func (r *rules) changes() {
+	for _, p := range r.next.Providers {
+		if !r.inForce.has(p) {
+			r.changed[p.asker()] = change{r.moment, time.Now()}
 		}
 	}
 }
 
 func (r *rules) reloaded() {
-	if r.next.Provider != r.inForce.Provider || !r.next.asks() || !r.inForce.asks() {
-		r.forgot = r.moment
+	r.changes()
+	for _, p := range r.next.Providers {
+		if old, there := r.inForce.same(p.id()); !there || !p.asksAsIn(old) {
+			r.forgot[p.asker()] = r.moment
+		}
 	}
-	r.inForce = r.next
+	r.before, r.inForce, r.tookOver, r.expected = r.inForce, r.next, time.Now(), false
+	for _, c := range r.broker.live {
+		if c.attempt.admitted {
+			r.follow(c.attempt)
+		}
+	}
 	if c := r.broker.asking; c != nil && c.state == connecting {
-		c.attempt.under = r.inForce // where no Tick comes, a file is taken over before a login is looked at
+		r.look(c) // where no Tick comes, a file is taken over before a login is looked at
 	}
+}
+
+// follow notes what becomes of a client's provider in the file that is in force.
+func (r *rules) follow(a *attempt) {
+	now, there := r.inForce.same(a.by.id())
+	switch {
+	case there && now.asksAsIn(a.by):
+		a.abandoned = time.Time{}
+		a.watched = a.watched && now.Recheck > 0
+	case a.abandoned.IsZero():
+		a.abandoned, a.wasAbandoned = time.Now(), true
+	}
+}
+
+// lets notes that a client was let in.
+func (r *rules) lets(a *attempt) {
+	a.admitted, a.since, a.watched = true, time.Now(), a.by.Recheck > 0
+	r.follow(a)
 }
 
 // begins notes an attempt, the plugin being about to be asked.
 func (r *rules) begins(c *conn) {
 	r.moment++
-	c.attempt = attempt{under: r.inForce, at: time.Now(), began: r.moment}
-	if c.Password != nil {
-		if c.attempt.token = r.broker.find(*c.Password); c.attempt.token != nil {
-			c.attempt.token.latest = r.moment
-		}
+	c.attempt = &attempt{at: time.Now(), began: r.moment}
+	r.open = append(r.open, c.attempt)
+	r.look(c)
+}
+
+// look chooses the provider by the file that is in force.
+func (r *rules) look(c *conn) {
+	a := c.attempt
+	a.under, a.token, a.by, a.answered = r.inForce, nil, provider{}, false
+	if c.Password == nil {
+		return
 	}
+	t := r.broker.find(*c.Password)
+	if !a.under.sees(t) {
+		return
+	}
+	t.latest = r.moment
+	a.token = t
+	if a.by, a.answered = a.under.answersFor(t); a.answered {
+		r.lookedAt[a.by.asker()] = r.moment
+		r.chosen[affair{t.Name, a.by.Name}] = true
+	}
+}
+
+// ends notes that nothing will be asked because of an attempt any more.
+func (r *rules) ends(a *attempt) {
+	r.open = slices.DeleteFunc(r.open, func(other *attempt) bool { return other == a })
+}
+
+// mayStillAsk tells whether the question of an attempt that is judged may still be open: it is asked for the next attempt, or about
+// somebody who is in.
+func (a *attempt) mayStillAsk(kind verdict.Kind) bool {
+	return kind == verdict.Retry || (kind == verdict.Accept && a.by.Check == afterConnect)
 }
 
 func (r *rules) delayed(c *conn) { r.say("    %s waits for its verdict", c) }
@@ -141,25 +350,29 @@ func (r *rules) delayed(c *conn) { r.say("    %s waits for its verdict", c) }
 func (r *rules) judged(c *conn, kind verdict.Kind) {
 	r.broker.settle()
 	r.say("    %s: %s", c, kind)
+	a := c.attempt
+	if a.until = time.Now().Add(timeout); !a.mayStillAsk(kind) {
+		r.ends(a)
+	}
 	bar, certain := r.bar(c)
 	switch kind {
 	case verdict.Accept:
-		c.attempt.admitted, c.attempt.since = true, time.Now()
-		if c.attempt.token != nil {
-			c.attempt.token.admitted++
+		r.lets(a)
+		if a.token != nil {
+			a.token.admitted++
 		}
 		if bar != "" {
-			r.broken("%s was let in by %s, but %s", c, c.attempt.token, bar)
+			r.broken("%s was let in by %s, but %s", c, a.token, bar)
 		}
 	case verdict.Pending:
 		r.broken("%s is to wait, which this broker can't", c)
 	case verdict.Deny, verdict.Retry:
 		if bar == "" && certain && !r.mayBePutOff(c, kind) {
-			r.broken("%s was refused (%s), though %s is good", c, kind, c.attempt.token)
+			r.broken("%s was refused (%s), though %s is good", c, kind, a.token)
 		}
 	case verdict.Defer:
-		if c.attempt.token != nil {
-			r.broken("%s was left to others in spite of %s", c, c.attempt.token)
+		if a.token != nil || a.under.Strict {
+			r.broken("%s was left to others in spite of %s", c, a.token)
 		}
 	}
 }
@@ -169,7 +382,8 @@ func (r *rules) judged(c *conn, kind verdict.Kind) {
 func (r *rules) mayBePutOff(c *conn, kind verdict.Kind) bool {
 	swept := r.broker.swept && (!r.broker.NoTicks || time.Since(r.broker.hupAt) < time.Second)
 	old := r.broker.session(c.id)
-	return (swept && kind == verdict.Retry) || (old != nil && !c.owns(old) && (c.contested() || c.attempt.under.MatchClientID || c.attempt.under.MatchUsername))
+	return (swept && kind == verdict.Retry) ||
+		(old != nil && !c.owns(old) && (c.contested() || c.attempt.by.MatchClientID || c.attempt.by.MatchUsername))
 }
 
 // contested tells whether a client id is not simply what the client has chosen: it was rewritten, or it may be what the
@@ -179,10 +393,18 @@ func (c *conn) contested() bool {
 	return c.id != c.ID || (claimed && c.username != nil && *c.username != *c.Username)
 }
 
-// owns tells whether a session is the client's own: by a token of the same issuer and subject.
+// owns tells whether a session is the client's own: by a token of the same provider, issuer and subject.
 func (c *conn) owns(old *conn) bool {
-	mine, its := c.attempt.token, old.attempt.token
-	return old.attempt.admitted && mine.Issuer == its.Issuer && mine.Subject == its.Subject
+	mine, its := c.attempt, old.attempt
+	return its.admitted && mine.by.id() == its.by.id() && mine.origin() == its.origin() && mine.token.Subject == its.token.Subject
+}
+
+// origin is whose the subject is: the token's issuer, or if it names none, where the file says that it comes from.
+func (a *attempt) origin() string {
+	if a.token.Issuer != "" || a.by.Mode == local {
+		return a.token.Issuer
+	}
+	return fmt.Sprintf("%s %d", a.by.Mode, a.by.IDP)
 }
 
 // takesOver holds a takeover against the rules: nobody gets the session of another by an id that he did not choose.
@@ -200,52 +422,66 @@ func (r *rules) bar(c *conn) (why string, certain bool) {
 	switch {
 	case a.token == nil:
 		return "it has no token", false
-	case a.under.Mode != introspection && !r.trusted(a):
+	case !a.answered:
+		return "nobody answers for its issuer, " + a.token.Issuer, false
+	case a.by.Mode != introspection && !r.trusted(a):
 		return "its signature is by " + a.token.Key, false
-	case a.under.Issuer != "" && a.token.Issuer != a.under.Issuer:
+	case a.by.Issuer != "" && a.token.Issuer != a.by.Issuer:
 		return "its issuer is " + a.token.Issuer, false
-	case a.token.Expires.IsZero() && a.under.kicks():
+	case r.isAnothers(a):
+		return "another provider claims its issuer, " + a.token.Issuer, false
+	case a.token.Expires.IsZero() && a.by.kicks():
 		return "it has no end", false
-	case a.under.Validate && r.over(a):
+	case a.by.Validate && r.over(a):
 		return "it is over", false
-	case a.under.MatchUsername && (c.username == nil || *c.username != a.token.Subject):
+	case a.by.MatchUsername && (c.username == nil || *c.username != a.by.called(a.token.Subject)):
 		return "its username is not its token's", false
-	case a.under.MatchClientID && c.id != a.token.Subject:
+	case a.by.MatchClientID && c.id != a.by.called(a.token.Subject):
 		return "its client id is not its token's", false
-	case a.under.asks():
+	case a.by.asks():
 		return r.barByProvider(c)
 	}
-	return "", a.under.Mode == local
+	return "", a.by.Mode == local
 }
 
-func (r *rules) over(a attempt) bool {
-	return !a.token.Expires.IsZero() && !r.clock.now().Before(a.token.Expires.Add(a.under.Leeway))
+// isAnothers tells whether another provider of the file claims the issuer: of an opaque token only the answer tells.
+func (r *rules) isAnothers(a *attempt) bool {
+	p, claimed := a.under.claims(a.token.Issuer)
+	return a.under.Named && claimed && p != a.by
 }
 
-// trusted tells whether the key of the token is one that this attempt may have been judged by.
-func (r *rules) trusted(a attempt) bool {
-	if a.under.Mode == local {
-		return a.token.Key == a.under.Secret
+func (r *rules) over(a *attempt) bool {
+	return !a.token.Expires.IsZero() && !r.clock.now().Before(a.token.Expires.Add(a.by.Leeway))
+}
+
+// trusted tells whether the key of the token is one that this attempt may have been judged by: of a set that was given to its
+// provider.
+func (r *rules) trusted(a *attempt) bool {
+	if a.by.Mode == local {
+		return a.token.Key == a.by.Secret
 	}
-	sets := r.keys[a.under.Provider]
-	for i, s := range slices.Backward(sets) {
-		if slices.Contains(s.kids, a.token.Key) && a.at.Sub(s.at) <= a.under.keyLife() {
+	newer, changed := false, r.changed[a.by.asker()]
+	for _, s := range slices.Backward(r.keys[a.by.asker()]) {
+		switch {
+		case !s.known:
+			continue
+		case newer && changed.at.IsZero():
+			// It was out of force when the attempt began; where a provider replaces another, each has its own set for a while.
+			return false
+		case slices.Contains(s.keys, a.token.Key) && a.at.Sub(s.at) <= a.by.keyLife():
 			return true
 		}
-		if i == 0 || (s.moment < a.began && !r.hungUp) {
-			// Those before were out of force when it began; where a file replaces another, each has its own set for a while.
-			return false
-		}
+		newer = newer || s.ended < a.began
 	}
 	return false
 }
 
 // barByProvider is what the provider has said against the token.
 func (r *rules) barByProvider(c *conn) (why string, certain bool) {
-	a := c.attempt
+	a, by := c.attempt, c.attempt.by.asker()
 	var before *answer // the last one
 	active, inactive, failed, requests, answers := false, false, false, 0, 0
-	for _, x := range r.answers[question{a.under.Provider, a.token}] {
+	for _, x := range r.answers[question{by, a.token}] {
 		if x.ended == 0 || x.ended > a.began {
 			requests++
 		}
@@ -260,17 +496,17 @@ func (r *rules) barByProvider(c *conn) (why string, certain bool) {
 		}
 	}
 	within := func(life time.Duration) bool { return before != nil && a.at.Sub(before.at) < life }
-	life := max(a.under.TTL, a.under.window())
-	justRefused := before != nil && !before.active && before.ended > r.forgot && within(a.under.NegativeTTL)
+	life := max(a.by.TTL, a.by.window())
+	justRefused := before != nil && !before.active && before.asked > r.forgot[by] && within(a.by.NegativeTTL)
 	switch {
-	case a.under.Check == afterConnect:
+	case a.by.Check == afterConnect:
 		if justRefused {
 			return "its provider has just said that it is not active", false
 		}
 	case active || (before != nil && before.active && within(life)):
-	case inactive && !(a.under.Allow && (failed || r.down[a.under.Provider])): // who was told what is not known
+	case inactive && !(a.by.Allow && (failed || r.down[by])): // who was told what is not known
 		return "its provider says that it is not active", false
-	case a.under.Allow:
+	case a.by.Allow:
 		if justRefused {
 			return "its provider has just said that it is not active", false
 		}
@@ -278,7 +514,7 @@ func (r *rules) barByProvider(c *conn) (why string, certain bool) {
 		return "its provider has not said that it is active", false
 	}
 	// Its own question was answered, nobody else has asked it, and the provider can't count as down.
-	certain = !r.down[a.under.Provider] && a.under.Mode == local && a.under.Check == beforeConnect && requests == 1 && answers == 1 && active &&
+	certain = !r.down[by] && a.by.Mode == local && a.by.Check == beforeConnect && requests == 1 && answers == 1 && active &&
 		!slices.ContainsFunc(r.broker.sessions, func(other *conn) bool { return other != c && other.attempt.token == a.token })
 	return "", certain
 }
@@ -286,6 +522,15 @@ func (r *rules) barByProvider(c *conn) (why string, certain bool) {
 // sweeps notes that the plugin is about to be asked for a session again.
 func (r *rules) sweeps(c *conn) {
 	r.say("    the broker asks again for %s", c)
+	if c.Password == nil {
+		return
+	}
+	if t := r.broker.find(*c.Password); r.inForce.sees(t) {
+		if p, answers := r.inForce.answersFor(t); answers {
+			r.lookedAt[p.asker()] = r.moment
+			r.chosen[affair{t.Name, p.Name}] = true
+		}
+	}
 }
 
 // swept holds the answer against the rules.
@@ -293,10 +538,11 @@ func (r *rules) swept(c *conn, kind verdict.Kind) {
 	r.say("    %s: %s", c, kind)
 	_, legitimate := r.mayGo(c)
 	switch a := c.attempt; {
-	case c.state == connected && a.admitted && kind == verdict.Accept && a.under.kicks() && r.over(a):
+	case c.state == connected && a.admitted && kind == verdict.Accept && a.by.kicks() && r.over(a):
 		// Nobody is reaffirmed past his end: it counts as let in anew, by the file that is in force.
 		r.begins(c)
-		c.attempt.admitted, c.attempt.since = true, time.Now()
+		r.lets(c.attempt)
+		r.ends(c.attempt)
 		if bar, _ := r.bar(c); bar != "" {
 			r.broken("%s may stay after SIGHUP by %s, but %s", c, a.token, bar)
 		}
@@ -316,23 +562,21 @@ func (r *rules) mayGo(c *conn) (why string, legitimate bool) {
 	if !a.admitted {
 		return "", false
 	}
-	if a.under.kicks() && r.over(a) {
+	if a.by.kicks() && r.over(a) {
 		return "its token is over", true
 	}
 	active, inactive, failed := false, false, false
-	for q, all := range r.answers {
-		for _, x := range all {
-			if q.token == a.token && x.ended > a.began {
-				active, inactive, failed = active || x.active, inactive || (x.known && !x.active), failed || !x.known
-			}
+	for _, x := range r.answers[question{a.by.asker(), a.token}] {
+		if x.ended > a.began {
+			active, inactive, failed = active || x.active, inactive || (x.known && !x.active), failed || !x.known
 		}
 	}
 	switch {
 	case inactive:
 		return "its token is not active", true
-	case a.under.Check == afterConnect && a.under.asks() && !a.under.Allow && (failed || !active || r.down[a.under.Provider]):
+	case a.by.Check == afterConnect && a.by.asks() && !a.by.Allow && (failed || !active || r.down[a.by.asker()]):
 		return "nothing was learnt of its token", true
-	case a.under.asks() && !a.under.kicks() && (!r.inForce.asks() || r.inForce.Provider != a.under.Provider):
+	case a.by.asks() && !a.by.kicks() && a.wasAbandoned:
 		return "nobody is left to ask about it, and it would never end", true
 	}
 	return "", false
@@ -347,8 +591,12 @@ func (r *rules) kicked(c *conn) {
 	}
 }
 
-// patience is how long an end that comes sooner, because the clock was set, may be overlooked.
-const patience = time.Minute
+// patience is how long an end that comes sooner, because the clock was set, may be overlooked. farewell is how long it takes at the
+// most until a client whose provider is gone would be asked about: a request that is under way, and the interval.
+const (
+	patience = time.Minute
+	farewell = timeout + 2*time.Second
+)
 
 // rested holds those who are connected against the rules, the plugin having had its chance to disconnect them for what was
 // known at a moment.
@@ -359,22 +607,62 @@ func (r *rules) rested(known int) {
 		case c.state != connected || !a.admitted:
 		case r.broker.NoTicks && time.Since(a.since) < 2*time.Second:
 			// Its end may have come up while it was just taking over, where a kick by its id can't reach it.
-		case a.under.kicks() && r.over(a) && (r.set.IsZero() || time.Since(r.set) > patience):
+		case a.by.kicks() && r.over(a) && (r.set.IsZero() || time.Since(r.set) > patience):
 			r.broken("%s stays, though %s is over", c, a.token)
 		case r.condemned(a, known):
 			r.broken("%s stays, though %s is not active", c, a.token)
+		case a.watched && !a.by.kicks() && !a.abandoned.IsZero() && time.Since(a.abandoned) > farewell:
+			r.broken("%s stays, though its provider is gone, and %s has no end", c, a.token)
+		case !r.broker.NoTicks && r.isForgotten(a):
+			r.broken("nobody has asked about %s again", c)
 		}
 	}
 }
 
+// isForgotten tells whether a client should have been asked about again by now. Where several clients of a provider are to be asked
+// about, they wait for each other, and while its endpoint is down nobody is asked.
+func (r *rules) isForgotten(a *attempt) bool {
+	by := a.by.asker()
+	if !a.watched || !a.rechecked(r.inForce) || r.down[by] {
+		return false
+	}
+	for _, c := range r.broker.live {
+		if other := c.attempt; other != a && other.watched && other.by.asker() == by {
+			return false
+		}
+	}
+	last := a.since
+	for _, x := range r.answers[question{by, a.token}] {
+		if x.ended == 0 {
+			return false
+		}
+		last = latest(last, x.askedAt, x.at)
+	}
+	return time.Since(last) > recheckEvery
+}
+
+func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
+
 // condemned tells whether the provider that let the client in has said since that its token is not active, in answer to a
 // question that can have been about nobody else. Known is the moment until which that counts.
-func (r *rules) condemned(a attempt, known int) bool {
+func (r *rules) condemned(a *attempt, known int) bool {
 	// Whoever is let in because a provider is down is not told apart from the question that tries it again.
-	unasked := a.under.Allow && r.down[a.under.Provider]
-	return !unasked && a.token.latest == a.began && a.token.admitted == 1 && slices.ContainsFunc(r.answers[question{a.under.Provider, a.token}], func(x *answer) bool {
+	unasked := a.by.Allow && r.down[a.by.asker()]
+	return !unasked && a.token.latest == a.began && a.token.admitted == 1 && slices.ContainsFunc(r.answers[question{a.by.asker(), a.token}], func(x *answer) bool {
 		return x.asked > a.began && x.known && !x.active && x.ended <= known
 	})
+}
+
+// reads holds a line of the log against the rules: of a token it names the provider that answers for it.
+func (r *rules) reads(line string) {
+	if strings.Contains(line, " reloaded ") {
+		r.reloaded()
+	}
+	_, rest, found := strings.Cut(line, "(provider ")
+	name, id, named := strings.Cut(rest, ", token jti \"")
+	if token, _, _ := strings.Cut(id, `"`); found && named && !r.chosen[affair{token, name}] {
+		r.broken("provider %s has judged %s, which is not its affair", name, token)
+	}
 }
 
 func (c *conn) String() string {

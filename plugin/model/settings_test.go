@@ -3,21 +3,33 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
 )
 
-// settings are a jwt.json.
-type settings struct {
-	Mode     string
-	Provider int    // whose keys and endpoint it names
-	Secret   string // in mode local
-	Issuer   string // empty: any
+// file is a jwt.json: what holds for the whole broker, and its providers.
+type file struct {
+	// Named files have `providers`; others have one provider, which has no name.
+	Named bool
+	// Strict: a password that is not a token is refused (onNonToken "deny").
+	Strict    bool
+	Providers []provider
+}
+
+// provider is what a file says of one identity provider.
+type provider struct {
+	Name   string // empty in a file without names
+	Mode   string
+	IDP    int    // whose keys and endpoint it names
+	Secret string // in mode local
+	Issuer string // empty: any that no other claims
 
 	Validate, Kick               bool
 	Leeway                       time.Duration
 	MatchUsername, MatchClientID bool
+	Template                     bool // a name is {provider}:{sub}, else sub
 	Deny                         bool // a mismatch is refused
 	Lazy                         bool
 
@@ -25,6 +37,7 @@ type settings struct {
 	Allow            bool
 	TTL, NegativeTTL time.Duration
 	Recheck          time.Duration
+	Narrow           bool // few requests at once: one about clients who are connected
 }
 
 const (
@@ -37,109 +50,356 @@ const (
 	onRetry       = "onRetry"
 
 	// timeout is that of every request, retryWindow how long an answer waits for the next attempt; keyTTL and maxStale are
-	// for how long a key set serves, and where there is no newer one.
+	// for how long a key set serves, and where there is no newer one. After keyRefresh it is read again.
 	timeout     = 3 * time.Second
 	retryWindow = 10 * time.Second
 	keyTTL      = 20 * time.Second
+	keyRefresh  = keyTTL - keyTTL/5
 	maxStale    = 2 * time.Minute
+
+	// recheckEvery is how often clients who are connected are asked about.
+	recheckEvery = time.Second
+
+	// idps is how many identity providers there are, most how many providers a file has at most.
+	idps = 3
+	most = 3
 )
 
-func (s settings) kicks() bool { return s.Validate && s.Kick }
+func (p provider) kicks() bool { return p.Validate && p.Kick }
 
-// asks tells whether a provider has a say.
-func (s settings) asks() bool { return s.Check != "" }
+// asks tells whether its endpoint has a say.
+func (p provider) asks() bool { return p.Check != "" }
 
-func (s settings) keyLife() time.Duration { return max(keyTTL, maxStale) }
+func (p provider) keyLife() time.Duration { return max(keyTTL, maxStale) }
 
 // window is for how long an answer is kept for an attempt to come.
-func (s settings) window() time.Duration {
-	if s.Check == onRetry || s.Mode == introspection {
+func (p provider) window() time.Duration {
+	if p.Check == onRetry || p.Mode == introspection {
 		return retryWindow
 	}
 	return 0
 }
 
-func issuer(provider int) string { return fmt.Sprintf("https://idp%d.example", provider) }
-
-func drawSettings(t *rapid.T) settings {
-	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
-	often := func(name string) bool { return rapid.IntRange(0, 3).Draw(t, name) == 0 }
-	s := settings{
-		Mode:     rapid.SampledFrom([]string{local, local, jwks, introspection}).Draw(t, "mode"),
-		Provider: rapid.IntRange(0, 1).Draw(t, "provider"),
-		Secret:   rapid.SampledFrom([]string{secrets[0], secrets[1]}).Draw(t, "secret"),
-		Validate: !often("validateExpiration false"), Kick: !often("kickExpiredClients false"),
-		MatchUsername: flag("matchUsername"), MatchClientID: often("matchClientId"), Deny: often("mismatch denied"),
-		Lazy: flag("lazyConnect"),
+// id is what makes it the same provider in two files.
+func (p provider) id() string {
+	if p.Name == "" {
+		return ""
 	}
-	if often("leeway") {
-		s.Leeway = 5 * time.Second
-	}
-	if flag("issuer") {
-		s.Issuer = issuer(s.Provider)
-	}
-	if s.Mode == introspection || !often("no revocation") {
-		s.Check = rapid.SampledFrom([]string{beforeConnect, onRetry, afterConnect}).Draw(t, "check")
-		s.Allow = often("onUnavailable allow")
-		if s.Mode == introspection { // nothing but the answer speaks for such a token
-			s.Allow = false
-			if s.Check == afterConnect {
-				s.Check = beforeConnect
-			}
-		}
-		span := rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Second})
-		s.TTL, s.NegativeTTL = span.Draw(t, "ttl"), span.Draw(t, "negativeTtl")
-		s.Recheck = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "recheck")
-	}
-	return s
+	return p.Name + " " + p.Issuer
 }
+
+// asker is how the identity provider knows it.
+func (p provider) asker() asker { return asker{p.IDP, p.Name} }
+
+// called is the name that it gives to a subject.
+func (p provider) called(subject string) string {
+	if p.Template {
+		return p.Name + ":" + subject
+	}
+	return subject
+}
+
+// asksAsIn tells whether another file's provider asks the same endpoint.
+func (p provider) asksAsIn(other provider) bool {
+	return p.id() == other.id() && p.asks() && other.asks() && p.IDP == other.IDP
+}
+
+// same finds the provider with this id.
+func (f file) same(id string) (provider, bool) {
+	i := slices.IndexFunc(f.Providers, func(p provider) bool { return p.id() == id })
+	if i < 0 {
+		return provider{}, false
+	}
+	return f.Providers[i], true
+}
+
+// has tells whether it has this very provider, of which nothing has changed.
+func (f file) has(p provider) bool { return f.Named && slices.Contains(f.Providers, p) }
+
+func (f file) find(is func(provider) bool) (found provider, there bool) {
+	if i := slices.IndexFunc(f.Providers, is); i >= 0 {
+		return f.Providers[i], true
+	}
+	return provider{}, false
+}
+
+// claims finds the provider that claims an issuer.
+func (f file) claims(issuer string) (provider, bool) {
+	return f.find(func(p provider) bool { return p.Issuer != "" && p.Issuer == issuer })
+}
+
+// rest finds the provider of tokens whose issuer nobody claims; that of opaque tokens is it only if there is no other.
+func (f file) rest() (provider, bool) {
+	if p, there := f.find(func(p provider) bool { return p.Issuer == "" && p.Mode != introspection }); there {
+		return p, true
+	}
+	return f.find(func(p provider) bool { return p.Issuer == "" })
+}
+
+// opaque finds the provider of what is not a JWT.
+func (f file) opaque() (provider, bool) {
+	return f.find(func(p provider) bool { return p.Mode == introspection })
+}
+
+// answersFor finds the provider that answers for a token: chosen by iss alone.
+func (f file) answersFor(t *token) (provider, bool) {
+	if !f.Named {
+		return f.Providers[0], true
+	}
+	if t.Opaque {
+		return f.opaque()
+	}
+	if p, there := f.claims(t.Issuer); there {
+		return p, true
+	}
+	return f.rest()
+}
+
+// sees tells whether a text is a token, by the file: opaque ones are passwords like any other unless a provider is to be asked.
+func (f file) sees(t *token) bool {
+	_, asked := f.opaque()
+	return t != nil && (!t.Opaque || asked)
+}
+
+// reaches tells whether it can come into force though an identity provider is down: nothing else is read before that but keys.
+func (f file) reaches(inForce file) bool {
+	return !slices.ContainsFunc(f.Providers, func(p provider) bool { return p.Mode == jwks && !p.Lazy && !inForce.has(p) })
+}
+
+func issuer(n int) string { return fmt.Sprintf("https://idp%d.example", n) }
 
 var secrets = [...]string{"secret 0, which is long enough for HMAC", "secret 1, which is long enough for HMAC"}
 
-// file is the jwt.json.
-func (s settings) file() string {
-	ms := time.Duration.Milliseconds
-	modes, algorithm := map[string]any{}, "EdDSA"
-	switch s.Mode {
-	case local:
-		modes[local], algorithm = s.Secret, "HS256"
-	case jwks:
-		modes[jwks] = map[string]any{
-			"uri": fmt.Sprintf("http://idp%d/keys", s.Provider), "timeoutMs": ms(timeout), "maxBlockMs": 250,
-			"cache": map[string]any{"enabled": true, "ttlMs": ms(keyTTL), "maxStaleMs": ms(maxStale)},
+func often(t *rapid.T, name string) bool { return rapid.IntRange(0, 3).Draw(t, name) == 0 }
+
+func drawFile(t *rapid.T) file {
+	f := file{Named: rapid.IntRange(0, 2).Draw(t, "providers") > 0, Strict: often(t, "onNonToken deny")}
+	for range 1 + rapid.IntRange(0, most-1).Draw(t, "more") {
+		f = f.with(t, drawProvider(t))
+		if !f.Named {
+			break
 		}
 	}
-	common := map[string]any{
-		"validateExpiration": s.Validate, "leewayMs": ms(s.Leeway),
-		"matchUsernameToSubject": s.MatchUsername, "matchClientIdToSubject": s.MatchClientID,
+	return f
+}
+
+// with adds a provider, changed so that it fits to those that are there.
+func (f file) with(t *rapid.T, p provider) file {
+	if _, taken := f.opaque(); taken && p.Mode == introspection {
+		p.Mode = local
 	}
-	if s.Validate {
-		common["kickExpiredClients"] = s.Kick
-	}
-	if s.Issuer != "" {
-		common["issuer"] = s.Issuer
-	}
-	if s.Deny {
-		common["onSubjectMismatch"] = "deny"
-	}
-	options := map[string]any{"modes": modes, "common": common, "lazyConnect": s.Lazy}
-	if s.asks() {
-		revocation := map[string]any{
-			"introspection": map[string]any{"uri": fmt.Sprintf("http://idp%d/introspect", s.Provider)},
-			"check":         s.Check, "timeoutMs": ms(timeout), "retryWindowMs": ms(retryWindow),
-			"cache": map[string]any{"ttlMs": ms(s.TTL), "negativeTtlMs": ms(s.NegativeTTL)},
+	if f.Named {
+		p.Name = f.unused(t, "name", p.Name, []string{"one", "two", "three", "four"}, func(p provider) string { return p.Name })
+		if _, there := f.find(func(p provider) bool { return p.Issuer == "" && p.Mode != introspection }); p.Issuer != "" || (there && p.Mode != introspection) {
+			p.Issuer = f.unused(t, "issuer", p.Issuer, []string{issuer(0), issuer(1), issuer(2), issuer(3)}, func(p provider) string { return p.Issuer })
 		}
-		if s.Allow {
-			revocation["onUnavailable"] = "allow"
-		}
-		if s.Recheck > 0 {
-			revocation["recheckIntervalMs"] = ms(s.Recheck)
-		}
-		options["revocation"] = revocation
+	} else {
+		p.Template = false // there is no name to put there
 	}
-	all := map[string]any{"mode": s.Mode, "options": options}
-	if s.Mode != introspection {
-		all["algorithm"] = algorithm
+	if p.Mode != local {
+		p.Secret = ""
+	}
+	f.Providers = append(slices.Clone(f.Providers), p)
+	return f
+}
+
+// unused is what a provider would have, or one of all that no other provider has.
+func (f file) unused(t *rapid.T, what, would string, all []string, of func(provider) string) string {
+	all = slices.DeleteFunc(all, func(text string) bool {
+		return slices.ContainsFunc(f.Providers, func(p provider) bool { return of(p) == text })
+	})
+	if slices.Contains(all, would) {
+		return would
+	}
+	return rapid.SampledFrom(all).Draw(t, what)
+}
+
+// without leaves one out.
+func (f file) without(i int) file {
+	f.Providers = slices.Delete(slices.Clone(f.Providers), i, i+1)
+	return f
+}
+
+// changed is what somebody makes of a file.
+func (f file) changed(t *rapid.T) file {
+	i := rapid.IntRange(0, len(f.Providers)-1).Draw(t, "which")
+	p := f.Providers[i]
+	what := rapid.SampledFrom([]string{"broker-wide", "options", "place", "add", "remove", "reorder", "rename", "issuer", "all"}).Draw(t, "change")
+	switch {
+	case what == "broker-wide":
+		f.Strict = !f.Strict
+	case what == "options":
+		p.drawOptions(t)
+		f = f.replaced(t, i, p)
+	case what == "place":
+		p.drawPlace(t)
+		p.drawOptions(t)
+		f = f.replaced(t, i, p)
+	case what == "add" && f.Named && len(f.Providers) < most:
+		f = f.with(t, drawProvider(t))
+	case what == "remove" && len(f.Providers) > 1:
+		f = f.without(i)
+	case what == "reorder" && len(f.Providers) > 1:
+		f = f.without(i).with(t, p)
+	case what == "rename":
+		p.Name = ""
+		f = f.replaced(t, i, p)
+	case what == "issuer" && f.Named:
+		p.Issuer = issuer(rapid.IntRange(0, idps).Draw(t, "issuer"))
+		f = f.replaced(t, i, p)
+	default:
+		f = drawFile(t)
+	}
+	return f
+}
+
+// replaced has another provider in the place of one.
+func (f file) replaced(t *rapid.T, i int, p provider) file {
+	f = f.without(i).with(t, p)
+	last := len(f.Providers) - 1
+	p = f.Providers[last]
+	f.Providers = slices.Insert(f.Providers[:last], i, p)
+	return f
+}
+
+func drawProvider(t *rapid.T) provider {
+	var p provider
+	if rapid.Bool().Draw(t, "issuer") {
+		p.Issuer = issuer(rapid.IntRange(0, idps).Draw(t, "issuer"))
+	}
+	p.drawPlace(t)
+	p.drawOptions(t)
+	return p
+}
+
+// drawPlace draws where its keys and answers come from.
+func (p *provider) drawPlace(t *rapid.T) {
+	p.Mode = rapid.SampledFrom([]string{local, local, jwks, introspection}).Draw(t, "mode")
+	p.IDP = rapid.IntRange(0, idps-1).Draw(t, "idp")
+	p.Secret = rapid.SampledFrom([]string{secrets[0], secrets[1]}).Draw(t, "secret")
+}
+
+// drawOptions draws the rest.
+func (p *provider) drawOptions(t *rapid.T) {
+	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
+	p.Validate, p.Kick = !often(t, "validateExpiration false"), !often(t, "kickExpiredClients false")
+	p.MatchUsername, p.MatchClientID = flag("matchUsername"), often(t, "matchClientId")
+	p.Template, p.Deny, p.Lazy = flag("template"), often(t, "mismatch denied"), flag("lazyConnect")
+	p.Leeway, p.Check, p.Allow, p.TTL, p.NegativeTTL, p.Recheck, p.Narrow = 0, "", false, 0, 0, 0, false
+	if often(t, "leeway") {
+		p.Leeway = 5 * time.Second
+	}
+	if p.Mode == introspection || !often(t, "no revocation") {
+		p.Check = rapid.SampledFrom([]string{beforeConnect, onRetry, afterConnect}).Draw(t, "check")
+		p.Allow = often(t, "onUnavailable allow")
+		if p.Mode == introspection { // nothing but the answer speaks for such a token
+			p.Allow = false
+			if p.Check == afterConnect {
+				p.Check = beforeConnect
+			}
+		}
+		span := rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Second})
+		p.TTL, p.NegativeTTL = span.Draw(t, "ttl"), span.Draw(t, "negativeTtl")
+		p.Narrow = flag("maxConcurrent")
+		p.Recheck = rapid.SampledFrom([]time.Duration{0, recheckEvery}).Draw(t, "recheck")
+	}
+}
+
+// object is one of JSON.
+type object = map[string]any
+
+// text is the jwt.json.
+func (f file) text() string {
+	all := object{"providers": []object{}, "options": object{"common": object{}}}
+	if f.Named {
+		var list []object
+		for _, p := range f.Providers {
+			list = append(list, p.object())
+		}
+		all["providers"] = list
+	} else {
+		all = f.Providers[0].object()
+	}
+	if f.Strict {
+		all["options"].(object)["common"].(object)["onNonToken"] = "deny"
 	}
 	return string(must(json.MarshalIndent(all, "", " ")))
+}
+
+func (p provider) object() object {
+	all := object{"mode": p.Mode, "options": object{"modes": p.modes(), "common": p.common(), "lazyConnect": p.Lazy}}
+	if p.Name != "" {
+		all["name"] = p.Name
+	}
+	switch p.Mode {
+	case local:
+		all["algorithm"] = "HS256"
+	case jwks:
+		all["algorithm"] = "EdDSA"
+	}
+	if p.asks() {
+		all["options"].(object)["revocation"] = p.revocation()
+	}
+	return all
+}
+
+func (p provider) modes() object {
+	switch p.Mode {
+	case local:
+		return object{local: p.Secret}
+	case jwks:
+		from := object{
+			"uri": fmt.Sprintf("http://idp%d/keys", p.IDP), "timeoutMs": timeout.Milliseconds(), "maxBlockMs": 250,
+			"cache": object{"enabled": true, "ttlMs": keyTTL.Milliseconds(), "maxStaleMs": maxStale.Milliseconds()},
+		}
+		if p.Name != "" {
+			from["headers"] = object{askerHeader: p.Name}
+		}
+		return object{jwks: from}
+	}
+	return object{}
+}
+
+func (p provider) common() object {
+	common := object{"validateExpiration": p.Validate, "leewayMs": p.Leeway.Milliseconds()}
+	names := func(is bool, match, template string) {
+		if is && p.Template {
+			common[template] = "{provider}:{sub}"
+		} else {
+			common[match] = is
+		}
+	}
+	names(p.MatchUsername, "matchUsernameToSubject", "usernameTemplate")
+	names(p.MatchClientID, "matchClientIdToSubject", "clientIdTemplate")
+	if p.Validate {
+		common["kickExpiredClients"] = p.Kick
+	}
+	if p.Issuer != "" {
+		common["issuer"] = p.Issuer
+	}
+	if p.Deny {
+		common["onSubjectMismatch"] = "deny"
+	}
+	return common
+}
+
+func (p provider) revocation() object {
+	endpoint := object{"uri": fmt.Sprintf("http://idp%d/introspect", p.IDP)}
+	if p.Name != "" {
+		endpoint["clientId"], endpoint["clientSecret"] = p.Name, "secret"
+	}
+	revocation := object{
+		"introspection": endpoint, "check": p.Check, "timeoutMs": timeout.Milliseconds(), "retryWindowMs": retryWindow.Milliseconds(),
+		"cache": object{"ttlMs": p.TTL.Milliseconds(), "negativeTtlMs": p.NegativeTTL.Milliseconds()},
+	}
+	if p.Allow {
+		revocation["onUnavailable"] = "allow"
+	}
+	if p.Narrow {
+		revocation["maxConcurrent"] = 4
+	}
+	if p.Recheck > 0 {
+		revocation["recheckIntervalMs"] = p.Recheck.Milliseconds()
+	}
+	return revocation
 }

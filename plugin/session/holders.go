@@ -155,6 +155,12 @@ const (
 	OthersAway
 )
 
+// IsAwayByToken tells whether the session under a client id is of a client that was let in by a token and is away.
+func (h *Holders) IsAwayByToken(id string) bool {
+	absent, known := h.away.Peek(sha256.Sum256([]byte(id)))
+	return known && absent.owner != Owner{}
+}
+
 // Holding tells whose session lives under a client id, for a login of owner by the connection asking.
 func (h *Holders) Holding(id string, asking broker.Conn, owner Owner, now time.Time) Holding {
 	for entry := h.byID[id]; entry != nil; entry = entry.next {

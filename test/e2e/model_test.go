@@ -30,8 +30,20 @@ const (
 	healGrace = harness.Patience
 )
 
+// realm is an identity provider, and what the file in force has of it.
+type realm struct {
+	*idp.Provider
+	name string // empty if it is the only one, in a file without names
+	// trouble is when it last failed or was made to, and troubled whether that goes on.
+	trouble  time.Time
+	troubled bool
+	// gone is since when the file has it no more; zero: it has it. left is when it was last taken out.
+	gone, left time.Time
+}
+
 // credential is a token and what the rules say of it.
 type credential struct {
+	realm *realm
 	token string
 	id    string // jti
 	ends  time.Time
@@ -61,25 +73,28 @@ type model struct {
 	*testing.T
 	v     brokers.Version
 	rand  *rand.Rand
-	p     *idp.Provider
 	b     *harness.Broker
 	after bool // check "afterConnect"
 
+	realms []*realm
 	seats  []*seat
 	tokens []*credential
 	// past are the clients that have been let in, by their tokens.
 	past  []*seat
-	files []any
-	// trouble is when the provider last failed or was made to, and troubled whether that goes on.
-	trouble  time.Time
-	troubled bool
-	steps    []string
+	files []modelFile
+	steps []string
 }
 
-// TestModel is random: clients with good, expired, forged and revoked tokens come by a few client ids, are taken over, drop
-// and wait for their end, while the file is reloaded, the provider fails and its keys change. Whatever happens: nobody is
-// connected whose token is over, nobody good is refused or thrown out, and a client that has nothing to do with tokens
-// notices nothing.
+// modelFile is a jwt.json, and the realms that it has; none: it can't be read.
+type modelFile struct {
+	text   any
+	realms []*realm
+}
+
+// TestModel is random: clients with good, expired, forged and revoked tokens, of one provider or of two, come by a few client ids,
+// are taken over, drop and wait for their end, while the file is reloaded, providers fail, leave the file and come back, and their
+// keys change. Whatever happens: nobody is connected whose token is over, nobody good is refused or thrown out, for another
+// provider's sake least of all, and a client that has nothing to do with tokens notices nothing.
 func TestModel(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		seed := *modelSeed
@@ -104,29 +119,65 @@ func TestModel(t *testing.T) {
 
 func newModel(t *testing.T, v brokers.Version, seed uint64) *model {
 	t.Helper()
-	m := &model{T: t, v: v, rand: rand.New(rand.NewPCG(seed, 0)), p: ownProvider(t)}
+	m := &model{T: t, v: v, rand: rand.New(rand.NewPCG(seed, 0))}
 	m.after = m.rand.IntN(2) == 0
-	file := func(change object) any {
-		c := config(t, m.p, object{
-			"options.lazyConnect":                  true,
-			"options.modes.jwks.cache.ttlMs":       5000,
-			"options.modes.jwks.timeoutMs":         1000,
-			"options.revocation.timeoutMs":         1000,
-			"options.revocation.recheckIntervalMs": 1000,
-		}, change)
-		if m.after {
-			set(c, "options.revocation.check", "afterConnect")
-		}
-		return c
+	m.realms = []*realm{{Provider: ownProvider(t)}}
+	if m.rand.IntN(3) > 0 {
+		m.realms = []*realm{{Provider: m.realms[0].Provider, name: "one"}, {Provider: ownProvider(t), name: "two"}}
 	}
-	m.files = []any{file(nil), file(object{"options.revocation.maxConcurrent": 2}), file(object{"options.modes.jwks.cache.ttlMs": 1000}), "{ not JSON"}
-	m.b = start(t, v, m.files[0])
-	m.b.WaitLog(`1 key from http`)
+	m.files = m.drawnFiles()
+	m.b = start(t, v, m.files[0].text)
+	for range m.realms {
+		m.b.WaitLog(`1 key from http`)
+	}
 	watch(t, m.b)
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		m.seats = append(m.seats, &seat{id: id})
 	}
 	return m
+}
+
+// drawnFiles are what the file can become.
+func (m *model) drawnFiles() []modelFile {
+	one, quick := object{"options.revocation.maxConcurrent": 2}, object{"options.modes.jwks.cache.ttlMs": 1000}
+	first := m.realms[0]
+	if len(m.realms) == 1 {
+		return []modelFile{
+			{m.entry(first, nil), m.realms}, {m.entry(first, one), m.realms}, {m.entry(first, quick), m.realms}, {"{ not JSON", nil},
+		}
+	}
+	second := m.realms[1]
+	file := func(a, b object) modelFile {
+		return modelFile{several(nil, m.entry(first, a), m.entry(second, b)), m.realms}
+	}
+	return []modelFile{
+		file(nil, nil), file(one, nil), file(nil, quick),
+		{"{ not JSON", nil},
+		{several(nil, m.entry(second, nil), m.entry(first, nil)), m.realms},
+		{several(object{"common.onNonToken": "defer"}, m.entry(first, nil)), m.realms[:1]},
+		{several(nil, m.entry(second, quick)), m.realms[1:]},
+	}
+}
+
+// entry is what a file says of a realm.
+func (m *model) entry(r *realm, change object) object {
+	c := config(m, r.Provider, object{
+		"options.lazyConnect":                  true,
+		"options.modes.jwks.cache.ttlMs":       5000,
+		"options.modes.jwks.timeoutMs":         1000,
+		"options.revocation.timeoutMs":         1000,
+		"options.revocation.recheckIntervalMs": 1000,
+	}, change)
+	if m.after {
+		set(c, "options.revocation.check", "afterConnect")
+	}
+	if r.name != "" {
+		set(c, "version", nil)
+		set(c, "name", r.name)
+		set(c, "options.common.issuer", r.Issuer())
+		set(c, "options.common.usernameTemplate", "{provider}:{sub}")
+	}
+	return c
 }
 
 // actions are the steps, each as often as it is to be likely.
@@ -151,9 +202,13 @@ func (m *model) history() (text string) {
 
 func (m *model) seat() *seat { return m.seats[m.rand.IntN(len(m.seats))] }
 
-func (m *model) mint(life time.Duration, options ...idp.TokenOption) *credential {
-	c := &credential{id: fmt.Sprintf("%d-%d", time.Now().UnixNano(), len(m.tokens))}
-	c.token = m.p.Token("sensor-1", life, append(options, idp.Claim("jti", c.id))...)
+func (m *model) realm() *realm { return m.realms[m.rand.IntN(len(m.realms))] }
+
+func (m *model) mint(life time.Duration) *credential { return m.mintOf(m.realm(), life) }
+
+func (m *model) mintOf(r *realm, life time.Duration, options ...idp.TokenOption) *credential {
+	c := &credential{realm: r, id: fmt.Sprintf("%d-%d", time.Now().UnixNano(), len(m.tokens))}
+	c.token = c.realm.Token("sensor-1", life, append(options, idp.Claim("jti", c.id))...)
 	c.ends = expiryOf(m, c.token)
 	m.tokens = append(m.tokens, c)
 	return c
@@ -180,6 +235,8 @@ func (m *model) connect(s *seat, by *credential, r *harness.Raw, sent time.Time,
 		m.Errorf("client %q got in by a forged token", s.id)
 	case !sent.Before(by.ends):
 		m.Errorf("client %q got in by a token that was over for %s", s.id, sent.Sub(by.ends))
+	case !by.realm.gone.IsZero() && sent.After(by.realm.gone):
+		m.Errorf("client %q got in by a token of a provider that is gone from the file", s.id)
 	case !by.revoked.IsZero() && sent.After(by.revoked) && !m.after:
 		m.Errorf("client %q got in by a token that was revoked %s before", s.id, sent.Sub(by.revoked))
 	case !by.found.IsZero() && sent.After(by.found):
@@ -248,15 +305,15 @@ func (m *model) name(c *credential) string {
 	case c.adrift:
 		what = "adrift"
 	}
-	return fmt.Sprintf("%s token %d", what, slices.Index(m.tokens, c))
+	return fmt.Sprintf("%s token %d of %q", what, slices.Index(m.tokens, c), c.realm.name)
 }
 
-// unsettled tells whether the provider has been in trouble since a time, or not long before it.
-func (m *model) unsettled(since time.Time) bool {
-	return m.troubled || since.Before(m.trouble.Add(healGrace))
+// unsettled tells whether a provider has been in trouble since a time, or not long before it.
+func (r *realm) unsettled(since time.Time) bool {
+	return r.troubled || since.Before(r.trouble.Add(healGrace))
 }
 
-// good has a client come by a good token, again and again where the provider is well: it must get in at last.
+// good has a client come by a good token, again and again where its provider is well, however the other is: it must get in at last.
 func (m *model) good() {
 	by := m.mint([]time.Duration{2 * time.Second, time.Hour, time.Hour}[m.rand.IntN(3)])
 	if reuse := m.tokens[m.rand.IntN(len(m.tokens))]; m.rand.IntN(3) == 0 && !reuse.over(time.Now()) && !reuse.adrift {
@@ -268,7 +325,7 @@ func (m *model) good() {
 		if m.connect(s, by, r, m.send(r, s, by), mark) || m.Failed() {
 			return
 		}
-		if m.troubled || by.over(time.Now()) {
+		if by.realm.troubled || !by.realm.gone.IsZero() || by.over(time.Now()) {
 			return // it need not get in
 		}
 		if time.Now().After(deadline) {
@@ -291,9 +348,7 @@ func (m *model) worn() *credential {
 	}
 	switch m.rand.IntN(3) {
 	case 0:
-		c := m.mint(time.Hour, idp.ForeignKey())
-		c.forged = true
-		return c
+		return m.forge()
 	case 1:
 		return m.mint(-time.Minute)
 	default:
@@ -303,9 +358,21 @@ func (m *model) worn() *credential {
 	}
 }
 
+// forge makes a token that is never good: by a key of nobody's or, with two providers, by the key of one and the issuer of the other,
+// of nobody or none.
+func (m *model) forge() *credential {
+	r, how := m.realm(), idp.ForeignKey()
+	if other := m.realm(); other != r {
+		how = []idp.TokenOption{idp.Issuer(other.Issuer()), idp.Without("iss"), idp.Issuer("https://nobody.example")}[m.rand.IntN(3)]
+	}
+	c := m.mintOf(r, time.Hour, how)
+	c.forged = true
+	return c
+}
+
 // take has the provider take a token back.
 func (m *model) take(c *credential) {
-	if err := m.p.Revoke(c.token); err != nil {
+	if err := c.realm.Revoke(c.token); err != nil {
 		m.Fatal(err)
 	}
 	c.revoked = time.Now()
@@ -354,7 +421,7 @@ func (m *model) formerly() *seat {
 func (m *model) reload() {
 	n := m.rand.IntN(len(m.files))
 	m.step("SIGHUP with file %d", n)
-	m.b.WriteFile("jwt.json", m.files[n])
+	m.b.WriteFile("jwt.json", m.files[n].text)
 	type comer struct {
 		s    *seat
 		by   *credential
@@ -373,6 +440,8 @@ func (m *model) reload() {
 		}
 		all = append(all, c)
 	}
+	has := m.files[n].realms
+	m.bringBack(has)
 	mark := m.b.Mark()
 	m.b.Signal(syscall.SIGHUP)
 	var sending sync.WaitGroup
@@ -382,6 +451,35 @@ func (m *model) reload() {
 	sending.Wait()
 	for _, c := range all {
 		m.connect(c.s, c.by, c.r, c.sent, mark)
+	}
+	if has != nil {
+		m.b.WaitLogSince(mark, ` reloaded `)
+		m.takeOut(has)
+	}
+}
+
+// bringBack notes which realms may be in force again from now on. What was known of their tokens went with them.
+func (m *model) bringBack(has []*realm) {
+	for _, r := range has {
+		if r.gone.IsZero() {
+			continue
+		}
+		r.gone = time.Time{}
+		for _, c := range m.tokens {
+			if c.realm == r {
+				c.found = time.Time{}
+			}
+		}
+	}
+}
+
+// takeOut notes which realms the file that has come into force does not have.
+func (m *model) takeOut(has []*realm) {
+	for _, r := range m.realms {
+		if !slices.Contains(has, r) && r.gone.IsZero() {
+			r.gone = time.Now()
+			r.left = r.gone
+		}
 	}
 }
 
@@ -393,23 +491,24 @@ func (m *model) revoke() {
 	}
 }
 
-// disturb makes the provider slow, wrong, or absent, for the time being.
+// disturb makes a provider slow, wrong, or absent, for the time being.
 func (m *model) disturb() {
-	m.troubled, m.trouble = true, time.Now()
+	r := m.realm()
+	r.troubled, r.trouble = true, time.Now()
 	switch m.rand.IntN(4) {
 	case 0:
-		m.step("the provider is slow")
-		m.p.SetDelay(idp.Introspect, 300*time.Millisecond)
-		m.p.SetDelay(idp.JWKS, 300*time.Millisecond)
+		m.step("the provider %q is slow", r.name)
+		r.SetDelay(idp.Introspect, 300*time.Millisecond)
+		r.SetDelay(idp.JWKS, 300*time.Millisecond)
 	case 1:
-		m.step("the provider's introspection fails")
-		m.p.SetAnswer(idp.Introspect, &idp.Answer{Status: http.StatusInternalServerError})
+		m.step("the introspection of %q fails", r.name)
+		r.SetAnswer(idp.Introspect, &idp.Answer{Status: http.StatusInternalServerError})
 	case 2:
-		m.step("the provider's key set fails")
-		m.p.SetAnswer(idp.JWKS, &idp.Answer{Status: http.StatusBadGateway})
+		m.step("the key set of %q fails", r.name)
+		r.SetAnswer(idp.JWKS, &idp.Answer{Status: http.StatusBadGateway})
 	default:
-		m.step("the provider is down")
-		if err := m.p.SetDown(true); err != nil {
+		m.step("the provider %q is down", r.name)
+		if err := r.SetDown(true); err != nil {
 			m.Fatal(err)
 		}
 	}
@@ -417,33 +516,36 @@ func (m *model) disturb() {
 
 // heal ends all disturbances.
 func (m *model) heal() {
-	if !m.troubled {
-		return
+	for _, r := range m.realms {
+		if !r.troubled {
+			continue
+		}
+		m.step("the provider %q is well again", r.name)
+		for _, endpoint := range []idp.Endpoint{idp.Introspect, idp.JWKS} {
+			r.SetDelay(endpoint, 0)
+			r.SetAnswer(endpoint, nil)
+		}
+		if err := r.SetDown(false); err != nil {
+			m.Fatal(err)
+		}
+		r.troubled, r.trouble = false, time.Now()
 	}
-	m.step("the provider is well again")
-	for _, endpoint := range []idp.Endpoint{idp.Introspect, idp.JWKS} {
-		m.p.SetDelay(endpoint, 0)
-		m.p.SetAnswer(endpoint, nil)
-	}
-	if err := m.p.SetDown(false); err != nil {
-		m.Fatal(err)
-	}
-	m.troubled, m.trouble = false, time.Now()
 }
 
-// rotate has the provider sign by another key. Sometimes it drops the old ones.
+// rotate has a provider sign by another key. Sometimes it drops the old ones.
 func (m *model) rotate() {
-	if _, err := m.p.Rotate(); err != nil {
+	r := m.realm()
+	if _, err := r.Rotate(); err != nil {
 		m.Fatal(err)
 	}
 	drop := m.rand.IntN(3) == 0
-	m.step("the provider has another key (it drops the old: %v)", drop)
+	m.step("the provider %q has another key (it drops the old: %v)", r.name, drop)
 	if !drop {
 		return
 	}
-	m.p.DropOldKeys()
+	r.DropOldKeys()
 	for _, c := range m.tokens {
-		c.adrift = true
+		c.adrift = c.adrift || c.realm == r
 	}
 }
 
@@ -472,7 +574,7 @@ func (m *model) outlive() {
 
 // mayStay tells whether a client that was let in has every right to be connected at a time.
 func (m *model) mayStay(s *seat, at time.Time) bool {
-	return !s.by.over(at) && !s.by.adrift && (!m.after || !m.unsettled(s.since))
+	return !s.by.over(at) && !s.by.adrift && (!m.after || !s.by.realm.unsettled(s.since))
 }
 
 // look pings by every connection: whoever may be there is, and nobody else.
@@ -486,7 +588,7 @@ func (m *model) look() {
 		switch {
 		case err == nil && sent.After(s.by.ends.Add(kickGrace)):
 			m.Errorf("client %q is still connected %s after its token's end", s.id, sent.Sub(s.by.ends))
-		case err == nil && !s.by.revoked.IsZero() && sent.After(s.by.revoked.Add(kickGrace)) && !m.unsettled(s.by.revoked):
+		case err == nil && !s.by.revoked.IsZero() && sent.After(s.by.revoked.Add(kickGrace)) && !s.by.realm.unsettled(s.by.revoked) && s.since.After(s.by.realm.left):
 			m.Errorf("client %q is still connected %s after its token was revoked", s.id, sent.Sub(s.by.revoked))
 		case err == nil:
 			continue

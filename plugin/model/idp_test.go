@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/hmac"
@@ -20,10 +21,11 @@ import (
 // token is a token with the truth about it.
 type token struct {
 	Name, Text      string
-	Subject, Issuer string
+	Subject, Issuer string    // Issuer is empty where the token has none
 	Expires         time.Time // zero: never
-	Key             string    // what it is signed by: a secret, a key id, or what nobody trusts
-	Provider        int
+	Opaque          bool      // it is not a JWT
+	Key             string    // what it is signed by: a secret, a key, or what nobody trusts
+	IDP             int       // who has issued it
 	Revoked         bool
 	// number orders tokens; latest is the moment of the last attempt to log in by it, admitted how many were.
 	number, latest, admitted int
@@ -31,7 +33,7 @@ type token struct {
 
 const forged = "forged"
 
-// keys are Ed25519 keys by key id.
+// keys are Ed25519 keys by name.
 type keys struct{ private map[string]ed25519.PrivateKey }
 
 func (k *keys) get(id string) ed25519.PrivateKey {
@@ -45,22 +47,23 @@ func (k *keys) get(id string) ed25519.PrivateKey {
 	return k.private[id]
 }
 
-// sign writes the token as a JWT: by HS256 where its key is a secret, else by EdDSA. A forgery names a trusted key.
+// sign writes the token as a JWT: by HS256 where its key is a secret, else by EdDSA. A forgery names a trusted key. An opaque one
+// says nothing.
 func (k *keys) sign(t *token, trusted string) {
+	if t.Opaque {
+		t.Text = "opaque-" + t.Name
+		return
+	}
 	signer := t.Key
 	if signer == forged {
 		signer = forged + trusted
 	}
-	claims := map[string]any{"sub": t.Subject, "jti": t.Name, "iss": t.Issuer}
-	if !t.Expires.IsZero() {
-		claims["exp"] = t.Expires.Unix()
-	}
-	header := map[string]any{"alg": "EdDSA", "kid": trusted}
+	header := object{"alg": "EdDSA", "kid": kidOf(trusted)}
 	secret := strings.HasPrefix(trusted, "secret")
 	if secret {
-		header = map[string]any{"alg": "HS256"}
+		header = object{"alg": "HS256"}
 	}
-	text := segment(header) + "." + segment(claims)
+	text := segment(header) + "." + segment(t.claims())
 	var signature []byte
 	if secret {
 		mac := hmac.New(sha256.New, []byte(signer))
@@ -72,7 +75,24 @@ func (k *keys) sign(t *token, trusted string) {
 	t.Text = text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-func segment(members map[string]any) string {
+// claims are what a token says, or an answer about it.
+func (t *token) claims() object {
+	all := object{"sub": t.Subject, "jti": t.Name}
+	if t.Issuer != "" {
+		all["iss"] = t.Issuer
+	}
+	if !t.Expires.IsZero() {
+		all["exp"] = t.Expires.Unix()
+	}
+	return all
+}
+
+// keyName names a key of an identity provider. Of its number alone is the kid, so that two of them have one kid.
+func keyName(idp, number int) string { return fmt.Sprintf("idp%d key-%d", idp, number) }
+
+func kidOf(key string) string { return key[strings.LastIndexByte(key, ' ')+1:] }
+
+func segment(members object) string {
 	return base64.RawURLEncoding.EncodeToString(must(json.Marshal(members)))
 }
 
@@ -83,7 +103,7 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// manner is how a provider answers.
+// manner is how an identity provider answers.
 type manner string
 
 const (
@@ -92,9 +112,25 @@ const (
 	failing manner = "failing" // by 500
 )
 
-// provider is an identity provider: a key set and an introspection endpoint. What it answers it decides when the request
+// asker is a provider of a file, as an identity provider knows it: by the name that it sends along.
+type asker struct {
+	idp  int
+	name string
+}
+
+func (a asker) String() string {
+	if a.name == "" {
+		return fmt.Sprintf("idp%d", a.idp)
+	}
+	return fmt.Sprintf("idp%d, by %s,", a.idp, a.name)
+}
+
+// askerHeader says who asks for keys.
+const askerHeader = "X-Provider"
+
+// idp is an identity provider: a key set and an introspection endpoint. What it answers it decides when the request
 // comes in; so a late answer can be out of date.
-type provider struct {
+type idp struct {
 	number int
 	keys   *keys
 	find   func(text string) *token
@@ -102,7 +138,7 @@ type provider struct {
 
 	mu     sync.Mutex
 	manner manner
-	kids   []string
+	names  []string // of its keys, the last one signs
 	held   []*request
 	seen   int
 }
@@ -112,27 +148,26 @@ type request struct {
 	let   chan bool // true: it is answered
 }
 
-// happening is what a provider has seen or done.
+// happening is what an identity provider has seen or done.
 type happening struct {
-	kind     kind
-	provider int
-	request  int      // its number
-	token    *token   // but with published
-	active   bool     // with answered
-	kids     []string // with published
-	at       time.Time
+	kind    kind
+	asker   asker
+	request int      // its number
+	token   *token   // nil: it is about the keys
+	active  bool     // with answered, about a token
+	keys    []string // with answered, about the keys
+	at      time.Time
 }
 
 type kind uint8
 
 const (
-	asked     kind = iota // about a token
-	answered              // whether it is active
-	failed                // to say so
-	published             // the keys
+	asked    kind = iota // about a token, or for the keys
+	answered             // whether it is active, or with the keys
+	failed               // to do so
 )
 
-// inbox takes events from the providers' goroutines.
+// inbox takes events from the identity providers' goroutines.
 type inbox struct {
 	mu     sync.Mutex
 	events []happening
@@ -152,46 +187,46 @@ func (i *inbox) take() []happening {
 	i.events = nil
 	// Goroutines run in any order; what they did in one move is looked at in the same.
 	slices.SortStableFunc(events, func(a, b happening) int {
-		if a.token == nil || b.token == nil || a.token == b.token {
-			return 0
-		}
-		return a.token.number - b.token.number
+		return cmp.Or(a.token.order()-b.token.order(), a.asker.idp-b.asker.idp, strings.Compare(a.asker.name, b.asker.name))
 	})
 	return events
 }
 
-func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// order is the token's among all; keys come before them.
+func (t *token) order() int {
+	if t == nil {
+		return -1
+	}
+	return t.number
+}
+
+func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	t := p.find(r.PostFormValue("token"))
-	about := "the keys"
+	about, by, t := "the keys", asker{p.number, r.Header.Get(askerHeader)}, (*token)(nil)
 	if r.URL.Path == "/introspect" {
-		if t == nil { // a password, which mode introspection can't tell from a token
+		by.name, _, _ = r.BasicAuth()
+		if t = p.find(r.PostFormValue("token")); t == nil { // a password, which mode introspection can't tell from a token
 			_, _ = w.Write([]byte(`{"active":false}`))
 			return
 		}
 		about = t.Name
 	}
+	if by.name != "" {
+		about += " for " + by.name
+	}
 	p.mu.Lock()
 	p.seen++
-	body, told := p.answer(r.URL.Path, t)
-	told.request = p.seen
+	told := happening{kind: answered, asker: by, request: p.seen, token: t}
+	body := p.answer(&told)
 	manner, held := p.manner, &request{about: about, let: make(chan bool, 1)}
 	if manner == holding {
 		p.held = append(p.held, held)
 		slices.SortStableFunc(p.held, func(a, b *request) int { return strings.Compare(a.about, b.about) })
 	}
 	p.mu.Unlock()
-	if told.kind == answered {
-		p.inbox.put(happening{kind: asked, provider: p.number, request: told.request, token: t})
-	}
-	fails := func() {
-		if told.kind == answered {
-			told.kind = failed
-			p.inbox.put(told)
-		}
-	}
+	p.inbox.put(happening{kind: asked, asker: by, request: told.request, token: t})
 	if manner == holding {
 		select {
 		case answers := <-held.let:
@@ -200,61 +235,61 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		case <-r.Context().Done():
 			p.forget(held)
-			fails()
-			return
+			manner = failing
 		}
 	}
 	if manner == failing {
-		fails()
+		told.kind = failed
+	}
+	p.inbox.put(told)
+	if manner == failing {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	p.inbox.put(told)
 	_, _ = w.Write(body)
 }
 
 // answer is what there is to say at this moment. p.mu is held.
-func (p *provider) answer(path string, t *token) ([]byte, happening) {
-	if path == "/keys" {
-		set := []map[string]any{}
-		for _, id := range p.kids {
-			public := p.keys.get(id).Public().(ed25519.PublicKey)
-			set = append(set, map[string]any{"kty": "OKP", "crv": "Ed25519", "kid": id, "x": base64.RawURLEncoding.EncodeToString(public)})
+func (p *idp) answer(told *happening) []byte {
+	t := told.token
+	if t == nil {
+		told.keys = slices.Clone(p.names)
+		set := []object{}
+		for _, name := range p.names {
+			public := p.keys.get(name).Public().(ed25519.PublicKey)
+			set = append(set, object{"kty": "OKP", "crv": "Ed25519", "kid": kidOf(name), "x": base64.RawURLEncoding.EncodeToString(public)})
 		}
-		return must(json.Marshal(map[string]any{"keys": set})), happening{kind: published, provider: p.number, kids: slices.Clone(p.kids)}
+		return must(json.Marshal(object{"keys": set}))
 	}
-	says := happening{kind: answered, provider: p.number, token: t}
-	says.active = t.Provider == p.number && t.Key != forged && !t.Revoked
-	members := map[string]any{"active": says.active}
-	if says.active {
-		members["sub"], members["iss"] = t.Subject, t.Issuer
-		if !t.Expires.IsZero() {
-			members["exp"] = t.Expires.Unix()
-		}
+	told.active = t.IDP == p.number && t.Key != forged && !t.Revoked
+	members := object{}
+	if told.active {
+		members = t.claims()
 	}
-	return must(json.Marshal(members)), says
+	members["active"] = told.active
+	return must(json.Marshal(members))
 }
 
-func (p *provider) revoke(t *token) {
+func (p *idp) revoke(t *token) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t.Revoked = true
 }
 
-func (p *provider) rotate(kids ...string) {
+func (p *idp) rotate(names ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.kids = kids
+	p.names = names
 }
 
-func (p *provider) behave(m manner) {
+func (p *idp) behave(m manner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.manner = m
 }
 
 // waiting are what the requests are about that are held.
-func (p *provider) waiting() []string {
+func (p *idp) waiting() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []string
@@ -265,20 +300,20 @@ func (p *provider) waiting() []string {
 }
 
 // let ends the wait of a held request, by an answer or by 500.
-func (p *provider) let(i int, answers bool) {
+func (p *idp) let(i int, answers bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held[i].let <- answers
 	p.held = slices.Delete(p.held, i, i+1)
 }
 
-func (p *provider) forget(r *request) {
+func (p *idp) forget(r *request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = slices.DeleteFunc(p.held, func(other *request) bool { return other == r })
 }
 
-// network is where providers listen. It is in memory, as goroutines that wait for a real socket would hide from
+// network is where identity providers listen. It is in memory, as goroutines that wait for a real socket would hide from
 // testing/synctest that nothing else is going on.
 type network struct{ listeners map[string]*listener }
 
