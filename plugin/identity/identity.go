@@ -56,9 +56,11 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 			if m.common.OnMismatch == config.MismatchDeny {
 				return Identity{}, mismatch("username", name, client.Username, client.Token, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
 			}
-			mapped.Username = &name
+			mapped.Username = kept(name)
 		}
-		trace.Pass("username", "from "+source(m.common.UsernameTemplate, m.common.UsernameClaim), verdict.Quote(name))
+		if trace != nil {
+			trace.Pass("username", "from "+source(m.common.UsernameTemplate, m.common.UsernameClaim), verdict.Quote(name))
+		}
 	}
 	if m.common.MatchClientID {
 		id, refused := m.read(claims, m.common.ClientIDTemplate, m.common.ClientIDClaim, trace)
@@ -72,11 +74,19 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 			case client.FixedID:
 				return Identity{}, mismatch("client id", id, &client.ID, client.Token, "this Mosquitto can't change a client id, 2.1 can", trace)
 			}
-			mapped.ClientID = &id
+			mapped.ClientID = kept(id)
 		}
-		trace.Pass("client id", "from "+source(m.common.ClientIDTemplate, m.common.ClientIDClaim), verdict.Quote(id))
+		if trace != nil {
+			trace.Pass("client id", "from "+source(m.common.ClientIDTemplate, m.common.ClientIDClaim), verdict.Quote(id))
+		}
 	}
 	return mapped, verdict.Verdict{Kind: verdict.Accept}
+}
+
+// kept is a name of its own: the one that was read may be a part of all the claims, and a session would keep those.
+func kept(name string) *string {
+	own := strings.Clone(name)
+	return &own
 }
 
 func mismatch(what, expected string, found *string, token, why string, trace *verdict.Trace) verdict.Verdict {
@@ -128,15 +138,11 @@ func (m Mapper) read(claims token.Claims, template *config.Template, claim strin
 
 // checkClaim refuses a claim that is missing or not fit to be a name or a part of one.
 func (m Mapper) checkClaim(claims token.Claims, path string, trace *verdict.Trace) *verdict.Verdict {
-	value, found := claims.Lookup(path)
-	text, isString := value.(string)
-	if !found || !isString {
-		shown := "none"
-		if found {
-			shown = kindOf(value)
+	text := claims.Text(path)
+	if text == "" {
+		if refused := checkString(claims, path, trace); refused != nil {
+			return refused
 		}
-		refused := trace.Fail(verdict.NoIdentity, verdict.Word(path), "a string", shown)
-		return &refused
 	}
 	if fault := m.faultOfValue(text); fault != "" {
 		refused := trace.FailWith(verdict.Refuse(verdict.UnsafeIdentity, "%s is %s, which %s", verdict.Word(path), verdict.Quote(text), fault),
@@ -144,6 +150,20 @@ func (m Mapper) checkClaim(claims token.Claims, path string, trace *verdict.Trac
 		return &refused
 	}
 	return nil
+}
+
+// checkString refuses a claim that is missing or not a string.
+func checkString(claims token.Claims, path string, trace *verdict.Trace) *verdict.Verdict {
+	value, found := claims.Lookup(path)
+	if _, isString := value.(string); isString {
+		return nil
+	}
+	shown := "none"
+	if found {
+		shown = kindOf(value)
+	}
+	refused := trace.Fail(verdict.NoIdentity, verdict.Word(path), "a string", shown)
+	return &refused
 }
 
 // kindOf names the JSON type of a claim that is not a string.

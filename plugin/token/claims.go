@@ -14,14 +14,17 @@ import (
 
 // Claims are what a token says (RFC 7519 §4), or an introspection response about it (RFC 7662 §2.2).
 type Claims struct {
-	all map[string]any
+	all jsonvalue.Value
 }
 
 // NewClaims wraps claims that did not come out of a token. Numbers are json.Number.
-func NewClaims(all map[string]any) Claims { return Claims{all: all} }
+func NewClaims(all map[string]any) Claims { return Claims{jsonvalue.Of(all)} }
 
-// Lookup finds a claim by its dotted path; see jsonvalue.Lookup.
-func (c Claims) Lookup(path string) (any, bool) { return jsonvalue.Lookup(c.all, path) }
+// Lookup finds a claim by its dotted path; see jsonvalue.Value.Lookup.
+func (c Claims) Lookup(path string) (any, bool) {
+	value, found := c.all.Lookup(path)
+	return value.Any(), found
+}
 
 // Expiry is `exp` (RFC 7519 §4.1.4); false if there is none. CheckClaims has refused one that is not a number.
 func (c Claims) Expiry() (time.Time, bool) {
@@ -31,38 +34,41 @@ func (c Claims) Expiry() (time.Time, bool) {
 
 // Text is a claim by its dotted path; empty if it is missing or not a string.
 func (c Claims) Text(path string) string {
-	value, _ := c.Lookup(path)
-	text, _ := value.(string)
+	value, _ := c.all.Lookup(path)
+	text, _ := value.Text()
+	return text
+}
+
+// text is a claim by its own name; empty if it is missing or not a string.
+func (c Claims) text(name string) string {
+	value, _ := c.all.Get(name)
+	text, _ := value.Text()
 	return text
 }
 
 // HasAudience tells whether aud (RFC 7519 §4.1.3), a string or an array of nothing but strings, is or holds name.
 func (c Claims) HasAudience(name string) bool {
-	switch aud := c.all["aud"].(type) {
-	case string:
-		return aud == name
-	case []any:
-		found := false
-		for _, element := range aud {
-			text, isString := element.(string)
-			if !isString {
-				return false
-			}
-			found = found || text == name
-		}
-		return found
-	default:
-		return false
+	aud, _ := c.all.Get("aud")
+	found, texts := false, true
+	isArray := aud.Each(func(element jsonvalue.Value) bool {
+		var text string
+		text, texts = element.Text()
+		found = found || text == name
+		return texts
+	})
+	if !isArray {
+		return aud.Equals(name)
 	}
+	return found && texts
 }
 
 // instant reads a NumericDate (RFC 7519 §2).
 func (c Claims) instant(name string) (at time.Time, present bool, err error) {
-	value, present := c.all[name]
+	value, present := c.all.Get(name)
 	if !present {
 		return time.Time{}, false, nil
 	}
-	at, ok := jsonvalue.NumericDate(value)
+	at, ok := value.NumericDate()
 	if !ok {
 		return time.Time{}, true, errNotNumericDate
 	}
@@ -72,8 +78,8 @@ func (c Claims) instant(name string) (at time.Time, present bool, err error) {
 var errNotNumericDate = errors.New("not a NumericDate")
 
 func (c Claims) show(name string) string {
-	value, present := c.all[name]
-	return describe(value, present)
+	value, present := c.all.Get(name)
+	return describe(value.Any(), present)
 }
 
 // scopes are the granted scopes: `scope` as a string of words (RFC 8693 §4.2, RFC 9068 §2.2.3) or `scp` (Entra ID, Okta);
@@ -81,30 +87,27 @@ func (c Claims) show(name string) string {
 func (c Claims) scopes() []string {
 	var granted []string
 	for _, name := range []string{"scope", "scp"} {
-		switch value := c.all[name].(type) {
-		case string:
-			granted = append(granted, strings.FieldsFunc(value, func(r rune) bool { return r == ' ' })...)
-		case []any:
-			for _, element := range value {
-				if s, ok := element.(string); ok {
-					granted = append(granted, s)
-				}
+		value, _ := c.all.Get(name)
+		words, _ := value.Text()
+		granted = append(granted, strings.FieldsFunc(words, func(r rune) bool { return r == ' ' })...)
+		value.Each(func(element jsonvalue.Value) bool {
+			if s, ok := element.Text(); ok {
+				granted = append(granted, s)
 			}
-		}
+			return true
+		})
 	}
 	return granted
 }
 
 // holds tells whether a claim equals one of the values, or is an array with an element that does.
-func holds(claim any, values []any) bool {
-	if elements, ok := claim.([]any); ok {
-		return slices.ContainsFunc(elements, func(element any) bool { return isOne(element, values) })
-	}
-	return isOne(claim, values)
-}
-
-func isOne(claim any, values []any) bool {
-	return slices.ContainsFunc(values, func(value any) bool { return jsonvalue.Equal(claim, value) })
+func holds(claim jsonvalue.Value, values []any) bool {
+	found := false
+	isArray := claim.Each(func(element jsonvalue.Value) bool {
+		found = slices.ContainsFunc(values, element.Equals)
+		return !found
+	})
+	return found || !isArray && slices.ContainsFunc(values, claim.Equals)
 }
 
 func describeAll(values []any) string {
@@ -118,10 +121,10 @@ func describeAll(values []any) string {
 // leftOut tells whether the provider says that it has left a claim out for its size: Entra ID names it in _claim_names
 // (OpenID Connect Core §5.6.2), or says hasgroups in its place.
 func (c Claims) leftOut(path string) bool {
-	names, _ := c.all["_claim_names"].(map[string]any)
-	_, named := names[path]
-	has, _ := c.all["hasgroups"].(bool)
-	return named || path == "groups" && has
+	names, _ := c.all.Get("_claim_names")
+	_, named := names.Get(path)
+	has, _ := c.all.Get("hasgroups")
+	return named || path == "groups" && has.Equals(true)
 }
 
 // describe says what a claim holds, for the log: a list of texts as one writes it, and any other structure as JSON.

@@ -1,7 +1,10 @@
 package token
 
 // All are the claims as they were read.
-func (c Claims) All() map[string]any { return c.all }
+func (c Claims) All() map[string]any {
+	all, _ := c.all.Any().(map[string]any)
+	return all
+}
 
 // Verifies tells whether key verifies the signature of signed by an algorithm.
 func Verifies(algorithm, signed, signature string, key any) bool {

@@ -56,13 +56,13 @@ func Classify(password string) (Shape, Header) {
 		return Other, Header{}
 	}
 	// By the alphabet, since the decoder passes over line breaks.
-	for part := range strings.SplitSeq(password, ".") {
-		if strings.Trim(part, alphabet) != "" {
-			return Other, Header{}
-		}
+	if strings.ContainsFunc(password, foreign) {
+		return Other, Header{}
 	}
 	first, _, _ := strings.Cut(password, ".")
-	raw, err := base64URL.DecodeString(first[:min(len(first), maxHeader)])
+	s := newScratch()
+	defer s.release()
+	raw, err := s.decode(first[:min(len(first), maxHeader)])
 	switch {
 	case !beginsObject(raw):
 		return Other, Header{}
@@ -71,15 +71,25 @@ func Classify(password string) (Shape, Header) {
 	case err != nil:
 		return shape, Header{Fault: "its header is not base64url"}
 	}
-	members, err := jsonvalue.Object(raw)
+	members, err := jsonvalue.Read(raw)
 	if err != nil {
 		return shape, Header{Fault: fmt.Sprintf("its header can't be read: %s", err)}
 	}
-	if _, marked := members[mark]; !marked {
+	if _, marked := members.Get(mark); !marked {
 		return Other, Header{}
 	}
 	return shape, newHeader(members)
 }
+
+// inParts are the characters that the parts of a token consist of, and the dot between them.
+var inParts = func() (is [256]bool) { //nolint:gochecknoglobals // a constant
+	for _, c := range []byte(alphabet + ".") {
+		is[c] = true
+	}
+	return is
+}()
+
+func foreign(r rune) bool { return r >= rune(len(inParts)) || !inParts[r] }
 
 // beginsObject tells whether text begins as a JSON object that has a member, by its brace and the quote of the first name:
 // a brace alone is also what words such as "exit" decode to.
@@ -91,22 +101,20 @@ func beginsObject(text []byte) bool {
 
 // newHeader reads the members by their exact names. They must be strings (RFC 7515 §4.1.1, §4.1.4, §4.1.9): a kid of another
 // type taken for none would have every key tried.
-func newHeader(members map[string]any) Header {
-	var h Header
-	for _, parameter := range []struct {
-		name string
-		to   *string
-	}{{"alg", &h.Algorithm}, {"kid", &h.KeyID}, {"typ", &h.Type}} {
-		value, present := members[parameter.name]
-		text, isString := value.(string)
+func newHeader(members jsonvalue.Value) Header {
+	var texts [3]string
+	for i, name := range [len(texts)]string{"alg", "kid", "typ"} {
+		value, present := members.Get(name)
+		text, isString := value.Text()
 		if present && !isString {
-			return Header{Fault: fmt.Sprintf("its %s is no string", parameter.name)}
+			return Header{Fault: fmt.Sprintf("its %s is no string", name)}
 		}
-		*parameter.to = text
+		texts[i] = text
 	}
+	h := Header{Algorithm: texts[0], KeyID: texts[1], Type: texts[2]}
 	if h.Algorithm == "Ed25519" {
 		h.Algorithm = "EdDSA"
 	}
-	_, h.Critical = members["crit"]
+	_, h.Critical = members.Get("crit")
 	return h
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"go-jwt-auth/plugin/internal/jsonvalue"
 )
@@ -22,13 +21,12 @@ var ErrIssuer = errors.New("its iss is not a string")
 func Issuer(buffer []byte, password string) (iss []byte, found bool, err error) {
 	_, rest, _ := strings.Cut(password, ".")
 	payload, _, _ := strings.Cut(rest, ".")
-	space := payloads.Get().(*[]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-	defer payloads.Put(space)
-	raw, err := base64URL.AppendDecode((*space)[:0], []byte(payload))
+	s := newScratch()
+	defer s.release()
+	raw, err := s.decode(payload)
 	if err != nil {
 		return nil, false, errors.New("its payload is not base64url")
 	}
-	*space = raw
 	if text, found, sure := scanIssuer(raw); sure {
 		if !found {
 			return nil, false, nil
@@ -38,16 +36,13 @@ func Issuer(buffer []byte, password string) (iss []byte, found bool, err error) 
 	return strictIssuer(buffer, raw)
 }
 
-// payloads are buffers of decoded payloads.
-var payloads = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // holds no state
-
 func strictIssuer(buffer, raw []byte) (iss []byte, found bool, err error) {
-	claims, err := jsonvalue.Object(raw)
+	claims, err := jsonvalue.Read(raw)
 	if err != nil {
 		return nil, false, fmt.Errorf("its payload can't be read: %w", err)
 	}
-	value, present := claims["iss"]
-	text, isText := value.(string)
+	value, present := claims.Get("iss")
+	text, isText := value.Text()
 	switch {
 	case !present:
 		return nil, false, nil

@@ -47,7 +47,10 @@ func (d decimal) whole() (int64, bool) {
 	case count <= 0:
 		return 0, true
 	}
-	digits := (d.digits + strings.Repeat("0", most))[:count]
+	digits := d.digits[:min(count, int64(len(d.digits)))]
 	n, err := strconv.ParseInt(digits, 10, 64)
+	for range count - int64(len(digits)) {
+		n *= 10
+	}
 	return n, err == nil
 }

@@ -6,23 +6,10 @@ import (
 	"time"
 )
 
-// Lookup finds a member by its dotted path. One whose own name is the whole path goes first, since names such as
-// "https://example.com/role" are common (RFC 7519 §4.2); otherwise each dot reaches into a nested object.
+// Lookup finds a member of a decoded object by its dotted path; see Value.Lookup.
 func Lookup(in map[string]any, path string) (any, bool) {
-	if value, found := in[path]; found {
-		return value, true
-	}
-	for i, r := range path {
-		if r != '.' {
-			continue
-		}
-		if nested, ok := in[path[:i]].(map[string]any); ok {
-			if value, found := Lookup(nested, path[i+1:]); found {
-				return value, true
-			}
-		}
-	}
-	return nil, false
+	value, found := Of(in).Lookup(path)
+	return value.Any(), found
 }
 
 // Equal compares two strings, booleans or numbers; numbers exactly, so that 1 is 1.0 and 1e0, and 76561198000000001 is not
@@ -46,10 +33,13 @@ func Equal(a, b any) bool {
 // overflow.
 const lastSecond = 253402300799
 
+// NumericDate is Value.NumericDate of a decoded value.
+func NumericDate(value any) (time.Time, bool) { return Of(value).NumericDate() }
+
 // NumericDate reads seconds since 1970 (RFC 7519 §2), possibly with a fraction, which is cut off; false for anything else
-// than a json.Number from 0 to the end of year 9999.
-func NumericDate(value any) (time.Time, bool) {
-	number, isNumber := value.(json.Number)
+// than a number from 0 to the end of year 9999.
+func (v Value) NumericDate() (time.Time, bool) {
+	number, isNumber := v.Number()
 	d, isDecimal := newDecimal(number)
 	if !isNumber || !isDecimal {
 		return time.Time{}, false

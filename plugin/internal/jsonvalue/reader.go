@@ -1,0 +1,92 @@
+package jsonvalue
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Read reads one JSON object and nothing beside it but white space, as strictly as Object and with its errors, and decodes nothing
+// of it yet. The Value keeps nothing of raw.
+func Read[text string | []byte](raw text) (Value, error) {
+	r := newReader(raw)
+	defer r.release()
+	return r.object()
+}
+
+// reader is what reading takes, for the next one to use again.
+type reader struct {
+	raw     []byte
+	source  bytes.Buffer
+	decoder jsontext.Decoder
+	index   []span
+}
+
+var readers = sync.Pool{New: func() any { return new(reader) }} //nolint:gochecknoglobals // holds no state
+
+// newReader stands before a copy of text. It is to be released.
+func newReader[text string | []byte](from text) *reader {
+	r := readers.Get().(*reader) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	r.raw = append(r.raw[:0], from...)
+	r.source = *bytes.NewBuffer(r.raw) // a Buffer is read without a copy
+	r.decoder.Reset(&r.source)
+	return r
+}
+
+// maxPooled is how large a buffer is kept, in bytes: tokens are not larger, and what servers answer is read seldom.
+const maxPooled = 1 << 16
+
+func (r *reader) release() {
+	if cap(r.raw) <= maxPooled {
+		readers.Put(r)
+	}
+}
+
+// object reads an object to its end, and the rest.
+func (r *reader) object() (Value, error) {
+	d := &r.decoder
+	if kind := d.PeekKind(); kind != '{' {
+		if _, err := d.ReadToken(); err != nil { // of an array no more than its bracket: it may be nested without end
+			return Value{}, explain(err)
+		}
+		return Value{}, ErrNotObject
+	}
+	began, err := pass(d)
+	if err != nil {
+		return Value{}, explain(err)
+	}
+	end := d.InputOffset()
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return Value{}, ErrTrailing
+	}
+	v := Value{text: string(r.raw[began:end])}
+	r.index = r.index[:0]
+	for c := (cursor{text: v.text}); c.more(); {
+		name, nameEnd := c.next()
+		value, end := c.next()
+		r.index = append(r.index, span{name, nameEnd, value, end})
+	}
+	v.index = slices.Clone(r.index)
+	return v, nil
+}
+
+// pass reads over one object or array, and returns where it began.
+func pass(d *jsontext.Decoder) (began int64, err error) {
+	if _, err = d.ReadToken(); err != nil {
+		return 0, err
+	}
+	began = d.InputOffset() - 1
+	for depth := d.StackDepth(); depth > 0; depth = d.StackDepth() {
+		if depth > maxDepth {
+			return 0, ErrDepth
+		}
+		if _, err = d.ReadToken(); err != nil {
+			return 0, err
+		}
+	}
+	return began, nil
+}
