@@ -76,19 +76,42 @@ func (c *choice) claimedBy(issuer string, other *provider.Provider) string {
 	return ""
 }
 
-// classify tells what a field looks like. If nothing but opaque tokens is accepted, nobody but the provider can tell.
-func (c *choice) classify(field string) (token.Shape, token.Header) {
+// classify tells what a field looks like. If nothing but opaque tokens is accepted, nobody but the provider can tell. With by comes
+// the provider for a signed token, if that is plain; one that has accepted it before knows its header.
+func (c *choice) classify(text token.Text) (shape token.Shape, header token.Header, by *provider.Provider) {
 	if c.only != nil && c.only.Opaque() {
-		return token.Other, token.Header{}
+		return token.Other, token.Header{}, nil
 	}
-	return token.Classify(field)
+	if by = c.only; by == nil && text.MayBeSigned() {
+		by = c.claimant(text)
+	}
+	if by != nil {
+		if header, known := by.Recall(text); known {
+			return token.Signed, header, by
+		}
+	}
+	shape, header = token.Classify(text.Reveal())
+	return shape, header, by
 }
 
-// of chooses the provider for a token of this shape; if there is none, the verdict says why.
-func (c *choice) of(shape token.Shape, login *provider.Login) (chosen *provider.Provider, v verdict.Verdict) {
+// claimant is the provider for a signed token; nil: none, or its iss can't be read.
+func (c *choice) claimant(text token.Text) *provider.Provider {
+	var buffer [issuerSpace]byte
+	iss, found, err := token.Issuer(buffer[:0], text.Reveal())
+	if err != nil {
+		return nil
+	}
+	chosen, _ := c.chooseBy(iss, found)
+	return chosen
+}
+
+// of chooses the provider for a token of this shape; if there is none, the verdict says why. by is what classify has found.
+func (c *choice) of(shape token.Shape, by *provider.Provider, login *provider.Login) (chosen *provider.Provider, v verdict.Verdict) {
 	switch {
 	case c.only != nil && (c.only.Opaque() || shape == token.Signed):
 		chosen = c.only
+	case shape == token.Signed && by != nil && login.Trace == nil:
+		chosen = by
 	case shape == token.Signed:
 		chosen, v = c.byIss(login)
 	case c.opaque != nil:
@@ -115,25 +138,28 @@ func (c *choice) of(shape token.Shape, login *provider.Login) (chosen *provider.
 // issuerSpace is more than issuers need, in bytes; longer ones are found as well.
 const issuerSpace = 256
 
-// byIss chooses by the iss of a signed token.
-func (c *choice) byIss(login *provider.Login) (*provider.Provider, verdict.Verdict) {
-	var buffer [issuerSpace]byte
-	iss, found, err := token.Issuer(buffer[:0], login.Token)
-	if err != nil {
-		return nil, login.Trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", err), "iss", "one that can be read", err.Error())
-	}
-	chosen, because := c.byIssuer[string(iss)], "the one that claims iss"
+// chooseBy chooses by iss, if a token has one, and says why; nil: none answers for it.
+func (c *choice) chooseBy(iss []byte, found bool) (chosen *provider.Provider, because string) {
+	chosen, because = c.byIssuer[string(iss)], "the one that claims iss"
 	if !found {
 		chosen = nil
 	} else if chosen == nil && len(c.patterns) > 0 {
 		chosen = c.claims(string(iss))
 	}
 	if chosen == nil {
-		chosen, because = c.rest, "the one without issuer, as no other claims iss"
+		return c.rest, "the one without issuer, as no other claims iss"
 	}
-	if chosen != nil && login.Trace == nil {
-		return chosen, verdict.Verdict{}
+	return chosen, because
+}
+
+// byIss chooses by the iss of a signed token.
+func (c *choice) byIss(login *provider.Login) (*provider.Provider, verdict.Verdict) {
+	var buffer [issuerSpace]byte
+	iss, found, err := token.Issuer(buffer[:0], login.Token.Reveal())
+	if err != nil {
+		return nil, login.Trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", err), "iss", "one that can be read", err.Error())
 	}
+	chosen, because := c.chooseBy(iss, found)
 	shown := "none"
 	if found {
 		shown = verdict.Quote(string(iss))

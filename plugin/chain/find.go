@@ -16,7 +16,7 @@ import (
 // the login.
 func (c *Chain) look(connect broker.Connect, trace *verdict.Trace) (*provider.Provider, provider.Login, verdict.Verdict) {
 	login := provider.Login{Connect: connect, Trace: trace, ClaimedBy: c.claimedBy}
-	shape := token.Other
+	shape, by := token.Other, (*provider.Provider)(nil)
 	for _, source := range c.file.TokenSource {
 		field := fieldOf(source, connect)
 		if field == nil || *field == "" {
@@ -26,19 +26,20 @@ func (c *Chain) look(connect broker.Connect, trace *verdict.Trace) (*provider.Pr
 			return nil, login, login.Trace.FailWith(verdict.Refuse(verdict.TooLong, "%d bytes, the most is %d ($.options.common.maxTokenBytes)",
 				len(*field), most), "length", fmt.Sprintf("at most %d bytes", most), strconv.Itoa(len(*field)))
 		}
-		if shape, login.Header = c.choice.classify(*field); shape == token.Other && c.choice.opaque == nil {
+		text := token.NewText(*field)
+		if shape, login.Header, by = c.choice.classify(text); shape == token.Other && c.choice.opaque == nil {
 			continue
 		}
-		login.Token = *field
+		login.Token = text
 		if source == config.TokenInUsername {
 			login.Username = nil // it has said nothing of who it is
 		}
 		break
 	}
-	if login.Token == "" {
+	if login.Token.Reveal() == "" {
 		return nil, login, c.nonToken(connect, login.Trace)
 	}
-	chosen, v := c.choice.of(shape, &login)
+	chosen, v := c.choice.of(shape, by, &login)
 	return chosen, login, v
 }
 
@@ -91,7 +92,7 @@ func (c *Chain) nonToken(connect broker.Connect, trace *verdict.Trace) verdict.V
 
 // checkOpaque refuses what nobody could have issued: some providers fail at it, and would be left alone for a stranger's sake.
 func checkOpaque(login *provider.Login) *verdict.Verdict {
-	if !strings.ContainsFunc(login.Token, invisible) {
+	if !strings.ContainsFunc(login.Token.Reveal(), invisible) {
 		return nil
 	}
 	v := login.Trace.FailWith(verdict.Refuse(verdict.Malformed, "it holds characters that no access token has (RFC 6749 appendix A.12)"),

@@ -89,6 +89,7 @@ func defaults(algorithms ...string) *config.Provider {
 		Algorithms: algorithms, Mode: config.ModeJWKS,
 		Common: config.Common{
 			ValidateExpiration: true, RequireExpiration: true, OnMismatch: config.MismatchRewrite, UsernameClaim: "sub", ClientIDClaim: "sub",
+			RememberVerified: true,
 		},
 	}
 }

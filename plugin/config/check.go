@@ -95,7 +95,7 @@ func (s *scope) checkOIDC(c *Provider) {
 
 // checkOpaque warns of what is about signatures, where none is checked.
 func (s *scope) checkOpaque() {
-	for _, key := range []string{"algorithm", "options.common.tokenType", "options.common.allowWeakKeys"} {
+	for _, key := range []string{"algorithm", "options.common.tokenType", "options.common.allowWeakKeys", "options.common.rememberVerified"} {
 		if n := s.nodes[key]; n != nil {
 			s.warnf(n, `has no effect in mode "introspection": opaque tokens have neither header nor signature to check`)
 		}

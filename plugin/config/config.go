@@ -116,6 +116,7 @@ func providerDefaults(at string) *Provider {
 			ClientIDClaim:      "sub",
 			KickExpired:        true,
 			KickWithWill:       true,
+			RememberVerified:   true,
 		},
 		Revocation: &Revocation{
 			Timeout:       10 * time.Second,
@@ -245,6 +246,9 @@ type Common struct {
 	KickWithWill bool
 	// AllowWeakKeys admits RSA keys under 2048 bits and HMAC secrets shorter than the hash.
 	AllowWeakKeys bool
+	// RememberVerified keeps the claims of tokens that were accepted, until they expire, so that each signature is checked once.
+	// Default true.
+	RememberVerified bool
 }
 
 // RequiredClaim is one entry of `$.options.common.requiredClaims`.

@@ -37,6 +37,7 @@ func TestDefaults(t *testing.T) {
 			ClientIDClaim:      "sub",
 			KickExpired:        true,
 			KickWithWill:       true,
+			RememberVerified:   true,
 		},
 	}
 	want.Providers = []*Provider{&wantProvider}
@@ -202,6 +203,7 @@ func effects(dir string) []effect {
 		{"options.common.kickExpiredClientsWithWill", `false`, nil, func(c loaded) any { return c.Common.KickWithWill }, false},
 		{"options.common.onNonToken", `"deny"`, nil, func(c loaded) any { return c.OnNonToken }, NonTokenDeny},
 		{"options.common.allowWeakKeys", `true`, nil, func(c loaded) any { return c.Common.AllowWeakKeys }, true},
+		{"options.common.rememberVerified", `false`, nil, func(c loaded) any { return c.Common.RememberVerified }, false},
 		{"options.common.maxTokenBytes", `65535`, nil, func(c loaded) any { return c.MaxTokenBytes }, 65535},
 
 		{"options.revocation.onUnavailable", `"allow"`, client, func(c loaded) any { return c.Revocation.OnUnavailable }, UnavailableAllow},
@@ -393,6 +395,7 @@ func TestTutorial(t *testing.T) {
 				ClientIDClaim:      "sub",
 				KickExpired:        true,
 				KickWithWill:       true,
+				RememberVerified:   true,
 			},
 			Revocation: &Revocation{
 				Timeout:       5 * time.Second,

@@ -82,6 +82,7 @@ func providerKeys(c *Provider) []key {
 		{"options.common.kickExpiredClients", boolean(&common.KickExpired)},
 		{"options.common.kickExpiredClientsWithWill", boolean(&common.KickWithWill)},
 		{"options.common.allowWeakKeys", boolean(&common.AllowWeakKeys)},
+		{"options.common.rememberVerified", boolean(&common.RememberVerified)},
 
 		{"options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
 		{"options.revocation.check", oneOf(&revocation.Check, CheckBeforeConnect, CheckAfterConnect, CheckOnRetry)},

@@ -42,9 +42,10 @@ func oddFiles() []oddFile {
 			`$.options.modes.local: is not used in mode "introspection", and was not checked`,
 			`$.options.modes.oidc: is not used in mode "introspection", and was not checked`,
 		}},
-		{"signatures in mode introspection", opaque("algorithm", `"HS256"`, "options.common.tokenType", `"at+jwt"`, "options.common.allowWeakKeys", `false`), []string{
+		{"signatures in mode introspection", opaque("algorithm", `"HS256"`, "options.common.tokenType", `"at+jwt"`, "options.common.allowWeakKeys", `false`, "options.common.rememberVerified", `true`), []string{
 			`$.algorithm: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
 			`$.options.common.allowWeakKeys: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
+			`$.options.common.rememberVerified: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
 			`$.options.common.tokenType: has no effect in mode "introspection": opaque tokens have neither header nor signature to check`,
 		}},
 		{"local in mode jwks", with("options.modes.local", `{"env": "GO_JWT_AUTH_UNSET"}`), []string{`$.options.modes.local: is not used in mode "jwks", and was not checked`}},

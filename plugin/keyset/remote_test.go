@@ -319,6 +319,24 @@ func TestSameKidWithANewKeyReplaces(t *testing.T) {
 	finds(t, source, "k", "ES256", fresh.Public())
 }
 
+// A set that has not changed keeps its keys, so that who remembers one need not compare all of it.
+func TestAnUnchangedSetKeepsItsKeys(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	p, cfg := newProvider(t, testkeys.Set(key))
+	e := newEnv()
+	source := e.mustOpen(t, cfg)
+	before, err := source.Find(t.Context(), "k", "ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.advance(cfg.JWKS.Cache.TTL)
+	after, err := source.Find(t.Context(), "k", "ES256")
+	p.asked(t, 2)
+	if err != nil || before[0] != after[0] {
+		t.Errorf("got %p, %v, want %p", after, err, before)
+	}
+}
+
 func TestConcurrentFindsShareOneFetch(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	p, cfg := newProvider(t, testkeys.Set(key))

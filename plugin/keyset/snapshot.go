@@ -48,6 +48,9 @@ func (s *snapshot) follow(last *snapshot, origin string, report func(event.Note)
 		}
 	}
 	switch {
+	case !changed && !last.inherited:
+		s.crowd = last.crowd
+		s.set = last.set // with the very same keys, so that they need not be compared by their values
 	case !changed:
 		s.crowd = last.crowd
 	case last.set.Len() > 0:

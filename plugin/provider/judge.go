@@ -28,12 +28,17 @@ func (p *Provider) Begin(ctx context.Context, login Login) (Result, *Open) {
 		p.checkRevocation(j)
 		return j.leave()
 	}
-	if !keyset.Settled(p.keys, login.Header.KeyID, login.Header.Algorithm) && p.mayPend() && p.verifiesByLastGood(j) {
+	settled := keyset.Settled(p.keys, login.Header.KeyID, login.Header.Algorithm)
+	if !settled && p.mayPend() && p.verifiesByLastGood(j) {
 		j.needsKeys = true
 		j.Verdict = verdict.Verdict{Kind: verdict.Pending}
 		return j.leave()
 	}
-	wait, cancel := context.WithTimeout(ctx, p.patience())
+	if settled || p.options.Delays {
+		p.verify(ended, j)
+		return j.leave()
+	}
+	wait, cancel := context.WithTimeout(ctx, p.cfg.JWKS.MaxBlock)
 	defer cancel()
 	p.verify(wait, j)
 	return j.leave()
@@ -46,29 +51,34 @@ func (p *Provider) FromMemory(login Login) Result {
 	putOff := func() Result {
 		j.Verdict = verdict.Refuse(verdict.ServerBusy, "nobody is asked about it during a reload")
 		j.Kind = verdict.Retry
-		return j.Result
+		return j.result()
 	}
 	if !p.Opaque() {
 		if !keyset.Settled(p.keys, login.Header.KeyID, login.Header.Algorithm) {
 			return putOff()
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		p.examine(ctx, j)
+		p.examine(ended, j)
 		if j.Kind != verdict.Accept {
-			return j.Result
+			return j.result()
 		}
 	}
 	if p.checker == nil {
-		return j.Result
+		return j.result()
 	}
 	said, known := p.checker.Lookup(j.secret)
 	if !known {
 		return putOff()
 	}
 	p.applyAnswer(said, j)
-	return j.Result
+	return j.result()
 }
+
+// ended is a context with which nothing waits.
+var ended = func() context.Context { //nolint:gochecknoglobals // a constant
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // judgement is a login that is being judged.
 type judgement struct {
@@ -80,18 +90,29 @@ type judgement struct {
 }
 
 func (p *Provider) judge(login Login) *judgement {
-	return &judgement{login: login, Result: Result{Provider: p, secret: login.Token, LogID: token.Name(login.Token), Trace: login.Trace}}
+	return &judgement{login: login, Result: Result{Provider: p, secret: login.Token.Reveal(), Trace: login.Trace}}
 }
+
+// Recall returns the header of a signed token that the provider has accepted before, if it remembers that; see token.Verifier.
+func (p *Provider) Recall(t token.Text) (token.Header, bool) { return p.verifier.Recall(t) }
 
 // leave ends a step: the rest is open if the result is pending, or accepted and still to be asked about.
 func (j *judgement) leave() (Result, *Open) {
 	switch {
 	case j.Kind == verdict.Pending, j.Kind == verdict.Accept && j.slot != nil:
-		return j.Result, newOpen(j)
+		return j.result(), newOpen(j)
 	case j.slot != nil:
 		j.slot.Release()
 	}
-	return j.Result, nil
+	return j.result(), nil
+}
+
+// result is what is known by now.
+func (j *judgement) result() Result {
+	if j.LogID == "" {
+		j.LogID = j.login.Token.Name()
+	}
+	return j.Result
 }
 
 // mayPend tells whether a login whose token is verified may wait for its verdict.
@@ -99,18 +120,10 @@ func (p *Provider) mayPend() bool {
 	return p.options.Delays && (p.cfg.Revocation == nil || p.cfg.Revocation.Check != config.CheckOnRetry)
 }
 
-// patience is how long Begin may wait for a key set.
-func (p *Provider) patience() time.Duration {
-	if p.options.Delays {
-		return 0
-	}
-	return p.cfg.JWKS.MaxBlock
-}
-
 // verifiesByLastGood tells whether the keys that were there last verify the token, and takes its identity then.
 func (p *Provider) verifiesByLastGood(j *judgement) bool {
 	trial := *j
-	claims, v := p.lastGood.Verify(context.Background(), trial.secret, trial.login.Header, nil)
+	claims, v := p.lastGood.Verify(context.Background(), trial.login.Token, trial.login.Header, nil)
 	trial.Trace = nil
 	if trial.Verdict = v; v.Kind == verdict.Accept {
 		p.identify(claims, &trial)
@@ -133,7 +146,7 @@ func (p *Provider) verify(ctx context.Context, j *judgement) {
 
 // examine judges the token and, if that is good, the identity.
 func (p *Provider) examine(ctx context.Context, j *judgement) {
-	claims, v := p.verifier.Verify(ctx, j.secret, j.login.Header, j.Trace)
+	claims, v := p.verifier.Verify(ctx, j.login.Token, j.login.Header, j.Trace)
 	if j.Verdict = v; v.Kind == verdict.Accept {
 		p.identify(claims, j)
 	}
@@ -224,7 +237,7 @@ func (p *Provider) judgeAnswer(claims token.Claims, j *judgement) {
 // identify takes from the claims of a good token what is to be known of the client.
 func (p *Provider) identify(claims token.Claims, j *judgement) {
 	j.claims = claims
-	j.LogID = claims.ID(j.secret)
+	j.LogID = claims.ID(j.login.Token)
 	j.Issuer, j.Subject = claims.Text("iss"), p.subject(claims)
 	if refused := p.refuseForeign(j); refused != nil {
 		j.Verdict = *refused

@@ -85,9 +85,11 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 		}); err != nil {
 			return nil, err
 		}
-		p.lastGood = token.New(cfg, keyset.LastGood(p.keys), o.Now)
 	}
 	p.verifier = token.New(cfg, p.keys, o.Now)
+	if p.keys != nil {
+		p.lastGood = p.verifier.With(keyset.LastGood(p.keys))
+	}
 	if cfg.Revocation != nil {
 		p.checker, err = revocation.New(cfg.Revocation, revocation.Options{
 			Path: cfg.Path, Client: client, Locate: p.locateIntrospection, Issuer: cfg.SoleIssuer(), Now: o.Now, Report: o.Report,

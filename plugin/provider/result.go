@@ -13,7 +13,7 @@ import (
 type Login struct {
 	broker.Connect
 	// Token is what was found, Header its header; zero if the token is opaque.
-	Token  string
+	Token  token.Text
 	Header token.Header
 	// Trace takes the checks; nil: nobody wants to see them.
 	Trace *verdict.Trace
@@ -57,9 +57,9 @@ func (r *Result) At(now time.Time) verdict.Verdict {
 
 // NewResult is the verdict on a login that did not come to a provider.
 func NewResult(login Login, v verdict.Verdict) Result {
-	r := Result{Verdict: v, Trace: login.Trace, secret: login.Token}
-	if login.Token != "" {
-		r.LogID = token.Name(login.Token)
+	r := Result{Verdict: v, Trace: login.Trace, secret: login.Token.Reveal()}
+	if r.secret != "" {
+		r.LogID = login.Token.Name()
 	}
 	return r
 }

@@ -19,7 +19,7 @@ func BenchmarkVerify(b *testing.B) {
 			_, header := token.Classify(password)
 			for b.Loop() {
 				var trace verdict.Trace
-				if _, got := v.Verify(b.Context(), password, header, &trace); got.Kind != verdict.Accept {
+				if _, got := v.Verify(b.Context(), token.NewText(password), header, &trace); got.Kind != verdict.Accept {
 					b.Fatal(got)
 				}
 			}
@@ -51,7 +51,7 @@ func BenchmarkReject(b *testing.B) {
 					continue
 				}
 				var trace verdict.Trace
-				if _, got := v.Verify(b.Context(), c.password, h, &trace); got.Kind != verdict.Deny {
+				if _, got := v.Verify(b.Context(), token.NewText(c.password), h, &trace); got.Kind != verdict.Deny {
 					b.Fatal(got)
 				}
 			}

@@ -83,11 +83,11 @@ func TestClassify(t *testing.T) {
 }
 
 func TestName(t *testing.T) {
-	name := token.Name("secret")
+	name := token.NewText("secret").Name()
 	if name != "sha256:2bb80d537b1d" { // sha256sum
 		t.Errorf("got %s", name)
 	}
-	if token.Name("Secret") == name {
+	if token.NewText("Secret").Name() == name {
 		t.Error("two tokens share a name")
 	}
 }
@@ -107,7 +107,7 @@ func TestID(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			if got := token.NewClaims(c.claims).ID("secret"); got != c.want {
+			if got := token.NewClaims(c.claims).ID(token.NewText("secret")); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})

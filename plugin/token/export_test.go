@@ -10,3 +10,9 @@ func (c Claims) All() map[string]any {
 func Verifies(algorithm, signed, signature string, key any) bool {
 	return methodOf(algorithm).Verify(signed, []byte(signature), key) == nil
 }
+
+// Remembered is how many tokens are remembered, and what they take in bytes.
+func (v *Verifier) Remembered() (tokens, bytes int) { return v.memory.tokens.Len(), v.memory.bytes }
+
+// MaxRememberedBytes is the bound of that.
+const MaxRememberedBytes = maxRememberedBytes

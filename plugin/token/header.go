@@ -21,6 +21,14 @@ type Header struct {
 	Fault string
 }
 
+// compact is the same header with texts of its own, and what they take, in bytes: those of one that was read are parts of all of it.
+func (h Header) compact() (Header, int) {
+	texts := h.Algorithm + h.KeyID + h.Type
+	h.Algorithm, texts = texts[:len(h.Algorithm)], texts[len(h.Algorithm):]
+	h.KeyID, h.Type = texts[:len(h.KeyID)], texts[len(h.KeyID):]
+	return h, len(h.Algorithm) + len(h.KeyID) + len(h.Type)
+}
+
 // Shape is what a password looks like.
 type Shape uint8
 

@@ -68,7 +68,7 @@ func (b *bench) judge(tb testing.TB, password string) (string, token.Claims) {
 		return "encrypted", token.Claims{}
 	}
 	var trace verdict.Trace
-	claims, v := b.Verify(context.Background(), password, header, &trace)
+	claims, v := b.Verify(context.Background(), token.NewText(password), header, &trace)
 	for i, check := range trace {
 		if last := i == len(trace)-1; !check.OK && !(last && v.Kind != verdict.Accept) {
 			tb.Errorf("%s, but check %d of %d failed: %+v", v, i+1, len(trace), check)

@@ -38,7 +38,7 @@ func TestABadSignatureAmongManyKeys(t *testing.T) {
 		cfg := &config.Provider{Algorithms: []string{"ES256"}}
 		password := stranger.Sign(object{"sub": "alice"})
 		_, header := token.Classify(password)
-		_, got := token.New(cfg, keysOf(t, cfg, entries...), clock).Verify(t.Context(), password, header, new(verdict.Trace))
+		_, got := token.New(cfg, keysOf(t, cfg, entries...), clock).Verify(t.Context(), token.NewText(password), header, new(verdict.Trace))
 		if got.String() != "bad signature: no key verifies it by ES256"+want+" (the token names no kid)" {
 			t.Errorf("%d keys: got %s", count, got)
 		}
@@ -65,7 +65,7 @@ func TestKeysThatDoNotCome(t *testing.T) {
 			password := key.Sign(object{"sub": "alice"})
 			_, header := token.Classify(password)
 			var trace verdict.Trace
-			_, got := v.Verify(t.Context(), password, header, &trace)
+			_, got := v.Verify(t.Context(), token.NewText(password), header, &trace)
 			if got.Kind != c.kind || got.String() != c.want {
 				t.Errorf("got %s %s, want %s %s", got.Kind, got, c.kind, c.want)
 			}

@@ -24,3 +24,10 @@ func (s *scratch) decode(text string) ([]byte, error) {
 	s.space, err = base64URL.AppendDecode(s.space, []byte(text))
 	return s.space[began:len(s.space):len(s.space)], err
 }
+
+// bytes is a text as bytes.
+func (s *scratch) bytes(text string) []byte {
+	began := len(s.space)
+	s.space = append(s.space, text...)
+	return s.space[began:len(s.space):len(s.space)]
+}

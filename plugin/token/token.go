@@ -5,9 +5,7 @@ package token
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/asn1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
@@ -23,12 +21,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Name is how the log calls a token without giving it away: the first bytes of its SHA-256.
-func Name(password string) string {
-	sum := sha256.Sum256([]byte(password))
-	return "sha256:" + hex.EncodeToString(sum[:6])
-}
-
 // Verifier checks tokens by one configuration. Safe for concurrent use.
 type Verifier struct {
 	algorithms []string
@@ -37,40 +29,98 @@ type Verifier struct {
 	keys       keyset.Source
 	now        func() time.Time
 	methods    map[string]jwt.SigningMethod
+	memory     *memory
 }
 
-// New returns a Verifier of tokens that keys has the keys for.
+// New returns a Verifier of tokens that keys has the keys for; nil: it checks claims alone.
 func New(cfg *config.Provider, keys keyset.Source, now func() time.Time) *Verifier {
-	return &Verifier{algorithms: cfg.Algorithms, path: cfg.Path, common: cfg.Common, keys: keys, now: now, methods: methodsOf(cfg.Algorithms)}
+	v := &Verifier{algorithms: cfg.Algorithms, path: cfg.Path, common: cfg.Common, keys: keys, now: now, methods: methodsOf(cfg.Algorithms)}
+	if cfg.Common.RememberVerified && keys != nil {
+		v.memory = newMemory()
+	}
+	return v
 }
 
-// Verify checks a password that Classify found to be a signed token, with the header that Classify gave: cheap checks first, then
+// With is the same Verifier with other keys. Both remember what either has verified.
+func (v *Verifier) With(keys keyset.Source) *Verifier {
+	other := *v
+	other.keys = keys
+	return &other
+}
+
+// Recall returns the header of a token that was accepted before, if that is remembered: the one that Classify found. It says nothing
+// of whether the token is still good.
+func (v *Verifier) Recall(t Text) (Header, bool) {
+	r, remembered := v.memory.get(t, v.now())
+	return r.header, remembered
+}
+
+// Verify checks a text that Classify found to be a signed token, with the header that Classify gave: cheap checks first, then
 // the signature, then the claims. The verdict is Accept, Deny or, if the keys are being fetched, Retry. Claims come with
 // Accept alone.
-func (v *Verifier) Verify(ctx context.Context, password string, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
+//
+// Of a token that is remembered the signature counts as checked if the key that verified it is among those that are found now.
+func (v *Verifier) Verify(ctx context.Context, t Text, header Header, trace *verdict.Trace) (Claims, verdict.Verdict) {
 	if refused := v.checkHeader(header, trace); refused != nil {
 		return Claims{}, *refused
 	}
 	s := newScratch()
 	defer s.release()
-	token, err := s.parse(password)
-	if err != nil {
-		return Claims{}, trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", err), "encoding", "base64url and JSON", err.Error())
+	known, isKnown := v.memory.get(t, v.now())
+	read := parsed{claims: known.claims}
+	var refused *verdict.Verdict
+	if !isKnown {
+		if read, refused = s.parse(t, trace); refused != nil {
+			return Claims{}, *refused
+		}
 	}
-	keys, refused := v.findKeys(ctx, header, token.claims, trace)
+	keys, refused := v.findKeys(ctx, header, read.claims, trace)
 	if refused != nil {
 		return Claims{}, *refused
 	}
-	method := v.methods[header.Algorithm]
-	if !slices.ContainsFunc(keys, func(key any) bool { return method.Verify(token.signed, token.signature, key) == nil }) {
-		keyset.Doubt(v.keys)
-		return Claims{}, trace.FailWith(verdict.Refuse(verdict.BadSignature, "%s", v.unverified(header, token.signature, len(keys))), "signature", "valid", "invalid")
+	if isKnown && !known.verifiedBy(keys) { // others have come in the place of the one that did
+		isKnown = false
+		if read, refused = s.parse(t, trace); refused != nil {
+			return Claims{}, *refused
+		}
+	}
+	if !isKnown {
+		if known.key, refused = v.checkSignature(read, header, keys, trace); refused != nil {
+			return Claims{}, *refused
+		}
 	}
 	trace.Pass("signature", "valid", "valid")
-	if judged := v.CheckClaims(token.claims, trace); judged.Kind != verdict.Accept {
+	if judged := v.CheckClaims(read.claims, trace); judged.Kind != verdict.Accept {
 		return Claims{}, judged
 	}
-	return token.claims, verdict.Verdict{Kind: verdict.Accept}
+	if !isKnown {
+		v.remember(t, header, read.claims, known.key)
+	}
+	return read.claims, verdict.Verdict{Kind: verdict.Accept}
+}
+
+// remember remembers a token that was accepted.
+func (v *Verifier) remember(t Text, header Header, claims Claims, key any) {
+	r := remembered{key: key, header: header, claims: claims}
+	if exp, expires := claims.Expiry(); expires {
+		if r.until = exp.Add(v.common.Leeway); !v.now().Before(r.until) {
+			return // which validateExpiration admits
+		}
+	}
+	v.memory.put(t, r)
+}
+
+// checkSignature returns the first of the keys that verifies the signature.
+func (v *Verifier) checkSignature(read parsed, header Header, keys []any, trace *verdict.Trace) (key any, refused *verdict.Verdict) {
+	method := v.methods[header.Algorithm]
+	at := slices.IndexFunc(keys, func(key any) bool { return method.Verify(read.signed, read.signature, key) == nil })
+	if at < 0 {
+		keyset.Doubt(v.keys)
+		return nil, refusal(trace.FailWith(
+			verdict.Refuse(verdict.BadSignature, "%s", v.unverified(header, read.signature, len(keys))), "signature", "valid", "invalid",
+		))
+	}
+	return keys[at], nil
 }
 
 // parsed is a token (RFC 7515 §3.1) but for its header.
@@ -81,23 +131,26 @@ type parsed struct {
 	claims    Claims
 }
 
-// parse decodes payload and signature; its errors say of which what is wrong. The signature is void when s is released.
-func (s *scratch) parse(password string) (parsed, error) {
-	header, rest, _ := strings.Cut(password, ".")
+// parse decodes payload and signature, or says of which what is wrong. The signature is void when s is released.
+func (s *scratch) parse(t Text, trace *verdict.Trace) (parsed, *verdict.Verdict) {
+	malformed := func(fault string) (parsed, *verdict.Verdict) {
+		return parsed{}, refusal(trace.FailWith(verdict.Refuse(verdict.Malformed, "%s", fault), "encoding", "base64url and JSON", fault))
+	}
+	header, rest, _ := strings.Cut(t.raw, ".")
 	payload, last, _ := strings.Cut(rest, ".")
 	signature, err := s.decode(last)
 	if err != nil {
-		return parsed{}, errors.New("its signature is not base64url")
+		return malformed("its signature is not base64url")
 	}
 	raw, err := s.decode(payload)
 	if err != nil {
-		return parsed{}, errors.New("its payload is not base64url")
+		return malformed("its payload is not base64url")
 	}
 	claims, err := jsonvalue.Read(raw)
 	if err != nil {
-		return parsed{}, fmt.Errorf("its payload can't be read: %w", err)
+		return malformed("its payload can't be read: " + err.Error())
 	}
-	signed := password[:min(len(header)+len(".")+len(payload), len(password))]
+	signed := t.raw[:min(len(header)+len(".")+len(payload), len(t.raw))]
 	return parsed{signed, signature, Claims{claims}}, nil
 }
 
@@ -344,10 +397,10 @@ func nameKid(kid string) string {
 func refusal(v verdict.Verdict) *verdict.Verdict { return &v }
 
 // ID names a verified token for the log: by its jti (RFC 7519 §4.1.7), or by the first bytes of its SHA-256.
-func (c Claims) ID(password string) string {
+func (c Claims) ID(t Text) string {
 	// Some providers' jti of an opaque token is that token.
-	if id := c.text("jti"); id != "" && id != password {
+	if id := c.text("jti"); id != "" && id != t.raw {
 		return "jti " + verdict.Quote(id)
 	}
-	return Name(password)
+	return t.Name()
 }

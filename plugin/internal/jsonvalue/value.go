@@ -3,6 +3,7 @@ package jsonvalue
 import (
 	"encoding/json"
 	"strings"
+	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -19,6 +20,9 @@ type Value struct {
 
 // span is where a member of an object stands: its name, with the quotes, and its value. The value ends at end.
 type span struct{ name, nameEnd, value, end uint32 }
+
+// Size is what it takes of memory, in bytes, unless it was decoded before.
+func (v Value) Size() int { return len(v.text) + len(v.index)*int(unsafe.Sizeof(span{})) }
 
 // Of is a value that was decoded before, as Object decodes them.
 func Of(decoded any) Value { return Value{decoded: decoded} }
