@@ -140,7 +140,7 @@ func TestASweepLeavesAloneWhoIsAwayWithATokenOfBefore(t *testing.T) {
 // Nor are their tokens verified: a hundred thousand signatures would hold the broker for seconds.
 func TestASweepVerifiesNoTokenOfWhoIsAway(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {
-		h := open(t, local(``), v)
+		h := open(t, local(`"rememberVerified":false`), v)
 		h.broker.away["c"] = ""
 		login := broker.Connect{Conn: 7, ClientID: "c", Password: h.token("alice", time.Minute), Address: "192.0.2.7"}
 		h.Reload()

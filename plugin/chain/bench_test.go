@@ -38,15 +38,22 @@ func BenchmarkBegin(b *testing.B) {
 		{"refused, 60 kB", strings.Repeat("x", 60000), verdict.Deny},
 		{"left to others, a password", "correct horse battery staple", verdict.Defer},
 	}
-	for _, c := range cases {
-		b.Run(c.kind, func(b *testing.B) {
+	forgetful, _ := newChain(b, changed(cfg, func(p *config.Provider) { p.Common.RememberVerified = false }))
+	run := func(kind string, judge *chain.Chain, password string, want verdict.Kind) {
+		b.Run(kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if result, _ := judge.Begin(b.Context(), login(c.password)); result.Kind != c.want {
+				if result, _ := judge.Begin(b.Context(), login(password)); result.Kind != want {
 					b.Fatal(result)
 				}
 			}
 		})
+	}
+	for _, c := range cases {
+		run(c.kind, forgetful, c.password, c.want)
+		if c.want == verdict.Accept {
+			run(c.kind+", remembered", judge, c.password, c.want)
+		}
 	}
 }
 

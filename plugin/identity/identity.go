@@ -30,7 +30,8 @@ type Client struct {
 	Token string
 }
 
-// Identity is what the broker is to change; nil leaves the client's own.
+// Identity is what the broker is to change; nil leaves the client's own. A name may be a part of the text of all claims: what keeps it
+// for long clones it.
 type Identity struct {
 	Username, ClientID *string
 }
@@ -56,7 +57,8 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 			if m.common.OnMismatch == config.MismatchDeny {
 				return Identity{}, mismatch("username", name, client.Username, client.Token, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
 			}
-			mapped.Username = kept(name)
+			taken := name
+			mapped.Username = &taken
 		}
 		if trace != nil {
 			trace.Pass("username", "from "+source(m.common.UsernameTemplate, m.common.UsernameClaim), verdict.Quote(name))
@@ -74,19 +76,14 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 			case client.FixedID:
 				return Identity{}, mismatch("client id", id, &client.ID, client.Token, "this Mosquitto can't change a client id, 2.1 can", trace)
 			}
-			mapped.ClientID = kept(id)
+			taken := id
+			mapped.ClientID = &taken
 		}
 		if trace != nil {
 			trace.Pass("client id", "from "+source(m.common.ClientIDTemplate, m.common.ClientIDClaim), verdict.Quote(id))
 		}
 	}
 	return mapped, verdict.Verdict{Kind: verdict.Accept}
-}
-
-// kept is a name of its own: the one that was read may be a part of all the claims, and a session would keep those.
-func kept(name string) *string {
-	own := strings.Clone(name)
-	return &own
 }
 
 func mismatch(what, expected string, found *string, token, why string, trace *verdict.Trace) verdict.Verdict {

@@ -25,6 +25,8 @@ type key struct {
 	id, alg string
 	// public is *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey, or []byte for HMAC.
 	public any
+	// alone is public, as what Find returns if nothing else fits.
+	alone []any
 	// kind is its type in words: "an RSA key".
 	kind string
 	// fitting are the algorithms that its type allows, algorithms those of them and of the configuration that it may verify.
@@ -287,7 +289,7 @@ func canonical(alg string) string {
 // judge decides which of the configured algorithms the key may verify: those that fit its type and curve, its size, and
 // the alg it names (RFC 7517 §4.4).
 func (accept acceptance) judge(k key) (key, error) {
-	k.algorithms = nil
+	k.algorithms, k.alone = nil, []any{k.public}
 	var weakness error
 	for _, a := range accept.algorithms {
 		if !slices.Contains(k.fitting, a) || (k.alg != "" && canonical(k.alg) != a) {

@@ -91,13 +91,17 @@ const MaxTries = 16
 // be signed by any that has none (RFC 7517 §4.5 leaves it optional there as well).
 func (s Set) find(kid, alg string) (found []any, fitting int) {
 	pick := func(named func(id string) bool) {
-		for _, k := range s.keys {
+		for i := range s.keys {
+			k := &s.keys[i]
 			if !named(k.id) || !slices.Contains(k.algorithms, alg) {
 				continue
 			}
 			fitting++
-			if fitting <= MaxTries {
-				found = append(found, k.public)
+			switch {
+			case fitting == 1:
+				found = k.alone
+			case fitting <= MaxTries:
+				found = append(found, k.public) // never to alone itself, which has no room
 			}
 		}
 	}

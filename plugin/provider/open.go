@@ -12,9 +12,11 @@ import (
 // it, and one of them must be called, once: the provider stays open for it until then.
 type Open struct{ judgement *judgement }
 
+// newOpen takes a copy: most judgements end at once, and need not be kept.
 func newOpen(j *judgement) *Open {
+	kept := *j
 	j.Provider.open.Add(1)
-	return &Open{j}
+	return &Open{&kept}
 }
 
 // Finish waits for the keys and for the endpoint, within their timeouts and until ctx ends, and returns the result. That may be

@@ -64,7 +64,7 @@ func Classify(password string) (Shape, Header) {
 		return Other, Header{}
 	}
 	// By the alphabet, since the decoder passes over line breaks.
-	if strings.ContainsFunc(password, foreign) {
+	if holdsForeign(password) {
 		return Other, Header{}
 	}
 	first, _, _ := strings.Cut(password, ".")
@@ -89,15 +89,23 @@ func Classify(password string) (Shape, Header) {
 	return shape, newHeader(members)
 }
 
-// inParts are the characters that the parts of a token consist of, and the dot between them.
-var inParts = func() (is [256]bool) { //nolint:gochecknoglobals // a constant
-	for _, c := range []byte(alphabet + ".") {
-		is[c] = true
+// foreign characters are those that are neither in the parts of a token nor the dot between them.
+var foreign = func() (is [256]byte) { //nolint:gochecknoglobals // a constant
+	for b := range is {
+		if strings.IndexByte(alphabet+".", byte(b)) < 0 {
+			is[b] = 1
+		}
 	}
 	return is
 }()
 
-func foreign(r rune) bool { return r >= rune(len(inParts)) || !inParts[r] }
+func holdsForeign(text string) bool {
+	var found byte
+	for i := range len(text) {
+		found |= foreign[text[i]]
+	}
+	return found != 0
+}
 
 // beginsObject tells whether text begins as a JSON object that has a member, by its brace and the quote of the first name:
 // a brace alone is also what words such as "exit" decode to.

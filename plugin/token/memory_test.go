@@ -342,24 +342,3 @@ func TestMemoryIsSafeForConcurrentUse(t *testing.T) {
 	}
 	all.Wait()
 }
-
-// A token that is remembered is judged without a look at its text, which the number of allocations shows.
-func TestALoginWithARememberedTokenIsCheap(t *testing.T) {
-	key := testkeys.New("RS256", "k")
-	r := newRememberer(t, config.Common{Issuers: issuers("https://idp.test"), Audience: []string{"mqtt"}, ValidateExpiration: true}, "RS256")
-	r.has(key)
-	password := key.Sign(object{"iss": "https://idp.test", "aud": []string{"x", "mqtt"}, "sub": "alice", "exp": now + 60, "nbf": now, "iat": now})
-	verify := func() {
-		text := token.NewText(password)
-		header, is := r.Recall(text)
-		if _, v := r.Verify(context.Background(), text, header, nil); !is || v.Kind != verdict.Accept {
-			t.Fatal(v, is)
-		}
-	}
-	if got := r.judge(password); got != "accept, remembered: true" {
-		t.Fatal(got)
-	}
-	if got := testing.AllocsPerRun(100, verify); got > 2 {
-		t.Errorf("%v allocations", got)
-	}
-}
