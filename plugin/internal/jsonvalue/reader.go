@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -69,6 +70,7 @@ func (r *reader) object() (Value, error) {
 		name, nameEnd := c.next()
 		value, end := c.next()
 		r.index = append(r.index, span{name, nameEnd, value, end})
+		v.escaped = v.escaped || strings.IndexByte(v.text[name:nameEnd], '\\') >= 0
 	}
 	v.index = slices.Clone(r.index)
 	return v, nil

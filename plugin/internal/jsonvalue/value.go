@@ -16,6 +16,8 @@ type Value struct {
 	decoded any
 	// index leads to the members of an object in text; nil: they are looked for one by one.
 	index []span
+	// escaped: a name in index has an escape.
+	escaped bool
 }
 
 // span is where a member of an object stands: its name, with the quotes, and its value. The value ends at end.
@@ -115,7 +117,11 @@ func (v Value) Get(name string) (Value, bool) {
 		return Value{}, false
 	}
 	for _, s := range v.index {
-		if isCalled(v.text[s.name:s.nameEnd], name) {
+		quoted := v.text[s.name:s.nameEnd]
+		if len(quoted) != len(name)+2 && !v.escaped {
+			continue
+		}
+		if isCalled(quoted, name) {
 			return Value{text: v.text[s.value:s.end]}, true
 		}
 	}
@@ -165,7 +171,7 @@ func unquote(quoted string) string {
 // isCalled tells whether a name in quotes is this one. Escapes are longer than what they stand for.
 func isCalled(quoted, name string) bool {
 	if len(quoted) == len(name)+2 {
-		return unquote(quoted) == name
+		return quoted[1:len(quoted)-1] == name && strings.IndexByte(name, '\\') < 0
 	}
 	return len(quoted) > len(name)+2 && strings.IndexByte(quoted, '\\') >= 0 && unquote(quoted) == name
 }
