@@ -278,7 +278,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		kind   string
 		filler int
 		count  int
-	}{{"of 1.7 kB", 800, 16_000}, {"small", 0, 30_000}, {"of 16 kB", 11_000, 2_000}} {
+	}{{"of 1.7 kB", 800, 9_500}, {"small", 0, 18_000}, {"of 16 kB", 11_000, 1_300}} {
 		t.Run(c.kind, func(t *testing.T) {
 			r := newRememberer(t, config.Common{ValidateExpiration: true}, "HS256")
 			r.has(key)

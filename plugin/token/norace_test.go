@@ -2,4 +2,4 @@
 
 package token_test
 
-const spare = 1
+const underRace = false

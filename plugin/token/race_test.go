@@ -2,5 +2,4 @@
 
 package token_test
 
-// spare is by how much more is allocated under the race detector, which takes things out of pools at random.
-const spare = 3
+const underRace = true
