@@ -86,13 +86,21 @@ func (p *Plugin) identify(connect *broker.Connect, result provider.Result) *verd
 func (p *Plugin) record(connect broker.Connect, result provider.Result, open *provider.Open) {
 	by := result.Provider
 	s := &session.Session{Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt}
-	p.sessions.Admit(s, connect, session.DigestOf(connect.Password))
+	p.sessions.Admit(s, connect, passwordOf(connect, result))
 	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))
 	p.lifetimes.ScheduleRecheck(s, by, result.Bearer(), result.Expiry)
 	if open != nil {
 		p.lifetimes.Confirm(s, by, open)
 	}
 	p.schedule(0)
+}
+
+// passwordOf stands for the password, which usually is the token: that has been hashed.
+func passwordOf(connect broker.Connect, result provider.Result) session.Digest {
+	if connect.Password != nil && *connect.Password == result.Bearer() {
+		return result.Digest()
+	}
+	return session.DigestOf(connect.Password)
 }
 
 // contested is the client id of a login that has not just chosen it: one that is to be rewritten, or that the broker may

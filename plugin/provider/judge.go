@@ -65,7 +65,7 @@ func (p *Provider) FromMemory(login Login) Result {
 	if p.checker == nil {
 		return j.result()
 	}
-	said, known := p.checker.Lookup(j.secret)
+	said, known := p.checker.Lookup(j.Bearer())
 	if !known {
 		return putOff()
 	}
@@ -90,7 +90,7 @@ type judgement struct {
 }
 
 func (p *Provider) judge(login Login) *judgement {
-	return &judgement{login: login, Result: Result{Provider: p, secret: login.Token.Reveal(), Trace: login.Trace}}
+	return &judgement{login: login, Result: Result{Provider: p, token: login.Token, Trace: login.Trace}}
 }
 
 // Recall returns the header of a signed token that the provider has accepted before, if it remembers that; see token.Verifier.
@@ -110,7 +110,7 @@ func (j *judgement) leave() (Result, *Open) {
 // result is what is known by now.
 func (j *judgement) result() Result {
 	if j.LogID == "" {
-		j.LogID = j.login.Token.Name()
+		j.LogID = j.token.Name()
 	}
 	return j.Result
 }
@@ -123,7 +123,7 @@ func (p *Provider) mayPend() bool {
 // verifiesByLastGood tells whether the keys that were there last verify the token, and takes its identity then.
 func (p *Provider) verifiesByLastGood(j *judgement) bool {
 	trial := *j
-	claims, v := p.lastGood.Verify(context.Background(), trial.login.Token, trial.login.Header, nil)
+	claims, v := p.lastGood.Verify(context.Background(), trial.token, trial.login.Header, nil)
 	trial.Trace = nil
 	if trial.Verdict = v; v.Kind == verdict.Accept {
 		p.identify(claims, &trial)
@@ -146,7 +146,7 @@ func (p *Provider) verify(ctx context.Context, j *judgement) {
 
 // examine judges the token and, if that is good, the identity.
 func (p *Provider) examine(ctx context.Context, j *judgement) {
-	claims, v := p.verifier.Verify(ctx, j.login.Token, j.login.Header, j.Trace)
+	claims, v := p.verifier.Verify(ctx, j.token, j.login.Header, j.Trace)
 	if j.Verdict = v; v.Kind == verdict.Accept {
 		p.identify(claims, j)
 	}
@@ -158,13 +158,13 @@ func (p *Provider) checkRevocation(j *judgement) {
 	if p.checker == nil {
 		return
 	}
-	if said, known := p.checker.Lookup(j.secret); known {
+	if said, known := p.checker.Lookup(j.Bearer()); known {
 		p.applyAnswer(said, j)
 		return
 	}
 	check := p.check(j)
 	if check == config.CheckOnRetry || (p.Opaque() && p.options.Delays) {
-		told, err := p.checker.Prefetch(j.secret, j.Expiry)
+		told, err := p.checker.Prefetch(j.Bearer(), j.Expiry)
 		if err != nil {
 			j.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
 			return
@@ -174,13 +174,13 @@ func (p *Provider) checkRevocation(j *judgement) {
 		return
 	}
 	if !p.options.Delays && check != config.CheckAfterConnect {
-		if said, resting := p.checker.ProbeRecovery(j.secret, j.Expiry); resting {
+		if said, resting := p.checker.ProbeRecovery(j.Bearer(), j.Expiry); resting {
 			p.applyAnswer(said, j)
 			return
 		}
 	}
 	var err error
-	if j.slot, err = p.checker.Acquire(j.secret, j.Expiry); err != nil {
+	if j.slot, err = p.checker.Acquire(j.Bearer(), j.Expiry); err != nil {
 		j.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
 		return
 	}
@@ -194,7 +194,7 @@ func (p *Provider) checkRevocation(j *judgement) {
 func (p *Provider) check(j *judgement) config.Check {
 	check := p.cfg.Revocation.Check
 	switch {
-	case check != config.CheckAfterConnect || !p.checker.WasInactive(j.secret):
+	case check != config.CheckAfterConnect || !p.checker.WasInactive(j.Bearer()):
 		return check
 	case p.options.Delays:
 		return config.CheckBeforeConnect
@@ -216,7 +216,7 @@ func (p *Provider) applyAnswer(said revocation.Answer, j *judgement) {
 	}
 	id := p.cfg.Revocation.Introspection.ClientID
 	switch {
-	case v.Reason == verdict.ProviderUnavailable && p.checker.WasInactive(j.secret):
+	case v.Reason == verdict.ProviderUnavailable && p.checker.WasInactive(j.Bearer()):
 		j.Detail += "; the token was not active when the endpoint last answered"
 	case v.Reason == verdict.ProviderUnavailable && p.cfg.Revocation.OnUnavailable == config.UnavailableAllow:
 		j.Verdict = verdict.Verdict{Kind: verdict.Accept, Unchecked: true, Note: v.String()}
@@ -237,7 +237,7 @@ func (p *Provider) judgeAnswer(claims token.Claims, j *judgement) {
 // identify takes from the claims of a good token what is to be known of the client.
 func (p *Provider) identify(claims token.Claims, j *judgement) {
 	j.claims = claims
-	j.LogID = claims.ID(j.login.Token)
+	j.LogID = claims.ID(j.token)
 	j.Issuer, j.Subject = claims.Text("iss"), p.subject(claims)
 	if refused := p.refuseForeign(j); refused != nil {
 		j.Verdict = *refused
@@ -248,7 +248,7 @@ func (p *Provider) identify(claims token.Claims, j *judgement) {
 	}
 	p.setDeadlines(claims, j)
 	j.Identity, j.Verdict = p.mapper.Map(claims, identity.Client{
-		ID: j.login.ClientID, Username: j.login.Username, FixedID: p.options.KeepsClientIDs, Token: j.secret,
+		ID: j.login.ClientID, Username: j.login.Username, FixedID: p.options.KeepsClientIDs, Token: j.Bearer(),
 	}, j.Trace)
 }
 

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"go-jwt-auth/plugin/broker"
@@ -39,13 +40,16 @@ type Result struct {
 	// Trace holds the checks; nil unless the login asks for them.
 	Trace *verdict.Trace
 
-	// secret is the token itself.
-	secret string
+	// token is what was found.
+	token  token.Text
 	claims token.Claims
 }
 
 // Bearer is the token itself, for Recheck.
-func (r *Result) Bearer() string { return r.secret }
+func (r *Result) Bearer() string { return r.token.Reveal() }
+
+// Digest is the SHA-256 of the token.
+func (r *Result) Digest() [sha256.Size]byte { return r.token.Digest() }
 
 // At is the verdict at a later time: a token may expire while its verdict is waited for.
 func (r *Result) At(now time.Time) verdict.Verdict {
@@ -57,8 +61,8 @@ func (r *Result) At(now time.Time) verdict.Verdict {
 
 // NewResult is the verdict on a login that did not come to a provider.
 func NewResult(login Login, v verdict.Verdict) Result {
-	r := Result{Verdict: v, Trace: login.Trace, secret: login.Token.Reveal()}
-	if r.secret != "" {
+	r := Result{Verdict: v, Trace: login.Trace, token: login.Token}
+	if r.Bearer() != "" {
 		r.LogID = login.Token.Name()
 	}
 	return r

@@ -33,11 +33,16 @@ func (t Text) Reveal() string { return t.raw }
 
 // Name is how the log calls the token without giving it away: the first bytes of its SHA-256.
 func (t Text) Name() string {
-	sum := t.digest
-	if sum == (digest{}) {
-		sum = digestOf(t.raw)
-	}
+	sum := t.Digest()
 	return "sha256:" + hex.EncodeToString(sum[:6])
+}
+
+// Digest is its SHA-256.
+func (t Text) Digest() [sha256.Size]byte {
+	if t.digest == (digest{}) {
+		return digestOf(t.raw)
+	}
+	return t.digest
 }
 
 func digestOf(raw string) digest {

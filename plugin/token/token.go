@@ -400,7 +400,8 @@ func refusal(v verdict.Verdict) *verdict.Verdict { return &v }
 func (c Claims) ID(t Text) string {
 	// Some providers' jti of an opaque token is that token.
 	if id := c.text("jti"); id != "" && id != t.raw {
-		return "jti " + verdict.Quote(id)
+		var space [128]byte
+		return string(verdict.AppendQuote(append(space[:0], "jti "...), id))
 	}
 	return t.Name()
 }
