@@ -39,6 +39,8 @@ type realm struct {
 	troubled bool
 	// gone is since when the file has it no more; zero: it has it. left is when it was last taken out.
 	gone, left time.Time
+	// mark is the end of the log when it came back: what was found before that is forgotten.
+	mark int
 }
 
 // credential is a token and what the rules say of it.
@@ -250,7 +252,7 @@ func (m *model) connect(s *seat, by *credential, r *harness.Raw, sent time.Time,
 
 // find notes that the log says, since a mark, that the plugin has found a token inactive.
 func (m *model) find(by *credential, mark int) {
-	if matches(m.b.LogSince(mark), `(refused|disconnected): revoked: .*jti "`+by.id+`"`) {
+	if matches(m.b.LogSince(max(mark, by.realm.mark)), `(refused|disconnected): revoked: .*jti "`+by.id+`"`) {
 		by.found = time.Now()
 	}
 }
@@ -464,7 +466,7 @@ func (m *model) bringBack(has []*realm) {
 		if r.gone.IsZero() {
 			continue
 		}
-		r.gone = time.Time{}
+		r.gone, r.mark = time.Time{}, m.b.Mark()
 		for _, c := range m.tokens {
 			if c.realm == r {
 				c.found = time.Time{}
