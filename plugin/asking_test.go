@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// desk is an introspection endpoint that answers when the test says so.
-type desk struct {
+// gate is an introspection endpoint that answers when the test says so.
+type gate struct {
 	t       *testing.T
 	url     string
 	asked   chan string // the token of each request, as it comes
@@ -22,10 +22,10 @@ type desk struct {
 
 const active, inactive, broken = `{"active":true}`, `{"active":false}`, `{`
 
-// newDesk knows the tokens that are to be asked about one by one; it answers active at once for all others.
-func newDesk(t *testing.T, tokens ...*string) *desk {
+// newGate knows the tokens that are to be asked about one by one; it answers active at once for all others.
+func newGate(t *testing.T, tokens ...*string) *gate {
 	t.Helper()
-	d := &desk{t: t, asked: make(chan string, 10_000), answers: map[string]chan string{}}
+	d := &gate{t: t, asked: make(chan string, 10_000), answers: map[string]chan string{}}
 	for _, token := range tokens {
 		d.answers[*token] = make(chan string, 100)
 	}
@@ -63,10 +63,10 @@ func isMadeUp(token string) bool {
 }
 
 // says answers one request about the token, now or to come.
-func (d *desk) says(token *string, body string) { d.answers[*token] <- body }
+func (d *gate) says(token *string, body string) { d.answers[*token] <- body }
 
 // waitAsked waits for the next request.
-func (d *desk) waitAsked() string {
+func (d *gate) waitAsked() string {
 	d.t.Helper()
 	select {
 	case token := <-d.asked:
@@ -77,8 +77,8 @@ func (d *desk) waitAsked() string {
 	}
 }
 
-// file is a jwt.json of mode local that asks this desk, with more members of options.common and options.revocation.
-func (d *desk) file(common, revocation string) string {
+// file is a jwt.json of mode local that asks this gate, with more members of options.common and options.revocation.
+func (d *gate) file(common, revocation string) string {
 	var all map[string]any
 	if err := json.Unmarshal([]byte(local(common)), &all); err != nil {
 		d.t.Fatal(err)
@@ -96,7 +96,7 @@ func (d *desk) file(common, revocation string) string {
 	return string(text)
 }
 
-// mint makes a token before there is a house, by the clock that each house starts with.
+// mint makes a token before there is a env, by the clock that each env starts with.
 func mint(subject string, lifetime time.Duration) *string {
-	return new(house).token(subject, lifetime)
+	return new(env).token(subject, lifetime)
 }

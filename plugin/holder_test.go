@@ -9,7 +9,7 @@ import (
 )
 
 // leave ends a connection; kept: the broker keeps its session.
-func (h *house) leave(c broker.Conn, id string, kept bool) {
+func (h *env) leave(c broker.Conn, id string, kept bool) {
 	if h.broker.connected[id] == c {
 		delete(h.broker.connected, id)
 		if kept {
@@ -48,56 +48,56 @@ func TestAClaimedClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {
 		for _, c := range []struct {
 			rule   string
-			before func(h *house)
+			before func(h *env)
 			who    string
 			want   verdict.Kind
 		}{
-			{"nobody holds it", func(*house) {}, "mallory", verdict.Accept},
-			{"another subject does", func(h *house) { h.login(1, "id", text("id"), h.token("alice", time.Hour)) }, "mallory", verdict.Deny},
-			{"the same subject does", func(h *house) { h.login(1, "id", text("id"), h.token("alice", time.Hour)) }, "alice", verdict.Accept},
-			{"a client with a password does", func(h *house) {
+			{"nobody holds it", func(*env) {}, "mallory", verdict.Accept},
+			{"another subject does", func(h *env) { h.login(1, "id", text("id"), h.token("alice", time.Hour)) }, "mallory", verdict.Deny},
+			{"the same subject does", func(h *env) { h.login(1, "id", text("id"), h.token("alice", time.Hour)) }, "alice", verdict.Accept},
+			{"a client with a password does", func(h *env) {
 				h.login(1, "id", text("id"), text("a password"))
 				h.broker.connect("id", 1)
 			}, "mallory", verdict.Deny},
-			{"one with a password, who came while the broker was asking for everybody", func(h *house) {
+			{"one with a password, who came while the broker was asking for everybody", func(h *env) {
 				h.Reload()
 				h.broker.webSockets = map[broker.Conn]bool{1: true} // on 2.0 nobody else can come then
 				h.login(1, "id", text("id"), text("a password"))
 				h.broker.connect("id", 1)
 				h.Tick()
 			}, "mallory", verdict.Deny},
-			{"one with a password that was refused", func(h *house) {
+			{"one with a password that was refused", func(h *env) {
 				h.login(1, "id", text("id"), text("a password"))
 				h.leave(1, "id", false)
 			}, "mallory", verdict.Accept},
-			{"one with a password and a session to be kept that was refused", func(h *house) {
+			{"one with a password and a session to be kept that was refused", func(h *env) {
 				h.login(1, "id", text("id"), text("a password"))
 				h.Disconnect(1, true)
 			}, "mallory", verdict.Accept},
-			{"a password that is refused does not hide the holder", func(h *house) {
+			{"a password that is refused does not hide the holder", func(h *env) {
 				h.login(1, "id", text("id"), h.token("alice", time.Hour))
 				h.login(3, "id", text("id"), text("a password"))
 				h.leave(3, "id", false)
 			}, "mallory", verdict.Deny},
-			{"another subject that has left", func(h *house) {
+			{"another subject that has left", func(h *env) {
 				h.login(1, "id", text("id"), h.token("alice", time.Hour))
 				h.leave(1, "id", false)
 			}, "mallory", verdict.Accept},
-			{"another subject that is away", func(h *house) {
+			{"another subject that is away", func(h *env) {
 				h.login(1, "id", text("id"), h.token("alice", time.Hour))
 				h.leave(1, "id", true)
 			}, "mallory", verdict.Deny},
-			{"the same subject that is away", func(h *house) {
+			{"the same subject that is away", func(h *env) {
 				h.login(1, "id", text("id"), h.token("alice", time.Hour))
 				h.leave(1, "id", true)
 			}, "alice", verdict.Accept},
-			{"nobody is barred for good", func(h *house) {
+			{"nobody is barred for good", func(h *env) {
 				h.login(1, "id", text("id"), h.token("alice", time.Hour))
 				h.leave(1, "id", true)
 				delete(h.broker.away, "id")
 				h.advance(24 * time.Hour)
 			}, "mallory", verdict.Accept},
-			{"after a takeover by its owner", func(h *house) {
+			{"after a takeover by its owner", func(h *env) {
 				h.login(1, "id", text("id"), h.token("alice", time.Hour))
 				h.login(3, "id", text("id"), h.token("alice", time.Hour))
 			}, "mallory", verdict.Deny},
@@ -133,24 +133,24 @@ const bothMapped = `"matchUsernameToSubject":true,"matchClientIdToSubject":true`
 func TestARewrittenClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 	for _, c := range []struct {
 		rule, common string
-		before       func(h *house)
+		before       func(h *env)
 		want         verdict.Kind
 	}{
-		{"nobody holds it", bothMapped, func(*house) {}, verdict.Accept},
-		{"the same subject does", bothMapped, func(h *house) { h.login(1, "x", nil, h.token("alice", time.Hour)) }, verdict.Accept},
-		{"a client with a password does", bothMapped, func(h *house) {
+		{"nobody holds it", bothMapped, func(*env) {}, verdict.Accept},
+		{"the same subject does", bothMapped, func(h *env) { h.login(1, "x", nil, h.token("alice", time.Hour)) }, verdict.Accept},
+		{"a client with a password does", bothMapped, func(h *env) {
 			h.login(1, "alice", text("alice"), text("a password"))
 			h.broker.connect("alice", 1)
 		}, verdict.Deny},
-		{"a client with a certificate does", bothMapped, func(h *house) { h.broker.connect("alice", 1) }, verdict.Deny},
-		{"one with a password that is away", bothMapped, func(h *house) {
+		{"a client with a certificate does", bothMapped, func(h *env) { h.broker.connect("alice", 1) }, verdict.Deny},
+		{"one with a password that is away", bothMapped, func(h *env) {
 			h.broker.connect("alice", 1)
 			h.broker.names[1] = "alice"
 			h.leave(1, "alice", true)
 		}, verdict.Deny},
-		{"restored after a restart, with the name that is mapped", bothMapped, func(h *house) { h.broker.away["alice"] = "alice" }, verdict.Accept},
-		{"restored after a restart, with another name", bothMapped, func(h *house) { h.broker.away["alice"] = "bob" }, verdict.Deny},
-		{"restored after a restart, no name is mapped", `"matchClientIdToSubject":true`, func(h *house) { h.broker.away["alice"] = "bob" }, verdict.Accept},
+		{"restored after a restart, with the name that is mapped", bothMapped, func(h *env) { h.broker.away["alice"] = "alice" }, verdict.Accept},
+		{"restored after a restart, with another name", bothMapped, func(h *env) { h.broker.away["alice"] = "bob" }, verdict.Deny},
+		{"restored after a restart, no name is mapped", `"matchClientIdToSubject":true`, func(h *env) { h.broker.away["alice"] = "bob" }, verdict.Accept},
 	} {
 		for _, username := range []string{"x", "alice"} {
 			t.Run(c.rule+", as "+username, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestARewrittenClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 // Who comes by the id while the verdict is waited for is not put out either.
 func TestAPendingLoginTakesOverNobodyWhoCameMeanwhile(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(bothMapped, `"timeoutMs":60000`))
 	if got := h.login(1, "x", nil, token); got != verdict.Pending {
 		t.Fatalf("got %s", got)

@@ -244,7 +244,7 @@ func TestALoginPendsWhileItsProviderGoes(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			token := tokenOf("pends", "alice", 0)
-			d := newDesk(t, token)
+			d := newGate(t, token)
 			good, pends := of("good", nil, ""), of("pends", d, every10s)
 			h := open(t, fileOf(pends, good))
 			h.login(1, "g", nil, tokenOf("good", "bob", time.Hour))
@@ -286,7 +286,7 @@ func TestAConfirmationComesAfterItsProviderHasGone(t *testing.T) {
 	for _, rule := range []string{"removed", "changed", "kept"} {
 		t.Run(rule, func(t *testing.T) {
 			token := tokenOf("late", "alice", time.Hour)
-			d := newDesk(t, token)
+			d := newGate(t, token)
 			good, late := of("good", nil, ""), of("late", d, afterConnect)
 			h := open(t, fileOf(late, good))
 			if got := h.login(1, "c", nil, token); got != verdict.Accept {
@@ -359,7 +359,7 @@ func TestASweepWithSeveralProviders(t *testing.T) {
 func TestReloadsRaceWithWhatRunsInTheBackground(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
 	t.Cleanup(server.Close)
-	d := &desk{url: server.URL}
+	d := &gate{url: server.URL}
 	const often = `"recheckIntervalMs":1000,"check":"afterConnect","onUnavailable":"allow","maxConcurrent":4`
 	all := []string{of("one", d, often), of("two", d, often), of("three", d, often)}
 	h := open(t, fileOf(all...))
@@ -428,7 +428,7 @@ func TestAQuestionThatHangsHoldsUpNothingOfTheNextFile(t *testing.T) {
 	for _, c := range []struct{ rule, want string }{{"removed", "kicked"}, {"its endpoint is another", "kicked"}, {"another rule", "asked"}} {
 		t.Run(c.rule, func(t *testing.T) {
 			first, second := tokenOf("hangs", "alice", 0), tokenOf("hangs", "bob", 0)
-			d, other := newDesk(t, first, second), newDesk(t)
+			d, other := newGate(t, first, second), newGate(t)
 			const one = `"recheckIntervalMs":10000,"timeoutMs":3600000,"maxConcurrent":1`
 			hangs := of("hangs", d, one)
 			h := open(t, fileOf(hangs))

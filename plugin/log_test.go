@@ -68,7 +68,7 @@ const hostile = "x\ngo_jwt_auth: client \"forged\" [192.0.2.7] accepted\r\x1b[2J
 // text besides, since what is not logged needs no guard.
 func TestNobodyForgesALine(t *testing.T) {
 	const deny = `"matchUsernameToSubject":true,"matchClientIdToSubject":true,"onSubjectMismatch":"deny"`
-	file := func(t *testing.T, h *house, jwtJSON string) {
+	file := func(t *testing.T, h *env, jwtJSON string) {
 		t.Helper()
 		h.write(t, jwtJSON)
 		h.Reload()
@@ -81,55 +81,55 @@ func TestNobodyForgesALine(t *testing.T) {
 	quoted := string(inJSON)
 	for _, c := range []struct {
 		from  string
-		speak func(*testing.T, *house)
+		speak func(*testing.T, *env)
 	}{
-		{"client id", func(_ *testing.T, h *house) { h.login(1, hostile, nil, h.token("alice", -time.Minute)) }},
-		{"client id of one that is kicked", func(_ *testing.T, h *house) {
+		{"client id", func(_ *testing.T, h *env) { h.login(1, hostile, nil, h.token("alice", -time.Minute)) }},
+		{"client id of one that is kicked", func(_ *testing.T, h *env) {
 			h.write(t, local(``))
 			h.Reload()
 			h.broker.awaitLog(`reloaded`)
 			h.login(1, hostile, nil, h.token("alice", time.Minute))
 			h.pass(time.Hour)
 		}},
-		{"username", func(_ *testing.T, h *house) { h.login(1, "alice", text(hostile), h.token("alice", time.Minute)) }},
-		{"address", func(_ *testing.T, h *house) { h.BasicAuth(broker.Connect{ClientID: "c", Address: hostile}) }},
-		{"subject", func(_ *testing.T, h *house) { h.login(1, "c", nil, h.token(hostile, time.Minute)) }},
-		{"reason of the broker", func(_ *testing.T, h *house) {
+		{"username", func(_ *testing.T, h *env) { h.login(1, "alice", text(hostile), h.token("alice", time.Minute)) }},
+		{"address", func(_ *testing.T, h *env) { h.BasicAuth(broker.Connect{ClientID: "c", Address: hostile}) }},
+		{"subject", func(_ *testing.T, h *env) { h.login(1, "c", nil, h.token(hostile, time.Minute)) }},
+		{"reason of the broker", func(_ *testing.T, h *env) {
 			h.broker.refuse = errors.New(hostile)
 			h.write(t, local(`"matchUsernameToSubject":true`))
 			h.Reload()
 			h.broker.awaitLog(`reloaded`)
 			h.login(1, "c", nil, h.token("alice", time.Minute))
 		}},
-		{"panic", func(_ *testing.T, h *house) {
+		{"panic", func(_ *testing.T, h *env) {
 			h.loop.Background(func() func() { panic(hostile) })
 			h.broker.awaitLog(`fault in the background`)
 		}},
-		{"finding", func(_ *testing.T, h *house) {
+		{"finding", func(_ *testing.T, h *env) {
 			h.report(event.Warn(hostile))
 			h.Tick()
 		}},
-		{"key of jwt.json", func(t *testing.T, h *house) { file(t, h, `{"mode":"local",`+quoted+`:1}`) }},
-		{"value of jwt.json", func(t *testing.T, h *house) { file(t, h, `{"mode":`+quoted+`}`) }},
-		{"rubbish in jwt.json", func(t *testing.T, h *house) { file(t, h, "{\"forged\":1 \x1b") }},
-		{"file in jwt.json", func(t *testing.T, h *house) {
+		{"key of jwt.json", func(t *testing.T, h *env) { file(t, h, `{"mode":"local",`+quoted+`:1}`) }},
+		{"value of jwt.json", func(t *testing.T, h *env) { file(t, h, `{"mode":`+quoted+`}`) }},
+		{"rubbish in jwt.json", func(t *testing.T, h *env) { file(t, h, "{\"forged\":1 \x1b") }},
+		{"file in jwt.json", func(t *testing.T, h *env) {
 			file(t, h, `{"mode":"jwks","algorithm":"RS256","options":{"modes":{"jwks":{"filePath":"/nowhere/\u202e\u2028forged"}}}}`)
 		}},
-		{"caFile", func(t *testing.T, h *house) {
+		{"caFile", func(t *testing.T, h *env) {
 			file(t, h, `{"mode":"local","algorithm":"HS256","options":{"tls":{"caFile":"/nowhere/\u202e\u2028forged"},"modes":{"local":"`+secret+`"}}}`)
 		}},
-		{"issuer of jwt.json", func(t *testing.T, h *house) {
+		{"issuer of jwt.json", func(t *testing.T, h *env) {
 			h.write(t, local(`"issuer":`+quoted))
 			h.Reload()
 			h.broker.awaitLog(`reloaded`)
 		}},
-		{"claim of jwt.json", func(t *testing.T, h *house) {
+		{"claim of jwt.json", func(t *testing.T, h *env) {
 			h.write(t, local(`"requiredClaims":{`+quoted+`:`+quoted+`}`))
 			h.Reload()
 			h.broker.awaitLog(`reloaded`)
 			h.login(1, "c", nil, h.token("alice", time.Minute))
 		}},
-		{"name of jwt.json", func(t *testing.T, h *house) {
+		{"name of jwt.json", func(t *testing.T, h *env) {
 			name := filepath.Join(t.TempDir(), "\u202e\nforged")
 			if err := os.WriteFile(name, []byte(`{}`), 0o600); err != nil {
 				t.Fatal(err)
@@ -138,14 +138,14 @@ func TestNobodyForgesALine(t *testing.T) {
 				t.Error("it started")
 			}
 		}},
-		{"option of mosquitto.conf", func(t *testing.T, h *house) {
+		{"option of mosquitto.conf", func(t *testing.T, h *env) {
 			p, err := New(h.broker, Options{Settings: map[string]string{"config_file": h.file, hostile: "x"}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			p.Close()
 		}},
-		{"body and headers of the provider", func(t *testing.T, h *house) {
+		{"body and headers of the provider", func(t *testing.T, h *env) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/\u202eforged")
 				w.Header().Set("Location", "https://idp.test/\u202eforged")

@@ -10,7 +10,7 @@ import (
 )
 
 // completes ticks whenever it is woken until the broker has been told so many verdicts, and compares them.
-func (h *house) completes(t *testing.T, want ...string) {
+func (h *env) completes(t *testing.T, want ...string) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
 	for len(h.broker.completed) < len(want) {
@@ -27,7 +27,7 @@ func (h *house) completes(t *testing.T, want ...string) {
 }
 
 // drop ends the connection of the pending client "c": the broker forgets it and calls nobody.
-func (h *house) drop() { delete(h.broker.delayed, "c") }
+func (h *env) drop() { delete(h.broker.delayed, "c") }
 
 func TestAVerdictThatHasToWait(t *testing.T) {
 	for _, c := range []struct {
@@ -40,7 +40,7 @@ func TestAVerdictThatHasToWait(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			token := mint("alice", time.Minute)
-			d := newDesk(t, token)
+			d := newGate(t, token)
 			h := open(t, d.file(`"matchUsernameToSubject":true`, `"timeoutMs":60000`))
 			if got := h.login(1, "c", text("x"), token); got != verdict.Pending {
 				t.Fatalf("got %s", got)
@@ -65,14 +65,14 @@ func TestAStaleVerdictAdmitsNobody(t *testing.T) {
 	good, bad := mint("alice", time.Minute), mint("mallory", time.Minute)
 	for _, c := range []struct {
 		rule string
-		next func(h *house) (client broker.Conn, id string)
+		next func(h *env) (client broker.Conn, id string)
 	}{
-		{"the same id from another address", func(*house) (broker.Conn, string) { return 2, "c" }},
-		{"the same id from the same address", func(*house) (broker.Conn, string) { return 1, "c" }},
-		{"another id from the same address", func(*house) (broker.Conn, string) { return 1, "d" }},
+		{"the same id from another address", func(*env) (broker.Conn, string) { return 2, "c" }},
+		{"the same id from the same address", func(*env) (broker.Conn, string) { return 1, "c" }},
+		{"another id from the same address", func(*env) (broker.Conn, string) { return 1, "d" }},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			d := newDesk(t, good, bad)
+			d := newGate(t, good, bad)
 			h := open(t, d.file(``, `"timeoutMs":60000`))
 			h.login(1, "c", nil, good)
 			h.drop()
@@ -95,7 +95,7 @@ func TestAStaleVerdictAdmitsNobody(t *testing.T) {
 // of another.
 func TestAStaleVerdictOfAnotherInstanceAdmitsNobody(t *testing.T) {
 	good, bad := mint("alice", time.Minute), mint("mallory", time.Minute)
-	d := newDesk(t, good, bad)
+	d := newGate(t, good, bad)
 	one := open(t, d.file(``, `"timeoutMs":60000`))
 	two := open(t, d.file(``, `"timeoutMs":60000`))
 	two.Plugin.table = one.Plugin.table
@@ -114,7 +114,7 @@ func TestAStaleVerdictOfAnotherInstanceAdmitsNobody(t *testing.T) {
 // A password login by the id of one that has dropped is the next plugin's affair; it ends the attempt all the same.
 func TestALoginThatIsLeftToOthersEndsTheAttempt(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
 	h.login(1, "c", nil, token)
 	h.drop()
@@ -128,7 +128,7 @@ func TestALoginThatIsLeftToOthersEndsTheAttempt(t *testing.T) {
 
 func TestTwoPendingLoginsNeverShareAClientID(t *testing.T) {
 	one, two := mint("alice", time.Minute), mint("alice", time.Hour)
-	d := newDesk(t, one, two)
+	d := newGate(t, one, two)
 	h := open(t, d.file(`"matchClientIdToSubject":true`, `"timeoutMs":60000`))
 	if got := h.login(1, "c1", nil, one); got != verdict.Pending {
 		t.Fatalf("the first: got %s", got)
@@ -153,7 +153,7 @@ func TestTwoPendingLoginsNeverShareAClientID(t *testing.T) {
 
 func TestAClientThatDropsWhilePendingHasNoSession(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
 	h.login(1, "c", nil, token)
 	h.drop()
@@ -174,7 +174,7 @@ func TestAClientThatDropsWhilePendingHasNoSession(t *testing.T) {
 // By another way than this plugin, such as a certificate.
 func TestAVerdictIsNotGivenToOneWhoIsConnected(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
 	h.login(1, "c", nil, token)
 	h.drop()
@@ -190,7 +190,7 @@ func TestAVerdictIsNotGivenToOneWhoIsConnected(t *testing.T) {
 // The broker closes a second CONNECT by an id that is pending without asking, and reports its end.
 func TestTheEndOfAnotherConnectionByTheSameIDChangesNothing(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
 	h.login(1, "c", nil, token)
 	h.Disconnect(2, false)
@@ -204,7 +204,7 @@ func TestTheEndOfAnotherConnectionByTheSameIDChangesNothing(t *testing.T) {
 // A takeover that is pending while the broker asks, after SIGHUP, for the client it is to take over.
 func TestReloadWithALoginPending(t *testing.T) {
 	old, fresh := mint("alice", time.Minute), mint("alice", time.Hour)
-	d := newDesk(t, fresh)
+	d := newGate(t, fresh)
 	for _, sweep := range []struct {
 		rule     string
 		password *string
@@ -242,7 +242,7 @@ func TestReloadWithALoginPending(t *testing.T) {
 
 func TestShutdownWithLoginsPending(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
 	h.login(1, "c", nil, token)
 	d.waitAsked()
@@ -253,7 +253,7 @@ func TestShutdownWithLoginsPending(t *testing.T) {
 
 func TestATokenThatExpiresWhilePendingIsRefused(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
 	h.login(1, "c", nil, token)
 	h.advance(time.Minute)
@@ -264,7 +264,7 @@ func TestATokenThatExpiresWhilePendingIsRefused(t *testing.T) {
 
 func TestABrokerThatCanNotRenameAPendingClient(t *testing.T) {
 	token := mint("alice", time.Minute)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(`"matchUsernameToSubject":true`, `"timeoutMs":60000`), func(b *fakeBroker) { b.refuse = broker.ErrNotConnected })
 	if got := h.login(1, "c", nil, token); got != verdict.Deny {
 		t.Errorf("got %s", got)
@@ -275,7 +275,7 @@ func TestABrokerThatCanNotRenameAPendingClient(t *testing.T) {
 // On 2.0 the callback itself waits.
 func TestWithoutDelayedVerdictsTheLoginWaits(t *testing.T) {
 	good, bad := mint("alice", time.Minute), mint("mallory", time.Minute)
-	d := newDesk(t, good, bad)
+	d := newGate(t, good, bad)
 	h := open(t, d.file(``, `"timeoutMs":60000`), func(b *fakeBroker) { b.v20 = true })
 	d.says(good, active)
 	d.says(bad, inactive)

@@ -186,24 +186,24 @@ func (b *fakeBroker) awaitLog(pattern string) {
 	}
 }
 
-// opening is what each house's clock shows at first.
+// opening is what each env's clock shows at first.
 var opening = time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC)
 
-// house is a plugin with its broker, its clock and its file.
-type house struct {
+// env is a plugin with its broker, its clock and its file.
+type env struct {
 	*Plugin
 	broker *fakeBroker
 	file   string
 	passed atomic.Int64 // ns since opening; also read in the background
 }
 
-func (h *house) clock() time.Time { return opening.Add(time.Duration(h.passed.Load())) }
+func (h *env) clock() time.Time { return opening.Add(time.Duration(h.passed.Load())) }
 
-func (h *house) advance(d time.Duration) { h.passed.Add(int64(d)) }
+func (h *env) advance(d time.Duration) { h.passed.Add(int64(d)) }
 
-func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *house {
+func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *env {
 	t.Helper()
-	h := &house{file: filepath.Join(t.TempDir(), "jwt.json")}
+	h := &env{file: filepath.Join(t.TempDir(), "jwt.json")}
 	h.broker = &fakeBroker{
 		t: t, names: map[broker.Conn]string{}, ids: map[broker.Conn]string{}, connected: map[string]broker.Conn{}, delayed: map[string]broker.Conn{}, woken: make(chan struct{}, 1),
 		away: map[string]string{}, subscribed: map[broker.Conn]bool{}, webSockets: map[broker.Conn]bool{},
@@ -223,7 +223,7 @@ func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *house {
 	return h
 }
 
-func (h *house) write(t *testing.T, jwtJSON string) {
+func (h *env) write(t *testing.T, jwtJSON string) {
 	t.Helper()
 	if err := os.WriteFile(h.file, []byte(jwtJSON), 0o600); err != nil {
 		t.Fatal(err)
@@ -235,8 +235,8 @@ func local(common string) string {
 	return fmt.Sprintf(`{"algorithm":"HS256","mode":"local","options":{"modes":{"local":%q},"common":{%s}}}`, secret, common)
 }
 
-// token is signed by the secret; lifetime counts from the house's clock.
-func (h *house) token(subject string, lifetime time.Duration) *string {
+// token is signed by the secret; lifetime counts from the env's clock.
+func (h *env) token(subject string, lifetime time.Duration) *string {
 	encode := base64.RawURLEncoding.EncodeToString
 	claims, err := json.Marshal(map[string]any{"sub": subject, "exp": h.clock().Add(lifetime).Unix(), "jti": subject + "'s"})
 	if err != nil {
@@ -250,7 +250,7 @@ func (h *house) token(subject string, lifetime time.Duration) *string {
 }
 
 // login is a CONNECT; on success the broker knows the client by its id, and a client of the same id is taken over.
-func (h *house) login(c broker.Conn, id string, username, password *string) verdict.Kind {
+func (h *env) login(c broker.Conn, id string, username, password *string) verdict.Kind {
 	kind := h.BasicAuth(broker.Connect{Conn: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
 	if mapped, renamed := h.broker.ids[c]; renamed {
 		id = mapped
@@ -265,7 +265,7 @@ func (h *house) login(c broker.Conn, id string, username, password *string) verd
 	return kind
 }
 
-func (h *house) pass(d time.Duration) {
+func (h *env) pass(d time.Duration) {
 	h.advance(d)
 	if d >= h.broker.tickIn {
 		h.Tick()
@@ -279,30 +279,30 @@ func TestLogin(t *testing.T) {
 	for _, c := range []struct {
 		rule     string
 		common   string
-		password func(*house) *string
+		password func(*env) *string
 		want     verdict.Kind
 		log      string
 	}{
 		{
-			"a good token is accepted", rewrite, func(h *house) *string { return h.token("alice", time.Minute) }, verdict.Accept,
+			"a good token is accepted", rewrite, func(h *env) *string { return h.token("alice", time.Minute) }, verdict.Accept,
 			`debug go_jwt_auth: client "c" \[192.0.2.7\] accepted as "alice" \(token jti "alice's"\)`,
 		},
 		{
-			"an expired token is refused with the reason", rewrite, func(h *house) *string { return h.token("alice", -time.Minute) }, verdict.Deny,
+			"an expired token is refused with the reason", rewrite, func(h *env) *string { return h.token("alice", -time.Minute) }, verdict.Deny,
 			`notice go_jwt_auth: client "c" \[192.0.2.7\] refused: expired: exp is 2026-11-23T14:59:00Z, 60 s ago \(token sha256:`,
 		},
-		{"a password of another kind is left to others", rewrite, func(*house) *string { return text("12345") }, verdict.Defer, `debug .* left to the next plugin`},
+		{"a password of another kind is left to others", rewrite, func(*env) *string { return text("12345") }, verdict.Defer, `debug .* left to the next plugin`},
 		{
-			"a token with something around it is left to others, and that is said", rewrite, func(h *house) *string { return text("Bearer " + *h.token("alice", time.Minute) + "\n") },
+			"a token with something around it is left to others, and that is said", rewrite, func(h *env) *string { return text("Bearer " + *h.token("alice", time.Minute) + "\n") },
 			verdict.Defer, `notice go_jwt_auth: client "c" \[192.0.2.7\] left to the next plugin or password file: it sent a token with a line end before or behind it, and "Bearer" before it, and has to send the token alone$`,
 		},
 		{
-			"and so it is where it is refused", `"onNonToken":"deny"`, func(h *house) *string { return text("Bearer " + *h.token("alice", time.Minute)) },
+			"and so it is where it is refused", `"onNonToken":"deny"`, func(h *env) *string { return text("Bearer " + *h.token("alice", time.Minute)) },
 			verdict.Deny, `notice .* refused: not a token: a token with "Bearer" before it, and \$.options.common.onNonToken is "deny"$`,
 		},
-		{"no password is left to others", rewrite, func(*house) *string { return nil }, verdict.Defer, `debug .* left to the next plugin`},
-		{"onNonToken deny refuses them", `"onNonToken":"deny"`, func(*house) *string { return nil }, verdict.Deny, `notice .* refused: not a token`},
-		{"an unsafe subject is refused", rewrite, func(h *house) *string { return h.token("a/#", time.Minute) }, verdict.Deny, `notice .* refused: unsafe identity`},
+		{"no password is left to others", rewrite, func(*env) *string { return nil }, verdict.Defer, `debug .* left to the next plugin`},
+		{"onNonToken deny refuses them", `"onNonToken":"deny"`, func(*env) *string { return nil }, verdict.Deny, `notice .* refused: not a token`},
+		{"an unsafe subject is refused", rewrite, func(h *env) *string { return h.token("a/#", time.Minute) }, verdict.Deny, `notice .* refused: unsafe identity`},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			h := open(t, local(c.common))
@@ -601,7 +601,7 @@ func TestWhatAFileMeansIsSaidAtStart(t *testing.T) {
 }
 
 func TestWhoWaitsForTheProviderIsSaidAtStart(t *testing.T) {
-	d := newDesk(t)
+	d := newGate(t)
 	const waits, closes = "this Mosquitto waits with all its clients", "is closed without CONNACK"
 	opaque := fmt.Sprintf(`{"mode":"introspection","options":{"lazyConnect":true,"revocation":{"introspection":{"uri":%q}}}}`, d.url)
 	for _, c := range []struct {

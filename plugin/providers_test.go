@@ -16,7 +16,7 @@ import (
 
 // of is a provider of a file with several, in mode local with a secret of its own: it has the issuer "https://NAME" and asks this
 // endpoint, if any.
-func of(name string, asks *desk, revocation string) string {
+func of(name string, asks *gate, revocation string) string {
 	endpoint := ""
 	if asks != nil {
 		endpoint = fmt.Sprintf(`,"revocation":{"introspection":{"uri":%q},%s}`, asks.url, revocation)
@@ -60,7 +60,7 @@ func signed(key, name, subject string, lifetime time.Duration) *string {
 // An endpoint that does not answer about its connected clients keeps those of no other provider from being asked about.
 func TestRechecksOfOneProviderWaitForNoOther(t *testing.T) {
 	slow, revoked := tokenOf("slow", "alice", time.Hour), tokenOf("quick", "bob", time.Hour)
-	d, q := newDesk(t, slow), newDesk(t, revoked)
+	d, q := newGate(t, slow), newGate(t, revoked)
 	const once = `"recheckIntervalMs":10000,"timeoutMs":60000,"maxConcurrent":1`
 	h := open(t, fileOf(of("slow", d, once), of("quick", q, once)))
 	d.says(slow, active)
@@ -92,7 +92,7 @@ func TestRechecksOfOneProviderWaitForNoOther(t *testing.T) {
 func TestSessionsOfARemovedProvider(t *testing.T) {
 	for _, rule := range []string{"removed", "renamed", "with another issuer"} {
 		t.Run(rule, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGate(t)
 			gone := of("gone", d, every10s)
 			h := open(t, fileOf(of("stays", d, every10s), gone))
 			expiring, endless, staying := tokenOf("gone", "alice", time.Minute), tokenOf("gone", "bob", 0), tokenOf("stays", "carol", time.Hour)
@@ -134,7 +134,7 @@ func TestSessionsOfARemovedProvider(t *testing.T) {
 
 // A provider that is kept over a reload names its keys by its new place.
 func TestAProviderThatMovesNamesItsNewPlace(t *testing.T) {
-	d := newDesk(t)
+	d := newGate(t)
 	h := open(t, fileOf(of("first", nil, ""), of("second", d, `"check":"afterConnect","maxConcurrent":1`)))
 	second := h.chain.Providers()[1]
 	h.write(t, fileOf(of("second", d, `"check":"afterConnect","maxConcurrent":1`), of("first", nil, "")))

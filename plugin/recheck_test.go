@@ -12,7 +12,7 @@ import (
 )
 
 // awaits ticks whenever it is woken until done.
-func (h *house) awaits(t *testing.T, what string, done func() bool) {
+func (h *env) awaits(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
 	for !done() {
@@ -25,7 +25,7 @@ func (h *house) awaits(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func (h *house) logged(part string) bool {
+func (h *env) logged(part string) bool {
 	return slices.ContainsFunc(h.broker.log, func(line string) bool { return strings.Contains(line, part) })
 }
 
@@ -44,7 +44,7 @@ func TestAClientIsAskedAboutAfterItWasAdmitted(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			token, other := mint("alice", time.Minute), mint("bob", time.Minute)
-			d := newDesk(t, token, other)
+			d := newGate(t, token, other)
 			h := open(t, d.file(`"kickExpiredClientsWithWill":false`, afterConnect+`,"onUnavailable":"`+c.onUnavailable+`"`))
 			if got := h.login(1, "c", nil, token); got != verdict.Accept {
 				t.Fatalf("got %s", got)
@@ -74,7 +74,7 @@ func TestAClientIsAskedAboutAfterItWasAdmitted(t *testing.T) {
 // The answer about a client that has left must not hit the next one by its id.
 func TestALateAnswerDisconnectsNobodyElse(t *testing.T) {
 	old, fresh, other := mint("alice", time.Minute), mint("alice", time.Hour), mint("bob", time.Hour)
-	d := newDesk(t, old, other)
+	d := newGate(t, old, other)
 	h := open(t, d.file(``, afterConnect))
 	h.login(1, "c", nil, old)
 	d.waitAsked()
@@ -101,7 +101,7 @@ func TestOnRetryTheNextAttemptIsAnswered(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("2.0: %t, %s, %s", v20, c.answer, c.onUnavailable), func(t *testing.T) {
 				token := mint("alice", time.Minute)
-				d := newDesk(t, token)
+				d := newGate(t, token)
 				h := open(t, d.file(``, `"check":"onRetry","timeoutMs":60000,"onUnavailable":"`+c.onUnavailable+`"`),
 					func(b *fakeBroker) { b.v20 = v20 })
 				for range 3 { // the first, and some that come while the endpoint is being asked
@@ -132,7 +132,7 @@ const every10s = `"recheckIntervalMs":10000,"timeoutMs":60000`
 // Clients that came together are asked about once an interval each, and not together.
 func TestConnectedClientsAreAskedAboutAgain(t *testing.T) {
 	const clients, steps = 200, 20
-	d := newDesk(t)
+	d := newGate(t)
 	h := open(t, d.file(``, every10s+`,"cache":{"ttlMs":86400000}`))
 	for i := range clients {
 		h.login(broker.Conn(i+1), fmt.Sprint("c", i), nil, h.token(fmt.Sprint("s", i), time.Hour))
@@ -171,14 +171,14 @@ func TestConnectedClientsAreAskedAboutAgain(t *testing.T) {
 	}
 }
 
-func (h *house) completesAll(t *testing.T, n int) {
+func (h *env) completesAll(t *testing.T, n int) {
 	t.Helper()
 	h.awaits(t, "not all verdicts came", func() bool { return len(h.broker.completed) == n })
 }
 
 func TestAClientThatBecameInactiveIsDisconnected(t *testing.T) {
 	token, other := mint("alice", time.Hour), mint("bob", time.Hour)
-	d := newDesk(t, token, other)
+	d := newGate(t, token, other)
 	h := open(t, d.file(`"kickExpiredClientsWithWill":false`, every10s))
 	d.says(token, active)
 	h.login(1, "c", nil, token)
@@ -212,7 +212,7 @@ func TestAClientThatBecameInactiveIsDisconnected(t *testing.T) {
 // A token is kept only for as long as it is asked about.
 func TestATokenThatIsNotAskedAboutIsNotKept(t *testing.T) {
 	token := mint("alice", time.Hour)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, every10s))
 	d.says(token, active)
 	h.login(1, "c", nil, token)
@@ -233,7 +233,7 @@ func TestATokenThatIsNotAskedAboutIsNotKept(t *testing.T) {
 // What is asked while a reload comes is still answered: else whoever was revoked would stay for another interval.
 func TestAReloadCutsNoQuestionShort(t *testing.T) {
 	token := mint("alice", time.Hour)
-	d := newDesk(t, token)
+	d := newGate(t, token)
 	h := open(t, d.file(``, every10s))
 	d.says(token, active)
 	h.login(1, "c", nil, token)

@@ -12,7 +12,7 @@ import (
 )
 
 // asks is a BASIC_AUTH that is no CONNECT.
-func (h *house) asks(c broker.Conn, id string, username, password *string) verdict.Kind {
+func (h *env) asks(c broker.Conn, id string, username, password *string) verdict.Kind {
 	return h.BasicAuth(broker.Connect{Conn: c, ClientID: id, Username: username, Password: password, Address: "192.0.2.7"}).Kind
 }
 
@@ -98,7 +98,7 @@ func TestASweepVouchesForNobodyPastTheDeadline(t *testing.T) {
 // To refuse a session whose client is away makes Mosquitto 2.0 crash later on.
 func TestASweepLeavesAloneWhoIsAway(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {
-		d := newDesk(t)
+		d := newGate(t)
 		h := open(t, d.file(``, `"check":"onRetry"`), v)
 		h.broker.away["c"] = ""
 		h.Reload()
@@ -120,7 +120,7 @@ func TestASweepLeavesAloneWhoIsAway(t *testing.T) {
 func TestASweepLeavesAloneWhoIsAwayWithATokenOfBefore(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {
 		h := open(t, fmt.Sprintf(`{"mode":"introspection","options":{"lazyConnect":true,"common":{"kickExpiredClients":false},`+
-			`"revocation":{"check":"onRetry","introspection":{"uri":%q}}}}`, newDesk(t).url), v)
+			`"revocation":{"check":"onRetry","introspection":{"uri":%q}}}}`, newGate(t).url), v)
 		opaque := text("opaque")
 		h.awaitVerdict(t, opaque, verdict.Accept)
 		h.leave(1, "c", true)
@@ -202,7 +202,7 @@ func TestASweepRenamesNobody(t *testing.T) {
 func TestASweepAsksNobody(t *testing.T) {
 	for _, check := range []string{"beforeConnect", "afterConnect", "onRetry"} {
 		versions(t, func(t *testing.T, v func(*fakeBroker)) {
-			d := newDesk(t)
+			d := newGate(t)
 			h := open(t, d.file(``, `"check":"`+check+`"`), v)
 			h.broker.webSockets[1] = true
 			h.Reload()

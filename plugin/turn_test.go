@@ -53,7 +53,7 @@ func TestATickTakesTurns(t *testing.T) {
 
 // Results, kicks and rechecks take turns: none of them waits until the others have nothing to do.
 func TestEachKindOfWorkHasItsTurn(t *testing.T) {
-	d := newDesk(t)
+	d := newGate(t)
 	h := open(t, d.file(``, every10s+`,"check":"afterConnect"`))
 	for i := range 100 {
 		h.login(broker.Conn(i+1), fmt.Sprint("c", i), nil, h.token(fmt.Sprint("s", i), time.Minute))
@@ -118,7 +118,7 @@ func TestATokenThatExpiresWhilePending(t *testing.T) {
 	} {
 		t.Run(c.common, func(t *testing.T) {
 			token := mint("alice", time.Minute)
-			d := newDesk(t, token)
+			d := newGate(t, token)
 			h := open(t, d.file(c.common, `"timeoutMs":60000`))
 			if got := h.login(1, "c", nil, token); got != verdict.Pending {
 				t.Fatalf("got %s", got)
@@ -141,7 +141,7 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 		{"where it never does, it leaves", `"kickExpiredClients":false`, time.Hour, 1},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			old, fresh := newDesk(t), newDesk(t)
+			old, fresh := newGate(t), newGate(t)
 			h := open(t, old.file(c.common, every10s))
 			h.login(1, "c", nil, h.token("alice", c.lifetime))
 			h.completes(t, "c true")
@@ -165,7 +165,7 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 		})
 	}
 	t.Run("nor one that asks nobody any more", func(t *testing.T) {
-		old := newDesk(t)
+		old := newGate(t)
 		h := open(t, old.file(`"kickExpiredClients":false`, every10s))
 		h.login(1, "c", nil, h.token("alice", time.Hour))
 		h.completes(t, "c true")
@@ -180,7 +180,7 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 	})
 	t.Run("nor does it matter that its verdict came after the reload", func(t *testing.T) {
 		token := mint("alice", time.Hour)
-		old := newDesk(t, token)
+		old := newGate(t, token)
 		h := open(t, old.file(`"kickExpiredClients":false`, every10s))
 		h.login(1, "c", nil, token)
 		h.write(t, local(`"kickExpiredClients":false`))
@@ -194,7 +194,7 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 		}
 	})
 	t.Run("and one whose endpoint stays is asked about as before", func(t *testing.T) {
-		d := newDesk(t)
+		d := newGate(t)
 		h := open(t, d.file(``, every10s))
 		h.login(1, "c", nil, h.token("alice", time.Hour))
 		h.completes(t, "c true")
@@ -211,7 +211,7 @@ func TestAReloadToAnotherProviderDisconnectsNobody(t *testing.T) {
 // SIGHUP is the way to forget good answers, and not to forget bad ones.
 func TestAReloadForgetsNoBadAnswer(t *testing.T) {
 	good, revoked := mint("alice", time.Hour), mint("mallory", time.Hour)
-	d := newDesk(t, good, revoked)
+	d := newGate(t, good, revoked)
 	file := d.file(``, `"check":"onRetry","cache":{"ttlMs":60000,"negativeTtlMs":60000},"timeoutMs":60000`)
 	h := open(t, file)
 	for token, answer := range map[*string]string{good: active, revoked: inactive} {
@@ -231,7 +231,7 @@ func TestAReloadForgetsNoBadAnswer(t *testing.T) {
 }
 
 // awaitVerdict logs in until the answer that was asked for has come.
-func (h *house) awaitVerdict(t *testing.T, token *string, want verdict.Kind) {
+func (h *env) awaitVerdict(t *testing.T, token *string, want verdict.Kind) {
 	t.Helper()
 	got := verdict.Retry
 	for deadline := time.Now().Add(30 * time.Second); got == verdict.Retry && time.Now().Before(deadline); {

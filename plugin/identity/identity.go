@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/token"
 	"go-jwt-auth/plugin/verdict"
@@ -18,17 +19,6 @@ import (
 
 // maxBytes is the longest UTF-8 string that MQTT can carry (MQTT 5 §1.5.4).
 const maxBytes = 65535
-
-// Client is who the client says it is.
-type Client struct {
-	ID string
-	// Username is nil if the CONNECT has none.
-	Username *string
-	// FixedID is true if the broker can't change a client id (Mosquitto 2.0): a mismatch is then refused.
-	FixedID bool
-	// Token is what the client sent as its token, which no message may show; empty: not known.
-	Token string
-}
 
 // Identity is what the broker is to change; nil leaves the client's own. A name may be a part of the text of all claims: what keeps it
 // for long clones it.
@@ -38,15 +28,20 @@ type Identity struct {
 
 // Mapper maps claims to identities by the rules of one provider.
 type Mapper struct {
-	common config.Common
-	path   config.Path
+	common         config.Common
+	path           config.Path
+	keepsClientIDs bool
 }
 
-// New returns a Mapper for the rules of cfg.
-func New(cfg *config.Provider) Mapper { return Mapper{common: cfg.Common, path: cfg.Path} }
+// New returns a Mapper for the rules of cfg. keepsClientIDs: the broker can't change a client id (Mosquitto 2.0), so that a mismatch
+// is refused.
+func New(cfg *config.Provider, keepsClientIDs bool) Mapper {
+	return Mapper{common: cfg.Common, path: cfg.Path, keepsClientIDs: keepsClientIDs}
+}
 
-// Map returns the identity that claims give the client. The verdict is Accept or Deny.
-func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (Identity, verdict.Verdict) {
+// Map returns the identity that claims give a client. No message shows the secret, which is what it sent as its token. The verdict
+// is Accept or Deny.
+func (m Mapper) Map(claims token.Claims, client broker.Connect, secret string, trace *verdict.Trace) (Identity, verdict.Verdict) {
 	var mapped Identity
 	if m.common.MatchUsername {
 		name, refused := m.read(claims, m.common.UsernameTemplate, m.common.UsernameClaim, trace)
@@ -55,7 +50,7 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 		}
 		if client.Username == nil || *client.Username != name {
 			if m.common.OnMismatch == config.MismatchDeny {
-				return Identity{}, mismatch("username", name, client.Username, client.Token, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
+				return Identity{}, mismatch("username", name, client.Username, secret, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
 			}
 			taken := name
 			mapped.Username = &taken
@@ -69,12 +64,12 @@ func (m Mapper) Map(claims token.Claims, client Client, trace *verdict.Trace) (I
 		if refused != nil {
 			return Identity{}, *refused
 		}
-		if client.ID != id {
+		if client.ClientID != id {
 			switch {
 			case m.common.OnMismatch == config.MismatchDeny:
-				return Identity{}, mismatch("client id", id, &client.ID, client.Token, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
-			case client.FixedID:
-				return Identity{}, mismatch("client id", id, &client.ID, client.Token, "this Mosquitto can't change a client id, 2.1 can", trace)
+				return Identity{}, mismatch("client id", id, &client.ClientID, secret, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
+			case m.keepsClientIDs:
+				return Identity{}, mismatch("client id", id, &client.ClientID, secret, "this Mosquitto can't change a client id, 2.1 can", trace)
 			}
 			taken := id
 			mapped.ClientID = &taken

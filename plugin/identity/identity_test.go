@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/token"
@@ -94,8 +95,8 @@ func TestMap(t *testing.T) {
 			}
 			t.Run(rule, func(t *testing.T) {
 				var trace verdict.Trace
-				client := identity.Client{ID: c.id, Username: pointer(c.username), FixedID: v20, Token: opaque}
-				mapped, v := identity.New(&config.Provider{Common: c.common}).Map(token.NewClaims(claims), client, &trace)
+				client := broker.Connect{ClientID: c.id, Username: pointer(c.username)}
+				mapped, v := identity.New(&config.Provider{Common: c.common}, v20).Map(token.NewClaims(claims), client, opaque, &trace)
 				if v.String() != want {
 					t.Fatalf("got %s, want %s", v, want)
 				}
@@ -198,9 +199,9 @@ func TestSubjects(t *testing.T) {
 					if sub, isString := c.sub.(string); isString {
 						own = sub
 					}
-					for _, client := range []identity.Client{{ID: "c", Username: pointer("u")}, {ID: own, Username: &own}, {ID: own, Username: &own, FixedID: true}} {
+					for n, client := range []broker.Connect{{ClientID: "c", Username: pointer("u")}, {ClientID: own, Username: &own}, {ClientID: own, Username: &own}} {
 						var trace verdict.Trace
-						mapped, v := identity.New(&config.Provider{Common: common}).Map(token.NewClaims(claims), client, &trace)
+						mapped, v := identity.New(&config.Provider{Common: common}, n == 2).Map(token.NewClaims(claims), client, "", &trace)
 						switch {
 						case want == "accept":
 							if v.Kind != verdict.Accept {
@@ -230,7 +231,7 @@ func TestSubjects(t *testing.T) {
 func TestSubjectIsNotLookedAt(t *testing.T) {
 	for _, claims := range []map[string]any{nil, {"sub": "#"}, {"sub": 7}} {
 		var trace verdict.Trace
-		if mapped, v := identity.New(&config.Provider{Common: defaults()}).Map(token.NewClaims(claims), identity.Client{ID: "c"}, &trace); v.Kind != verdict.Accept || mapped != (identity.Identity{}) {
+		if mapped, v := identity.New(&config.Provider{Common: defaults()}, false).Map(token.NewClaims(claims), broker.Connect{ClientID: "c"}, "", &trace); v.Kind != verdict.Accept || mapped != (identity.Identity{}) {
 			t.Errorf("%v: got %s, %+v", claims, v, mapped)
 		}
 	}

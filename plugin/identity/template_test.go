@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/token"
@@ -62,7 +63,7 @@ func TestTemplates(t *testing.T) {
 			for _, kind := range []string{"username", "clientId"} {
 				var trace verdict.Trace
 				cfg := templated(t, "employees", strings.Replace(c.common, "usernameTemplate", kind+"Template", 1))
-				mapped, v := identity.New(cfg).Map(token.NewClaims(c.claims), identity.Client{ID: "c"}, &trace)
+				mapped, v := identity.New(cfg, false).Map(token.NewClaims(c.claims), broker.Connect{ClientID: "c"}, "", &trace)
 				got := v.String()
 				if begin, end, cut := strings.Cut(c.want, "…"); cut && strings.HasPrefix(got, begin) && strings.HasSuffix(got, end) {
 					got = c.want
@@ -97,7 +98,7 @@ func TestTemplateThatMatches(t *testing.T) {
 		"employees:alice": "accept",
 		"alice":           `identity mismatch: the username must be "employees:alice", found "alice" ($.providers[0].options.common.onSubjectMismatch is "deny")`,
 	} {
-		mapped, v := identity.New(cfg).Map(token.NewClaims(map[string]any{"sub": "alice"}), identity.Client{Username: &name}, &trace)
+		mapped, v := identity.New(cfg, false).Map(token.NewClaims(map[string]any{"sub": "alice"}), broker.Connect{Username: &name}, "", &trace)
 		if v.String() != want || mapped.Username != nil {
 			t.Errorf("%s: got %s, %s", name, v, text(mapped.Username))
 		}

@@ -247,9 +247,7 @@ func (p *Provider) identify(claims token.Claims, j *judgement) {
 		j.Issuer = p.origin()
 	}
 	p.setDeadlines(claims, j)
-	j.Identity, j.Verdict = p.mapper.Map(claims, identity.Client{
-		ID: j.login.ClientID, Username: j.login.Username, FixedID: p.options.KeepsClientIDs, Token: j.Bearer(),
-	}, j.Trace)
+	j.Identity, j.Verdict = p.mapper.Map(claims, j.login.Connect, j.Bearer(), j.Trace)
 }
 
 // refuseForeign refuses an issuer that another provider claims. The choice among the providers has seen to it for tokens that

@@ -75,7 +75,7 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	}
 	report := o.Report
 	o.Report = func(n event.Note) { report(n.Of(cfg.Name)) }
-	p := &Provider{cfg: cfg, id: ID(cfg.ID()), options: o, client: client, mapper: identity.New(cfg)}
+	p := &Provider{cfg: cfg, id: ID(cfg.ID()), options: o, client: client, mapper: identity.New(cfg, o.KeepsClientIDs)}
 	if cfg.Mode == config.ModeOIDC {
 		p.discovery = discovery.New(cfg, client, o.Now)
 	}
