@@ -11,6 +11,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
@@ -61,9 +62,9 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 		{"another algorithm", cached, known.SignWith(object{"alg": "RS256"}, claims), time.Hour, verdict.Deny},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			p := newProvider(t)
-			p.does(answer(200, string(testkeys.Set(known))), nil)
-			cfg := atProvider(p, "ES256")
+			p := testidp.New(t)
+			p.Does(testidp.Answer(200, string(testkeys.Set(known))), nil)
+			cfg := p.Config("ES256")
 			cfg.JWKS.Cache, cfg.Common.MatchUsername = c.cache, true
 			judge, passed := delaying(t, cfg)
 			if _, err := judge.Probe(t.Context()); err != nil {
@@ -71,12 +72,12 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 			}
 			release := make(chan struct{})
 			defer close(release)
-			p.does(func(_ http.ResponseWriter, r *http.Request) {
+			p.Does(func(_ http.ResponseWriter, r *http.Request) {
 				select {
 				case <-release:
 				case <-r.Context().Done():
 				}
-			}, stuck)
+			}, testidp.Stuck)
 			passed.Store(int64(c.later))
 			result, open := judge.Begin(t.Context(), login(c.password))
 			if result.Kind != c.want {
@@ -89,9 +90,9 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 		})
 	}
 	t.Run("an opaque token", func(t *testing.T) {
-		p := newProvider(t)
-		p.does(nil, stuck)
-		cfg := atProvider(p)
+		p := testidp.New(t)
+		p.Does(nil, testidp.Stuck)
+		cfg := p.Config()
 		cfg.Mode, cfg.JWKS = config.ModeIntrospection, config.JWKS{}
 		judge, _ := delaying(t, cfg)
 		if result, _ := judge.Begin(t.Context(), login("opaque")); result.Kind != verdict.Retry || result.Reason != verdict.ProviderUnavailable {
@@ -114,25 +115,25 @@ func TestAPendingLoginIsJudgedByTheFreshSet(t *testing.T) {
 		{"revoked", "revoked: ", testkeys.Set(key), `{"active":false}`},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			p := newProvider(t)
-			p.does(answer(200, string(testkeys.Set(key))), answer(200, c.introspect))
-			cfg := atProvider(p, "ES256")
+			p := testidp.New(t)
+			p.Does(testidp.Answer(200, string(testkeys.Set(key))), testidp.Answer(200, c.introspect))
+			cfg := p.Config("ES256")
 			cfg.JWKS.Cache = config.JWKSCache{}
 			judge, _ := delaying(t, cfg)
 			if _, err := judge.Probe(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			p.does(answer(200, string(c.keys)), nil)
-			p.requests()
+			p.Does(testidp.Answer(200, string(c.keys)), nil)
+			p.Requests()
 			result, open := judge.Begin(t.Context(), login(key.Sign(object{"sub": "alice", "exp": now + 60})))
-			if got := p.requests(); result.Kind != verdict.Pending || got != "" {
+			if got := p.Requests(); result.Kind != verdict.Pending || got != "" {
 				t.Fatalf("Begin: %s, requests %s", result, got)
 			}
 			result, _ = open.Finish(t.Context())
 			if !strings.HasPrefix(result.String(), c.want) {
 				t.Errorf("got %s, want %s", result, c.want)
 			}
-			if got := p.requests(); !strings.HasPrefix(got, "GET /keys") || strings.Count(got, "/keys") != 1 {
+			if got := p.Requests(); !strings.HasPrefix(got, "GET /keys") || strings.Count(got, "/keys") != 1 {
 				t.Errorf("requests %s", got)
 			}
 		})
@@ -140,9 +141,9 @@ func TestAPendingLoginIsJudgedByTheFreshSet(t *testing.T) {
 }
 
 func TestWhatIsGivenUpLeavesItsPlace(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), nil)
-	judge, _ := delaying(t, atProvider(p, "ES256"))
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
+	judge, _ := delaying(t, p.Config("ES256"))
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -167,9 +168,9 @@ func TestWhatIsGivenUpLeavesItsPlace(t *testing.T) {
 
 // A reload puts another chain into force; logins that have begun under the old one are finished by it.
 func TestARetiredChainFinishesWhatItHasBegun(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), nil)
-	judge, _ := delaying(t, atProvider(p, "ES256"))
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
+	judge, _ := delaying(t, p.Config("ES256"))
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -182,17 +183,17 @@ func TestARetiredChainFinishesWhatItHasBegun(t *testing.T) {
 }
 
 func TestAskingAfterTheClientIsAdmitted(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), answer(200, `{"active":false}`))
-	cfg := atProvider(p, "ES256")
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), testidp.Answer(200, `{"active":false}`))
+	cfg := p.Config("ES256")
 	cfg.Revocation.Check = config.CheckAfterConnect
 	judge, _ := delaying(t, cfg)
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.requests()
+	p.Requests()
 	result, open := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
-	if got := p.requests(); result.Kind != verdict.Accept || open == nil || got != "" {
+	if got := p.Requests(); result.Kind != verdict.Accept || open == nil || got != "" {
 		t.Fatalf("got %s, to be confirmed: %t, requests %s", result, open != nil, got)
 	}
 	result, open = open.Finish(t.Context())
@@ -202,9 +203,9 @@ func TestAskingAfterTheClientIsAdmitted(t *testing.T) {
 }
 
 func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), nil)
-	cfg := atProvider(p, "ES256")
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
+	cfg := p.Config("ES256")
 	cfg.Revocation.Cache.TTL = time.Hour
 	judge, _ := newChain(t, cfg)
 	password := key.Sign(object{"exp": now + 60})
@@ -213,19 +214,19 @@ func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
 			t.Fatalf("got %s", result)
 		}
 	}
-	p.requests()
-	p.does(nil, answer(200, `{"active":false}`))
+	p.Requests()
+	p.Does(nil, testidp.Answer(200, `{"active":false}`))
 	if result := only(judge).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.Revoked {
 		t.Errorf("got %s", result)
 	}
-	if got := p.requests(); got != "POST /introspect" {
+	if got := p.Requests(); got != "POST /introspect" {
 		t.Errorf("requests %s", got)
 	}
 	// The older answer, which is kept for an hour, has gone.
 	if result := judge.Check(t.Context(), login(password)); result.Reason != verdict.Revoked {
 		t.Errorf("got %s", result)
 	}
-	p.does(nil, answer(500, ``))
+	p.Does(nil, testidp.Answer(500, ``))
 	if result := only(judge).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
 		t.Errorf("got %s", result)
 	}

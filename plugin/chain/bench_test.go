@@ -13,6 +13,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
@@ -21,7 +22,7 @@ import (
 // BenchmarkBegin is what a login costs the broker's thread, the introspection aside.
 func BenchmarkBegin(b *testing.B) {
 	rsa, ec, edwards := testkeys.New("RS256", "rsa"), testkeys.New("ES256", "ec"), testkeys.New("EdDSA", "ed")
-	cfg := inFile(b, rsa, ec, edwards)
+	cfg := testidp.InFile(b, rsa, ec, edwards)
 	cfg.Common.Issuers, cfg.Common.Audience, cfg.Common.MatchUsername = []config.Issuer{config.ExactIssuer("https://idp.test")}, []string{"mqtt"}, true
 	judge, _ := newChain(b, cfg)
 	claims := object{"iss": "https://idp.test", "sub": "alice", "aud": "mqtt", "exp": now + 60, "iat": now, "jti": "1"}
@@ -158,7 +159,7 @@ func tenKeys() []byte {
 // BenchmarkStart is the start with fifty providers of ten keys: all endpoints are reached, and all keys read.
 func BenchmarkStart(b *testing.B) {
 	keys := tenKeys()
-	server := httptest.NewServer(answer(200, string(keys)))
+	server := httptest.NewServer(testidp.Answer(200, string(keys)))
 	defer server.Close()
 	file := fetched(b, server.URL)
 	b.ReportAllocs()

@@ -15,6 +15,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
@@ -23,9 +24,9 @@ import (
 // TestTrace: the verdict on a login, and every check that led to it. PROVIDER stands for the provider's address, FILE
 // for the JWKS file.
 func TestTrace(t *testing.T) {
-	p := newProvider(t)
+	p := testidp.New(t)
 	key, stranger := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), nil)
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
 	claims := func(change ...any) object {
 		all := object{"iss": "https://idp.test", "sub": "alice", "aud": "mqtt", "exp": now + 60, "iat": now, "scope": "a b", "role": []string{"x"}}
 		for i := 0; i < len(change); i += 2 {
@@ -40,8 +41,8 @@ func TestTrace(t *testing.T) {
 		c.MatchUsername, c.MatchClientID, c.CheckIssuedAt = true, true, true
 		return cfg
 	}
-	remote, file := strict(atProvider(p, "ES256", "EdDSA")), inFile(t, key)
-	revoked := answer(200, `{"active":false}`)
+	remote, file := strict(p.Config("ES256", "EdDSA")), testidp.InFile(t, key)
+	revoked := testidp.Answer(200, `{"active":false}`)
 	all := strings.Join([]string{
 		`ok shape: expected a signed token, found a signed token`,
 		`ok alg: expected ES256, EdDSA, found ES256`,
@@ -78,7 +79,7 @@ func TestTrace(t *testing.T) {
 			all + "\nno introspection: expected \"active\": true, found \"active\": false",
 		},
 		{
-			"provider at fault", remote, key.Sign(claims()), answer(500, ""), "provider unavailable: POST PROVIDER/introspect: answered 500 Internal Server Error",
+			"provider at fault", remote, key.Sign(claims()), testidp.Answer(500, ""), "provider unavailable: POST PROVIDER/introspect: answered 500 Internal Server Error",
 			all + "\nno introspection: expected \"active\": true, found POST PROVIDER/introspect: answered 500 Internal Server Error",
 		},
 		{
@@ -160,29 +161,29 @@ func TestTrace(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			introspect := c.introspect
 			if introspect == nil {
-				introspect = answer(200, `{"active":true}`)
+				introspect = testidp.Answer(200, `{"active":true}`)
 			}
-			p.does(nil, introspect)
+			p.Does(nil, introspect)
 			judge, _ := newChain(t, c.cfg)
 			result := judge.Check(t.Context(), login(c.password))
-			short := strings.NewReplacer(p.url, "PROVIDER", file.JWKS.FilePath, "FILE").Replace
+			short := strings.NewReplacer(p.URL, "PROVIDER", file.JWKS.FilePath, "FILE").Replace
 			if got := short(result.String()); got != c.verdict {
 				t.Errorf("got  %s\nwant %s", got, c.verdict)
 			}
 			if got := short(show(*result.Trace)); got != c.trace {
 				t.Errorf("got\n%s\nwant\n%s", got, c.trace)
 			}
-			if result.Kind != verdict.Accept && c.introspect == nil && strings.Contains(p.requests(), "/introspect") {
+			if result.Kind != verdict.Accept && c.introspect == nil && strings.Contains(p.Requests(), "/introspect") {
 				t.Error("the provider was asked about a token that was refused before")
 			}
-			p.requests()
+			p.Requests()
 		})
 	}
 }
 
 func TestResult(t *testing.T) {
 	key := testkeys.New("EdDSA", "k")
-	cfg := inFile(t, key)
+	cfg := testidp.InFile(t, key)
 	cfg.Common.MatchUsername = true
 	judge, _ := newChain(t, cfg)
 	if judge.Config().Providers[0] != cfg {
@@ -228,7 +229,7 @@ func TestNonTokens(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			file := whole(inFile(t, key))
+			file := whole(testidp.InFile(t, key))
 			judge, _ := newChainOf(t, file)
 			result := judge.Check(t.Context(), broker.Connect{ClientID: "c", Password: c.password})
 			if want := "no shape: expected a signed token, found " + c.found; result.String() != "defer" || show(*result.Trace) != want {
@@ -245,29 +246,29 @@ func TestNonTokens(t *testing.T) {
 
 // TestIntrospectsEachLogin: revoked between two connects, and Begin alone asks nobody.
 func TestIntrospectsEachLogin(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), nil)
-	judge, _ := newChain(t, atProvider(p, "ES256"))
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
+	judge, _ := newChain(t, p.Config("ES256"))
 	good := login(key.Sign(object{"exp": now + 60}))
 	steps := []struct {
 		rule, want, requests string
 		introspect           http.HandlerFunc
 	}{
-		{"active", "accept", "GET /keys, POST /introspect", answer(200, `{"active":true}`)},
+		{"active", "accept", "GET /keys, POST /introspect", testidp.Answer(200, `{"active":true}`)},
 		{"still active", "accept", "POST /introspect", nil},
-		{"revoked", "revoked: " + p.url + `/introspect says that it is not active: "active": false` + audienceHint, "POST /introspect", answer(200, `{"active":false}`)},
+		{"revoked", "revoked: " + p.URL + `/introspect says that it is not active: "active": false` + audienceHint, "POST /introspect", testidp.Answer(200, `{"active":false}`)},
 	}
 	for _, s := range steps {
-		p.does(nil, s.introspect)
+		p.Does(nil, s.introspect)
 		if result := judge.Check(t.Context(), good); result.String() != s.want {
 			t.Errorf("%s: got %s", s.rule, result)
 		}
-		if got := p.requests(); got != s.requests {
+		if got := p.Requests(); got != s.requests {
 			t.Errorf("%s: requests %s", s.rule, got)
 		}
 	}
 	result, open := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 61})))
-	if got := p.requests(); result.Kind != verdict.Pending || got != "" {
+	if got := p.Requests(); result.Kind != verdict.Pending || got != "" {
 		t.Errorf("Begin: %s, requests %s", result, got)
 	}
 	result, _ = open.Finish(t.Context())
@@ -278,24 +279,24 @@ func TestIntrospectsEachLogin(t *testing.T) {
 
 // TestSlowKeysBlockNobodyLongerThanMaxBlock: the login is put off, and its next attempt finds the key.
 func TestSlowKeysBlockNobodyLongerThanMaxBlock(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
 	open := make(chan struct{})
-	p.does(func(w http.ResponseWriter, r *http.Request) {
+	p.Does(func(w http.ResponseWriter, r *http.Request) {
 		<-open
-		answer(200, string(testkeys.Set(key)))(w, r)
+		testidp.Answer(200, string(testkeys.Set(key)))(w, r)
 	}, nil)
 	for _, block := range []time.Duration{0, 20 * time.Millisecond} {
-		cfg := atProvider(p, "ES256")
+		cfg := p.Config("ES256")
 		cfg.JWKS.MaxBlock = block
 		judge, _ := newChain(t, cfg)
 		good := login(key.Sign(object{"exp": now + 60}))
-		want := "keys unavailable: " + p.url + "/keys: the key set is being fetched"
+		want := "keys unavailable: " + p.URL + "/keys: the key set is being fetched"
 		if result := judge.Check(t.Context(), good); result.Kind != verdict.Retry || result.String() != want {
 			t.Errorf("got %s %s", result.Kind, result)
 		}
 	}
 	close(open)
-	cfg := atProvider(p, "ES256")
+	cfg := p.Config("ES256")
 	judge, _ := newChain(t, cfg)
 	if result := judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Accept {
 		t.Errorf("got %s", result)
@@ -305,7 +306,7 @@ func TestSlowKeysBlockNobodyLongerThanMaxBlock(t *testing.T) {
 // TestLocalNeedsNoTime: mode local has no maxBlockMs, nor anything to wait for.
 func TestLocalNeedsNoTime(t *testing.T) {
 	key := testkeys.New("RS256", "")
-	cfg := defaults("RS256")
+	cfg := testidp.Defaults("RS256")
 	cfg.Mode, cfg.Local = config.ModeLocal, config.NewSecret(key.PEM())
 	judge, _ := newChain(t, cfg)
 	if result := judge.Check(t.Context(), login(key.SignWith(object{"kid": "any"}, object{"exp": now + 60}))); result.Kind != verdict.Accept {
@@ -325,7 +326,7 @@ func TestNewFails(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			cfg := defaults("ES256")
+			cfg := testidp.Defaults("ES256")
 			c.change(cfg)
 			if _, err := chain.New(whole(cfg), nil, provider.Options{Now: time.Now, Report: func(event.Note) {}}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
@@ -336,10 +337,10 @@ func TestNewFails(t *testing.T) {
 
 // TestConcurrentLogins during a rotation: no good token is refused, and no forged one is let in.
 func TestConcurrentLogins(t *testing.T) {
-	p := newProvider(t)
+	p := testidp.New(t)
 	keys := []testkeys.Key{testkeys.New("ES256", "1"), testkeys.New("ES256", "2"), testkeys.New("ES256", "3")}
-	p.does(answer(200, string(testkeys.Set(keys[0]))), nil)
-	judge, _ := newChain(t, atProvider(p, "ES256"))
+	p.Does(testidp.Answer(200, string(testkeys.Set(keys[0]))), nil)
+	judge, _ := newChain(t, p.Config("ES256"))
 	forged := testkeys.New("ES256", "1").Sign(object{"exp": now + 60})
 	// Whoever is put off while another login waits for the set comes again.
 	check := func(password string) (result provider.Result) {
@@ -351,7 +352,7 @@ func TestConcurrentLogins(t *testing.T) {
 	}
 	for i, key := range keys {
 		if i > 0 {
-			p.does(answer(200, string(testkeys.Set(key, keys[i-1]))), nil) // the old one stays for a while
+			p.Does(testidp.Answer(200, string(testkeys.Set(key, keys[i-1]))), nil) // the old one stays for a while
 		}
 		var done sync.WaitGroup
 		for range 20 {
@@ -392,9 +393,9 @@ func TestOnUnavailable(t *testing.T) {
 		{"an expired token", "", 500, -60, "expired", false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			p := newProvider(t)
-			p.does(answer(http.StatusOK, string(testkeys.Set(key))), answer(c.status, c.answer))
-			cfg := atProvider(p, "ES256")
+			p := testidp.New(t)
+			p.Does(testidp.Answer(http.StatusOK, string(testkeys.Set(key))), testidp.Answer(c.status, c.answer))
+			cfg := p.Config("ES256")
 			cfg.Revocation.OnUnavailable = config.UnavailableAllow
 			judge, _ := newChain(t, cfg)
 			result := judge.Check(t.Context(), login(key.Sign(object{"sub": "alice", "exp": now + c.lifetime})))
@@ -407,9 +408,9 @@ func TestOnUnavailable(t *testing.T) {
 		})
 	}
 	t.Run("never in mode introspection", func(t *testing.T) {
-		p := newProvider(t)
-		p.does(nil, answer(http.StatusInternalServerError, ""))
-		cfg := opaque(p)
+		p := testidp.New(t)
+		p.Does(nil, testidp.Answer(http.StatusInternalServerError, ""))
+		cfg := p.Opaque()
 		cfg.Revocation.OnUnavailable = config.UnavailableAllow // the configuration refuses it, too
 		judge, _ := newChain(t, cfg)
 		if result := judge.Check(t.Context(), login("opaque")); result.Kind != verdict.Deny {

@@ -16,6 +16,7 @@ import (
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
@@ -40,13 +41,13 @@ func keysOf(tb testing.TB, keys ...any) object {
 }
 
 // opaqueAt is a provider of mode introspection.
-func opaqueAt(p *standIn, name string, common object) object {
+func opaqueAt(p *testidp.Server, name string, common object) object {
 	o := named(name, nil, common)
 	delete(o, "algorithm")
 	o["mode"] = "introspection"
 	options := o["options"].(object)
 	delete(options, "modes")
-	options["revocation"] = object{"introspection": object{"uri": p.url + "/introspect"}, "cache": object{"ttlMs": 3600_000}}
+	options["revocation"] = object{"introspection": object{"uri": p.URL + "/introspect"}, "cache": object{"ttlMs": 3600_000}}
 	return o
 }
 
@@ -221,8 +222,8 @@ func TestOpaqueTokensAmongOthers(t *testing.T) {
 		{"the rest: a JWT of a tenant that is not on the list", stranger.Sign(object{"iss": "https://login.test/t3/v2", "tid": "t3"}), says(""), "deny: unknown key", nil, false},
 		{"the rest: iss twice", stranger.SignRaw(`{"alg":"ES256"}`, `{"iss":"https://nobody.test","iss":"https://one.test"}`), says(""), "deny: malformed token", nil, false},
 	} {
-		p := newProvider(t)
-		p.does(nil, answer(http.StatusOK, c.answer))
+		p := testidp.New(t)
+		p.Does(nil, testidp.Answer(http.StatusOK, c.answer))
 		judge, _ := newChainOf(t, loaded(t, nil,
 			named("one", keysOf(t, one), object{"issuer": "https://one.test"}),
 			named("tenants", keysOf(t, testkeys.New("ES256", "t")), object{"issuer": "https://login.test/{claim:tid}/v2", "requiredClaims": object{"tid": "t1"}}),
@@ -231,7 +232,7 @@ func TestOpaqueTokensAmongOthers(t *testing.T) {
 		if got := verdictOn(t, judge, login(c.token)); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
 		}
-		if asked := p.requests(); (asked != "") != c.asked {
+		if asked := p.Requests(); (asked != "") != c.asked {
 			t.Errorf("%s: the partners' endpoint was asked %q", c.rule, asked)
 		}
 	}
@@ -302,12 +303,12 @@ func TestNamesOfAnotherProvider(t *testing.T) {
 // Two providers at one address share nothing: each reads the keys for itself, and what the endpoint says of one's tokens is not
 // believed of the other's.
 func TestTwoProvidersAtOneAddress(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(http.StatusOK, string(testkeys.Set(key))), nil)
-	at := object{"uri": p.url + "/keys", "cache": object{"enabled": true}, "maxBlockMs": 10000}
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(http.StatusOK, string(testkeys.Set(key))), nil)
+	at := object{"uri": p.URL + "/keys", "cache": object{"enabled": true}, "maxBlockMs": 10000}
 	judge, _ := newChainOf(t, loaded(t, nil,
-		asking(named("one", at, object{"issuer": "https://one.test"}), p.url+"/introspect"),
-		asking(named("two", at, object{"issuer": "https://two.test", "audience": "mqtt"}), p.url+"/introspect"),
+		asking(named("one", at, object{"issuer": "https://one.test"}), p.URL+"/introspect"),
+		asking(named("two", at, object{"issuer": "https://two.test", "audience": "mqtt"}), p.URL+"/introspect"),
 	))
 	a, b := key.Sign(object{"iss": "https://one.test", "sub": "alice"}), key.Sign(object{"iss": "https://two.test", "sub": "alice", "aud": "mqtt"})
 	for _, c := range []struct{ rule, token, want, asked string }{
@@ -317,11 +318,11 @@ func TestTwoProvidersAtOneAddress(t *testing.T) {
 		{"two's, remembered", b, "two accepts two:alice", ""},
 		{"the rules of one don't hold for two", key.Sign(object{"iss": "https://two.test", "sub": "alice"}), "deny: wrong audience", ""},
 	} {
-		p.requests()
+		p.Requests()
 		if got := verdictOn(t, judge, login(c.token)); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
 		}
-		if asked := p.requests(); asked != c.asked {
+		if asked := p.Requests(); asked != c.asked {
 			t.Errorf("%s: asked %q, want %q", c.rule, asked, c.asked)
 		}
 	}
@@ -330,7 +331,7 @@ func TestTwoProvidersAtOneAddress(t *testing.T) {
 // next is the chain of the file that comes after.
 func next(t *testing.T, file *config.Config, before *chain.Chain) *chain.Chain {
 	t.Helper()
-	c, err := chain.New(file, before, provider.Options{Now: func() time.Time { return time.Unix(now, 0) }, Report: new(reports).add})
+	c, err := chain.New(file, before, provider.Options{Now: func() time.Time { return time.Unix(now, 0) }, Report: new(testidp.Reports).Add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,16 +373,16 @@ func TestWhatAReloadKeeps(t *testing.T) {
 		}, false, false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			p, other := newProvider(t), newProvider(t)
-			for _, each := range []*standIn{p, other} {
-				each.does(answer(http.StatusOK, string(testkeys.Set(key))), nil)
+			p, other := testidp.New(t), testidp.New(t)
+			for _, each := range []*testidp.Server{p, other} {
+				each.Does(testidp.Answer(http.StatusOK, string(testkeys.Set(key))), nil)
 			}
 			both := func() (one, two object) {
-				at := func(p *standIn) object {
-					return object{"uri": p.url + "/keys", "cache": object{"enabled": true}, "maxBlockMs": 10000}
+				at := func(p *testidp.Server) object {
+					return object{"uri": p.URL + "/keys", "cache": object{"enabled": true}, "maxBlockMs": 10000}
 				}
-				return asking(named("one", at(p), object{"issuer": "https://one.test"}), p.url+"/introspect"),
-					asking(named("two", at(other), object{"issuer": "https://two.test"}), other.url+"/introspect")
+				return asking(named("one", at(p), object{"issuer": "https://one.test"}), p.URL+"/introspect"),
+					asking(named("two", at(other), object{"issuer": "https://two.test"}), other.URL+"/introspect")
 			}
 			one, two := both()
 			before, _ := newChainOf(t, loaded(t, nil, one, two))
@@ -390,8 +391,8 @@ func TestWhatAReloadKeeps(t *testing.T) {
 				t.Fatalf("got %s", got)
 			}
 			after := next(t, loaded(t, nil, c.change(both())...), before)
-			p.does(answer(http.StatusServiceUnavailable, ""), answer(http.StatusOK, `{"active":false}`))
-			p.requests()
+			p.Does(testidp.Answer(http.StatusServiceUnavailable, ""), testidp.Answer(http.StatusOK, `{"active":false}`))
+			p.Requests()
 			want := map[bool]string{true: " accepts ", false: "deny: revoked"}[c.answer]
 			if !c.down {
 				want = "deny: keys unavailable"
@@ -408,9 +409,9 @@ func TestALoginEndsByTheProviderThatBeganIt(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	for _, rule := range []string{"kept", "removed", "renamed", "changed"} {
 		t.Run(rule, func(t *testing.T) {
-			p := newProvider(t)
+			p := testidp.New(t)
 			one := func(name string, leeway int) object {
-				return asking(named(name, keysOf(t, key), object{"issuer": "https://one.test", "leewayMs": leeway}), p.url+"/introspect")
+				return asking(named(name, keysOf(t, key), object{"issuer": "https://one.test", "leewayMs": leeway}), p.URL+"/introspect")
 			}
 			two := named("two", keysOf(t, key), object{"issuer": "https://two.test"})
 			begun := one("one", 0)
@@ -451,7 +452,7 @@ func TestALoginEndsByTheProviderThatBeganIt(t *testing.T) {
 // the time than those of one: a stranger can name the issuer of each of fifty providers that hang.
 func TestAllProvidersTogetherHoldTheBrokerNoLongerThanOne(t *testing.T) {
 	const maxBlock, providers, logins = 100 * time.Millisecond, 50, 2
-	server := httptest.NewServer(http.HandlerFunc(stuck))
+	server := httptest.NewServer(http.HandlerFunc(testidp.Stuck))
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections)
 	var all []object
@@ -480,11 +481,11 @@ func TestAllProvidersTogetherHoldTheBrokerNoLongerThanOne(t *testing.T) {
 
 // What is said of a provider names it, if there are several: two can have one address.
 func TestWhatIsSaidNamesTheProvider(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(http.StatusOK, string(testkeys.Set(key, testkeys.JWK{"kty": "x", "kid": "other"}))), answer(http.StatusInternalServerError, ""))
-	at := object{"uri": p.url + "/keys", "cache": object{"enabled": true}, "maxBlockMs": 10000}
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(http.StatusOK, string(testkeys.Set(key, testkeys.JWK{"kty": "x", "kid": "other"}))), testidp.Answer(http.StatusInternalServerError, ""))
+	at := object{"uri": p.URL + "/keys", "cache": object{"enabled": true}, "maxBlockMs": 10000}
 	judge, said := newChainOf(t, loaded(t, nil,
-		named("one", keysOf(t, key), object{"issuer": "https://one.test"}), asking(named("two", at, object{"issuer": "https://two.test"}), p.url+"/introspect")))
+		named("one", keysOf(t, key), object{"issuer": "https://one.test"}), asking(named("two", at, object{"issuer": "https://two.test"}), p.URL+"/introspect")))
 	for n := range 6 { // the breaker opens
 		verdictOn(t, judge, login(key.Sign(object{"iss": "https://two.test", "sub": fmt.Sprint(n)})))
 	}
@@ -492,7 +493,7 @@ func TestWhatIsSaidNamesTheProvider(t *testing.T) {
 	if err != nil || len(notes) != 4 {
 		t.Errorf("got %v, %v", notes, err)
 	}
-	lines := strings.Split(said.all(), "\n")
+	lines := strings.Split(said.All(), "\n")
 	for _, n := range notes {
 		lines = append(lines, n.Text)
 	}

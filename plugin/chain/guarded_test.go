@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -17,7 +18,7 @@ import (
 // TestKeysBehindALogin: what wants a header and a bearer token of those who read its keys gets them in every request for the
 // keys, those of the probe included. The endpoint for introspection, at the same origin, does not, and nothing shows them.
 func TestKeysBehindALogin(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
 	guarded := func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Api-Key") != "marked-key" || r.Header.Get("Authorization") != "Bearer marked-bearer" {
 			http.NotFound(w, r)
@@ -29,13 +30,13 @@ func TestKeysBehindALogin(t *testing.T) {
 		}
 		_, _ = w.Write(testkeys.Set(key))
 	}
-	p.does(guarded, func(w http.ResponseWriter, r *http.Request) {
+	p.Does(guarded, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Api-Key") != "" || strings.HasPrefix(r.Header.Get("Authorization"), "Bearer") {
 			t.Error("the endpoint for introspection gets the credentials for the keys")
 		}
-		answer(200, `{"active":true}`)(w, r)
+		testidp.Answer(200, `{"active":true}`)(w, r)
 	})
-	cfg := atProvider(p, "ES256")
+	cfg := p.Config("ES256")
 	cfg.JWKS.BearerTokenFile = t.TempDir() + "/token"
 	if err := os.WriteFile(cfg.JWKS.BearerTokenFile, []byte("marked-bearer\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -56,19 +57,19 @@ func TestKeysBehindALogin(t *testing.T) {
 	if err == nil {
 		t.Error("without the right header there are keys")
 	}
-	if all := fmt.Sprintf("%+v %v %v %v %v %+v", notes, err, said.all(), more.all(), result, cfg); strings.Contains(all, "marked") {
+	if all := fmt.Sprintf("%+v %v %v %v %v %+v", notes, err, said.All(), more.All(), result, cfg); strings.Contains(all, "marked") {
 		t.Errorf("a secret is told: %s", all)
 	}
 }
 
 // TestJWKSURI: the discovery document is not needed then, but for an introspection endpoint that is configured nowhere else.
 func TestJWKSURI(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), nil)
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
 	documents := 0
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		documents++
-		fmt.Fprintf(w, `{"issuer":"http://%s","jwks_uri":"http://unreachable.invalid/keys","introspection_endpoint":%q}`, r.Host, p.url+"/introspect")
+		fmt.Fprintf(w, `{"issuer":"http://%s","jwks_uri":"http://unreachable.invalid/keys","introspection_endpoint":%q}`, r.Host, p.URL+"/introspect")
 	}))
 	t.Cleanup(issuer.Close)
 	for _, c := range []struct {
@@ -81,7 +82,7 @@ func TestJWKSURI(t *testing.T) {
 		{"introspection that the document names", func(c *config.Provider) { c.Revocation.Introspection.URI = "" }, 1},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			cfg := atProvider(p, "ES256")
+			cfg := p.Config("ES256")
 			cfg.Mode, cfg.OIDC, cfg.JWKS.URI = config.ModeOIDC, config.OIDC{Issuer: issuer.URL, JWKSURI: cfg.JWKS.URI}, ""
 			c.revocation(cfg)
 			judge, _ := newChain(t, cfg)
@@ -95,12 +96,12 @@ func TestJWKSURI(t *testing.T) {
 			}
 		})
 	}
-	cfg := defaults("ES256")
-	cfg.Path, cfg.Mode, cfg.OIDC = config.At("$.providers[1]"), config.ModeOIDC, config.OIDC{Issuer: issuer.URL, JWKSURI: p.url + "/keys"}
+	cfg := testidp.Defaults("ES256")
+	cfg.Path, cfg.Mode, cfg.OIDC = config.At("$.providers[1]"), config.ModeOIDC, config.OIDC{Issuer: issuer.URL, JWKSURI: p.URL + "/keys"}
 	cfg.JWKS.Timeout = time.Minute
-	p.does(answer(200, "{}"), nil)
+	p.Does(testidp.Answer(200, "{}"), nil)
 	judge, _ := newChain(t, cfg)
-	if _, err := judge.Probe(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "$.providers[1].options.modes.oidc.jwksUri: there is no usable key set: GET "+p.url+"/keys: ") {
+	if _, err := judge.Probe(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "$.providers[1].options.modes.oidc.jwksUri: there is no usable key set: GET "+p.URL+"/keys: ") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
@@ -19,9 +20,9 @@ import (
 
 // TestOneLoginWaitsForAKeySetThatDoesNotCome on a broker that waits with all its clients: the others are put off at once.
 func TestOneLoginWaitsForAKeySetThatDoesNotCome(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(stuck, nil)
-	cfg := atProvider(p, "ES256")
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Stuck, nil)
+	cfg := p.Config("ES256")
 	cfg.JWKS.MaxBlock = time.Hour
 	judge, _ := newChain(t, cfg)
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -47,9 +48,9 @@ func TestOneLoginWaitsForAKeySetThatDoesNotCome(t *testing.T) {
 
 // TestAKeyReplacedUnderItsKid: the token that it does not verify is refused, has the set read again, and then gets in.
 func TestAKeyReplacedUnderItsKid(t *testing.T) {
-	p, old, fresh := newProvider(t), testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(old))), nil)
-	cfg := atProvider(p, "ES256")
+	p, old, fresh := testidp.New(t), testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(old))), nil)
+	cfg := p.Config("ES256")
 	cfg.Revocation, cfg.JWKS.Cache.TTL = nil, time.Hour
 	var clock atomic.Int64
 	clock.Store(now)
@@ -62,7 +63,7 @@ func TestAKeyReplacedUnderItsKid(t *testing.T) {
 	if result, _ := judge.Begin(t.Context(), login(old.Sign(claims))); result.Kind != verdict.Accept {
 		t.Fatalf("got %s", result)
 	}
-	p.does(answer(200, string(testkeys.Set(fresh))), nil)
+	p.Does(testidp.Answer(200, string(testkeys.Set(fresh))), nil)
 	if result, _ := judge.Begin(t.Context(), login(fresh.Sign(claims))); result.Reason != verdict.BadSignature {
 		t.Errorf("got %s", result)
 	}
@@ -76,7 +77,7 @@ func TestAKeyReplacedUnderItsKid(t *testing.T) {
 			t.Fatalf("got %s", result)
 		}
 	}
-	if got := p.requests(); got != "GET /keys, GET /keys" {
+	if got := p.Requests(); got != "GET /keys, GET /keys" {
 		t.Errorf("it made %s", got)
 	}
 }
@@ -96,9 +97,9 @@ func TestAReloadInAnOutageLocksNobodyOut(t *testing.T) {
 				mux.ServeHTTP(w, r)
 			}))
 			t.Cleanup(server.Close)
-			mux.HandleFunc("/.well-known/openid-configuration", answer(200, `{"issuer":"`+server.URL+`","jwks_uri":"`+server.URL+`/keys"}`))
-			mux.HandleFunc("/keys", answer(200, string(testkeys.Set(key))))
-			cfg := defaults("ES256")
+			mux.HandleFunc("/.well-known/openid-configuration", testidp.Answer(200, `{"issuer":"`+server.URL+`","jwks_uri":"`+server.URL+`/keys"}`))
+			mux.HandleFunc("/keys", testidp.Answer(200, string(testkeys.Set(key))))
+			cfg := testidp.Defaults("ES256")
 			cfg.Mode, cfg.OIDC.Issuer = config.ModeOIDC, server.URL
 			cfg.JWKS = config.JWKS{Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute, MaxStale: time.Hour}}
 			token := login(key.Sign(object{"exp": now + 600}))

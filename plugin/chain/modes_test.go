@@ -9,19 +9,11 @@ import (
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
-
-// opaque is a configuration of mode introspection.
-func opaque(p *standIn) *config.Provider {
-	cfg := defaults()
-	cfg.Mode = config.ModeIntrospection
-	cfg.Common.MatchUsername, cfg.Common.UsernameClaim = true, "sub"
-	cfg.Revocation = introspection(p)
-	return cfg
-}
 
 // In mode introspection the answer's claims are judged as a token's would be, and every password is a token.
 func TestModeIntrospection(t *testing.T) {
@@ -47,9 +39,9 @@ func TestModeIntrospection(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			p := newProvider(t)
-			p.does(nil, answer(http.StatusOK, c.answer))
-			cfg := opaque(p)
+			p := testidp.New(t)
+			p.Does(nil, testidp.Answer(http.StatusOK, c.answer))
+			cfg := p.Opaque()
 			if c.adjust != nil {
 				c.adjust(&cfg.Common)
 			}
@@ -89,9 +81,9 @@ func TestTokenSource(t *testing.T) {
 		{"neither", []config.TokenSource{password, username}, text("x"), text("y"), verdict.Defer},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			p := newProvider(t)
-			p.does(answer(http.StatusOK, string(testkeys.Set(key))), nil)
-			cfg := atProvider(p, "ES256")
+			p := testidp.New(t)
+			p.Does(testidp.Answer(http.StatusOK, string(testkeys.Set(key))), nil)
+			cfg := p.Config("ES256")
 			cfg.Revocation = nil
 			cfg.Common.MatchUsername, cfg.Common.UsernameClaim = true, "sub"
 			file := whole(cfg)

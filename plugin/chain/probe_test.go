@@ -13,6 +13,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -30,8 +31,8 @@ func TestProbe(t *testing.T) {
 	nobody := "http://" + listener.Addr().String()
 	listener.Close()
 	one, two := testkeys.New("ES256", "one"), testkeys.New("ES256", "two")
-	good := answer(200, string(testkeys.Set(one, two)))
-	active := answer(200, `{"active":true}`)
+	good := testidp.Answer(200, string(testkeys.Set(one, two)))
+	active := testidp.Answer(200, `{"active":true}`)
 	onlyGet := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
 			w.WriteHeader(http.StatusMethodNotAllowed)
@@ -57,7 +58,7 @@ func TestProbe(t *testing.T) {
 	leavesHead := func(then http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodHead {
-				stuck(w, r)
+				testidp.Stuck(w, r)
 				return
 			}
 			then(w, r)
@@ -81,11 +82,11 @@ func TestProbe(t *testing.T) {
 	}{
 		{rule: "all is well", keys: good, introspect: active, findings: []string{reachedKeys, reachedIntr, twoKeys}},
 		{
-			rule: "an endpoint that does not know HEAD is reached", keys: onlyGet, introspect: answer(405, ""),
+			rule: "an endpoint that does not know HEAD is reached", keys: onlyGet, introspect: testidp.Answer(405, ""),
 			findings: []string{"JWKS endpoint PROVIDER/keys: reached (HTTP 405 in TIME)", "introspection endpoint PROVIDER/introspect: reached (HTTP 405 in TIME)", twoKeys},
 		},
 		{
-			rule: "endpoints that drop HEAD are reached by GET", keys: dropsHead(good), introspect: dropsHead(answer(405, "")),
+			rule: "endpoints that drop HEAD are reached by GET", keys: dropsHead(good), introspect: dropsHead(testidp.Answer(405, "")),
 			findings: []string{"JWKS endpoint PROVIDER/keys: reached (HTTP 200 in TIME" + byGet, "introspection endpoint PROVIDER/introspect: reached (HTTP 405 in TIME" + byGet, twoKeys},
 		},
 		{
@@ -100,13 +101,13 @@ func TestProbe(t *testing.T) {
 			rule: "an endpoint that finds nothing for HEAD", keys: headless, introspect: active,
 			findings: []string{"JWKS endpoint PROVIDER/keys: reached (HTTP 200 in TIME" + byGet, reachedIntr, twoKeys},
 		},
-		{rule: "one that wants credentials is reached", keys: good, introspect: answer(401, ""), findings: []string{reachedKeys, "introspection endpoint PROVIDER/introspect: reached (HTTP 401 in TIME)", twoKeys}},
+		{rule: "one that wants credentials is reached", keys: good, introspect: testidp.Answer(401, ""), findings: []string{reachedKeys, "introspection endpoint PROVIDER/introspect: reached (HTTP 401 in TIME)", twoKeys}},
 		{
 			rule: "404 is reached, with a warning", keys: good, introspect: http.NotFound,
 			findings: []string{reachedKeys, "! introspection endpoint PROVIDER/introspect: reached (HTTP 404 in TIME); $.options.revocation.introspection.uri may be the wrong address. " + wayOut, twoKeys},
 		},
 		{
-			rule: "503 is reached, with a warning", keys: good, introspect: answer(503, ""),
+			rule: "503 is reached, with a warning", keys: good, introspect: testidp.Answer(503, ""),
 			findings: []string{reachedKeys, "! introspection endpoint PROVIDER/introspect: reached (HTTP 503 in TIME); $.options.revocation.introspection.uri may be the wrong address. " + wayOut, twoKeys},
 		},
 		{
@@ -120,16 +121,16 @@ func TestProbe(t *testing.T) {
 			faults: "$.options.modes.jwks.uri: " + cantReach + "HEAD NOBODY/a" + refused + "\n$.options.revocation.introspection.uri: " + cantReach + "HEAD NOBODY/b" + refused,
 		},
 		{
-			rule: "too slow", keys: good, introspect: stuck, change: func(c *config.Provider) { c.Revocation.Timeout = 50 * time.Millisecond },
+			rule: "too slow", keys: good, introspect: testidp.Stuck, change: func(c *config.Provider) { c.Revocation.Timeout = 50 * time.Millisecond },
 			findings: []string{reachedKeys},
 			faults:   "$.options.revocation.introspection.uri: " + cantReach + "HEAD PROVIDER/introspect: no answer within 50ms: context deadline exceeded. " + wayOut,
 		},
 		{
-			rule: "no JWKS at its address", keys: answer(200, "<html>"), introspect: active, findings: []string{reachedKeys, reachedIntr},
+			rule: "no JWKS at its address", keys: testidp.Answer(200, "<html>"), introspect: active, findings: []string{reachedKeys, reachedIntr},
 			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: this is no JWK set: it is not JSON (its Content-Type is \"text/html; charset=utf-8\"). " + wayOut,
 		},
 		{
-			rule: "no usable key", keys: answer(200, `{"keys":[]}`), introspect: active, findings: []string{reachedKeys, reachedIntr},
+			rule: "no usable key", keys: testidp.Answer(200, `{"keys":[]}`), introspect: active, findings: []string{reachedKeys, reachedIntr},
 			faults: "$.options.modes.jwks.uri: there is no usable key set: GET PROVIDER/keys: none of its 0 keys can be used with ES256. " + wayOut,
 		},
 		{
@@ -143,7 +144,7 @@ func TestProbe(t *testing.T) {
 			findings: []string{reachedKeys, "introspection endpoint PROVIDER/introspect?…: reached (HTTP 200 in TIME)", twoKeys},
 		},
 		{
-			rule: "keys in a file", introspect: active, change: func(c *config.Provider) { c.JWKS = inFile(t, one).JWKS },
+			rule: "keys in a file", introspect: active, change: func(c *config.Provider) { c.JWKS = testidp.InFile(t, one).JWKS },
 			findings: []string{reachedIntr, `1 key from FILE (kid "one")`},
 		},
 		{
@@ -159,9 +160,9 @@ func TestProbe(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			p := newProvider(t)
-			p.does(c.keys, c.introspect)
-			cfg := atProvider(p, "ES256")
+			p := testidp.New(t)
+			p.Does(c.keys, c.introspect)
+			cfg := p.Config("ES256")
 			cfg.Common.Issuers = []config.Issuer{config.ExactIssuer("https://idp.test/realms/main/")} // the slash is not doubled
 			if c.change != nil {
 				c.change(cfg)
@@ -172,7 +173,7 @@ func TestProbe(t *testing.T) {
 				if file == "" {
 					file = "FILE"
 				}
-				return took.ReplaceAllString(strings.NewReplacer(p.url, "PROVIDER", nobody, "NOBODY", file, "FILE").Replace(text), "(HTTP $1 in TIME")
+				return took.ReplaceAllString(strings.NewReplacer(p.URL, "PROVIDER", nobody, "NOBODY", file, "FILE").Replace(text), "(HTTP $1 in TIME")
 			}
 			findings, err := judge.Probe(t.Context())
 			var got []string
@@ -193,7 +194,7 @@ func TestProbe(t *testing.T) {
 			if faults != wanted {
 				t.Errorf("faults\n%s\nwant\n%s", faults, wanted)
 			}
-			if all := fmt.Sprint(got, err, said.all()); strings.Contains(all, "marked") {
+			if all := fmt.Sprint(got, err, said.All()); strings.Contains(all, "marked") {
 				t.Errorf("a secret is told: %s", all)
 			}
 		})
@@ -202,33 +203,33 @@ func TestProbe(t *testing.T) {
 
 // TestProbeReadsTheKeysOnce: the first login finds them.
 func TestProbeReadsTheKeysOnce(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key))), nil)
-	judge, _ := newChain(t, atProvider(p, "ES256"))
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
+	judge, _ := newChain(t, p.Config("ES256"))
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.requests(); got != "HEAD /keys, HEAD /introspect, GET /keys" {
+	if got := p.Requests(); got != "HEAD /keys, HEAD /introspect, GET /keys" {
 		t.Errorf("the probe made %s", got)
 	}
 	if result, _ := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Pending {
 		t.Errorf("got %s", result)
 	}
-	if got := p.requests(); got != "" {
+	if got := p.Requests(); got != "" {
 		t.Errorf("the first login made %s", got)
 	}
 }
 
 func TestProbeWarnsOfKeysThatAreNotUsed(t *testing.T) {
-	p, key := newProvider(t), testkeys.New("ES256", "k")
-	p.does(answer(200, string(testkeys.Set(key, testkeys.New("RS256", "other")))), nil)
-	judge, said := newChain(t, atProvider(p, "ES256"))
+	p, key := testidp.New(t), testkeys.New("ES256", "k")
+	p.Does(testidp.Answer(200, string(testkeys.Set(key, testkeys.New("RS256", "other")))), nil)
+	judge, said := newChain(t, p.Config("ES256"))
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := "warning=true " + p.url + `/keys: key "other" of the set is not used: it is an RSA key for "RS256", expected ES256`
-	if said.all() != want {
-		t.Errorf("got %s\nwant %s", said.all(), want)
+	want := "warning=true " + p.URL + `/keys: key "other" of the set is not used: it is an RSA key for "RS256", expected ES256`
+	if said.All() != want {
+		t.Errorf("got %s\nwant %s", said.All(), want)
 	}
 }
 
@@ -242,7 +243,7 @@ func TestWayOut(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			cfg := defaults("ES256")
+			cfg := testidp.Defaults("ES256")
 			if c.issuer != "" {
 				cfg.Common.Issuers = []config.Issuer{config.ExactIssuer(c.issuer)}
 			}
@@ -256,9 +257,9 @@ func TestWayOut(t *testing.T) {
 }
 
 func TestProbeEndsWithItsContext(t *testing.T) {
-	p := newProvider(t)
-	p.does(stuck, stuck)
-	judge, _ := newChain(t, atProvider(p, "ES256"))
+	p := testidp.New(t)
+	p.Does(testidp.Stuck, testidp.Stuck)
+	judge, _ := newChain(t, p.Config("ES256"))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := judge.Probe(ctx); err == nil {

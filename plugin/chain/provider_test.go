@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -209,7 +210,7 @@ func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) 
 		server.Start()
 	}
 	dir := t.TempDir()
-	files := map[string]string{"jwt.json": strings.ReplaceAll(string(text), pod, ""), "client-secret": clientSecret, "token": bearer}
+	files := map[string]string{"jwt.json": strings.ReplaceAll(string(text), pod, ""), "client-secret": testidp.ClientSecret, "token": bearer}
 	if server.TLS != nil {
 		files["ca.crt"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	}

@@ -15,6 +15,7 @@ import (
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -34,7 +35,7 @@ func quotedAtItsSource(t *testing.T, texts ...string) {
 }
 
 // everything is all that a login, a probe and the background say, line by line.
-func everything(t *testing.T, judge *chain.Chain, said *reports, l broker.Connect) (all []string) {
+func everything(t *testing.T, judge *chain.Chain, said *testidp.Reports, l broker.Connect) (all []string) {
 	t.Helper()
 	result := judge.Check(t.Context(), l)
 	all = append(all, result.String(), result.Detail, result.Note, result.LogID)
@@ -58,7 +59,7 @@ func everything(t *testing.T, judge *chain.Chain, said *reports, l broker.Connec
 			all = append(all, each.Error())
 		}
 	}
-	return append(all, strings.Split(strings.ReplaceAll(said.all(), "\nwarning=", "\x00warning="), "\x00")...)
+	return append(all, strings.Split(strings.ReplaceAll(said.All(), "\nwarning=", "\x00warning="), "\x00")...)
 }
 
 func TestWhatATokenSaysIsQuoted(t *testing.T) {
@@ -116,7 +117,7 @@ func TestWhatATokenSaysIsQuoted(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.from, func(t *testing.T) {
-			cfg := inFile(t, key)
+			cfg := testidp.InFile(t, key)
 			checked(&cfg.Common)
 			if c.adjust != nil {
 				c.adjust(&cfg.Common)
@@ -207,10 +208,10 @@ func TestWhatAProviderSaysIsQuoted(t *testing.T) {
 				}))
 				t.Cleanup(server.Close)
 				origin = server.URL
-				cfg := defaults("ES256")
+				cfg := testidp.Defaults("ES256")
 				cfg.Mode, cfg.OIDC.Issuer, cfg.Common.Issuers = config.ModeOIDC, origin, nil
 				cfg.JWKS = config.JWKS{Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute}}
-				cfg.Revocation = introspection(&standIn{})
+				cfg.Revocation = new(testidp.Server).Introspection()
 				cfg.Revocation.Introspection.URI = ""
 				judge, said := newChain(t, cfg)
 				quotedAtItsSource(t, everything(t, judge, said, login(token))...)
@@ -222,7 +223,7 @@ func TestWhatAProviderSaysIsQuoted(t *testing.T) {
 func TestTheNameOfAKeySetIsQuoted(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	token := key.Sign(object{"sub": "alice", "exp": now + 60})
-	cfg := inFile(t, key)
+	cfg := testidp.InFile(t, key)
 	cfg.JWKS.FilePath = filepath.Join(t.TempDir(), "\u202eforged")
 	judge, said := newChain(t, cfg)
 	quotedAtItsSource(t, everything(t, judge, said, login(token))...)

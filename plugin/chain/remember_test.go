@@ -11,6 +11,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/token"
@@ -44,7 +45,7 @@ func judgesAs(t *testing.T, c *chain.Chain, connect broker.Connect, want string)
 // A token is remembered by its text, not by the field in which it comes: of the field depends who the client says it is.
 func TestARememberedTokenInAnotherField(t *testing.T) {
 	key := testkeys.New("ES256", "k")
-	cfg := inFile(t, key)
+	cfg := testidp.InFile(t, key)
 	cfg.Common.MatchUsername = true
 	file := whole(cfg)
 	file.TokenSource = []config.TokenSource{config.TokenInUsername, config.TokenInPassword}
@@ -82,7 +83,7 @@ func TestARememberedTokenInAnotherField(t *testing.T) {
 // namedProvider is a provider of a file with several, with its keys in a file.
 func namedProvider(t *testing.T, name, issuer string, keys ...testkeys.Key) *config.Provider {
 	t.Helper()
-	cfg := inFile(t, keys...)
+	cfg := testidp.InFile(t, keys...)
 	cfg.Name, cfg.Path = name, config.At("$.providers")
 	if issuer != "" {
 		cfg.Common.Issuers = []config.Issuer{config.ExactIssuer(issuer)}
@@ -177,9 +178,9 @@ func TestARememberedTokenWaitsForItsKeys(t *testing.T) {
 	key := testkeys.New("ES256", "k")
 	password := key.Sign(object{"sub": "alice", "exp": now + 3600})
 	for _, delays := range []bool{true, false} {
-		p := newProvider(t)
-		p.does(answer(200, string(testkeys.Set(key))), nil)
-		cfg := atProvider(p, "ES256")
+		p := testidp.New(t)
+		p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
+		cfg := p.Config("ES256")
 		cfg.Revocation, cfg.JWKS.MaxBlock = nil, time.Millisecond
 		judge, passed := clocked(t, cfg, delays)
 		if _, err := judge.Probe(t.Context()); err != nil {
@@ -189,7 +190,7 @@ func TestARememberedTokenWaitsForItsKeys(t *testing.T) {
 		if result.Kind != verdict.Accept || !remembers(judge, "", password) {
 			t.Fatalf("got %s", result)
 		}
-		p.does(stuck, nil)
+		p.Does(testidp.Stuck, nil)
 		passed.Store(int64(61 * time.Second))
 		if result := judge.FromMemory(login(password)); result.Kind != verdict.Retry {
 			t.Errorf("from memory: got %s", result)
@@ -206,7 +207,7 @@ func TestARememberedTokenWaitsForItsKeys(t *testing.T) {
 // A key set's file counts as it is now.
 func TestARememberedTokenWhoseKeyLeavesTheFile(t *testing.T) {
 	key, other := testkeys.New("EdDSA", "k"), testkeys.New("EdDSA", "other")
-	cfg := inFile(t, key)
+	cfg := testidp.InFile(t, key)
 	judge, passed := clocked(t, cfg, true)
 	password := key.Sign(object{"sub": "alice", "exp": now + 3600})
 	for _, c := range []struct {

@@ -11,6 +11,7 @@ import (
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -37,8 +38,8 @@ func TestNothingSecretIsTold(t *testing.T) {
 	hmac := testkeys.New("HS256", "")
 	hmac.Private = []byte("Hv8$kT3&nB5*yJ1@dF0?qS7~wG2^eM6=aZ9|")
 	ours, stranger := testkeys.New("ES256", "k"), testkeys.New("ES256", "k")
-	p := newProvider(t)
-	p.does(answer(200, string(testkeys.Set(ours, testkeys.JWK{"kty": "oct", "k": base64.RawURLEncoding.EncodeToString(hmac.Private.([]byte))}))), nil)
+	p := testidp.New(t)
+	p.Does(testidp.Answer(200, string(testkeys.Set(ours, testkeys.JWK{"kty": "oct", "k": base64.RawURLEncoding.EncodeToString(hmac.Private.([]byte))}))), nil)
 
 	echo := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -48,19 +49,19 @@ func TestNothingSecretIsTold(t *testing.T) {
 			_, _ = fmt.Fprintf(w, `{"active":%q}`, id+secret)
 		}
 	}
-	introspections := []http.HandlerFunc{answer(200, `{"active":true}`), answer(200, `{"active":false}`), echo(200), echo(302), echo(401), echo(500)}
+	introspections := []http.HandlerFunc{testidp.Answer(200, `{"active":true}`), testidp.Answer(200, `{"active":false}`), echo(200), echo(302), echo(401), echo(500)}
 
-	local := defaults("HS256")
-	local.Mode, local.Local, local.Revocation = config.ModeLocal, config.NewSecret(string(hmac.Private.([]byte))), introspection(p)
-	remote := atProvider(p, "ES256")
-	checked := atProvider(p, "ES256")
+	local := testidp.Defaults("HS256")
+	local.Mode, local.Local, local.Revocation = config.ModeLocal, config.NewSecret(string(hmac.Private.([]byte))), p.Introspection()
+	remote := p.Config("ES256")
+	checked := p.Config("ES256")
 	checked.Common.Issuers, checked.Common.Audience, checked.Common.RequiredScopes = []config.Issuer{config.ExactIssuer("https://idp.test")}, []string{"mqtt"}, []string{"a"}
 	checked.Common.MatchUsername, checked.Common.MatchClientID, checked.Common.CheckIssuedAt = true, true, true
 	strict := whole(checked)
 	strict.OnNonToken, strict.MaxTokenBytes = config.NonTokenDeny, 600
 	several := whole(nil)
 	several.Providers = nil
-	for n, cfg := range []*config.Provider{checked, remote, opaque(p)} {
+	for n, cfg := range []*config.Provider{checked, remote, p.Opaque()} {
 		among := *cfg
 		among.Name, among.Path = fmt.Sprint("p", n), config.At(fmt.Sprintf("$.providers[%d]", n))
 		several.Providers = append(several.Providers, &among)
@@ -121,7 +122,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 			case 2:
 				pass = strings.Replace(pass, ".", "..a.", 1)
 			}
-			p.does(nil, introspections[random.IntN(len(introspections))])
+			p.Does(nil, introspections[random.IntN(len(introspections))])
 			name := usually("u", "alice").(string)
 			connect := broker.Connect{ClientID: name, Username: &name, Password: &pass}
 			if random.IntN(4) == 0 {
@@ -137,7 +138,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 			noSecrets(t, text, string(hmac.Private.([]byte)))
 		}
 		findings, err := judge.Probe(t.Context())
-		noSecrets(t, fmt.Sprint(findings, err, said.all(), fmt.Sprintf("%+v", *judge.Config().Providers[0])), string(hmac.Private.([]byte)))
+		noSecrets(t, fmt.Sprint(findings, err, said.All(), fmt.Sprintf("%+v", *judge.Config().Providers[0])), string(hmac.Private.([]byte)))
 	}
 	// The play was worth it only if it met these.
 	for _, reason := range []verdict.Reason{
@@ -156,7 +157,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 
 func noSecrets(t *testing.T, text, signing string) {
 	t.Helper()
-	for _, secret := range []string{clientSecret, signing} {
+	for _, secret := range []string{testidp.ClientSecret, signing} {
 		if part := told(text, secret); part != "" {
 			t.Fatalf("%q of a secret is told in:\n%s", part, text)
 		}

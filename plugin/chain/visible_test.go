@@ -3,6 +3,7 @@ package chain_test
 import (
 	"testing"
 
+	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -11,15 +12,15 @@ import (
 // the endpoint left alone, for everybody.
 func TestWhatCanBeNoTokenReachesNoProvider(t *testing.T) {
 	for _, delays := range []bool{true, false} {
-		p := newProvider(t) // another one, as the last question to the one before may still be under way
-		p.does(nil, answer(500, ""))
-		judge, _ := clocked(t, opaque(p), delays)
+		p := testidp.New(t) // another one, as the last question to the one before may still be under way
+		p.Does(nil, testidp.Answer(500, ""))
+		judge, _ := clocked(t, p.Opaque(), delays)
 		for _, password := range []string{"a\x00", "a\xff", "ä", "a\n", "\x7f", "\ud7ff", "a\u202e"} {
 			if result := judge.Check(t.Context(), login(password)); result.Kind != verdict.Deny || result.Reason != verdict.Malformed {
 				t.Errorf("%q: got %s %s", password, result.Kind, result)
 			}
 		}
-		if asked := p.requests(); asked != "" {
+		if asked := p.Requests(); asked != "" {
 			t.Errorf("the provider was asked: %s", asked)
 		}
 		if result := judge.Check(t.Context(), login("any letters from a space to ~")); result.Reason != verdict.ProviderUnavailable {
