@@ -3,12 +3,14 @@ package chain_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
@@ -51,6 +53,21 @@ func newChainOf(tb testing.TB, file *config.Config) (*chain.Chain, *testidp.Repo
 	}
 	tb.Cleanup(c.Close)
 	return c, said
+}
+
+// clocked is a chain for a broker that lets a login wait, or does not, with a clock that can be moved.
+func clocked(t *testing.T, cfg *config.Provider, delays bool) (judge *chain.Chain, passed *atomic.Int64) {
+	t.Helper()
+	passed = new(atomic.Int64)
+	judge, err := chain.New(whole(cfg), nil, provider.Options{
+		Now:    func() time.Time { return time.Unix(now, passed.Load()) },
+		Report: func(event.Note) {}, Delays: delays,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(judge.Close)
+	return judge, passed
 }
 
 // login is by client "c" with username "u".

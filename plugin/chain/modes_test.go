@@ -15,22 +15,9 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// In mode introspection the answer's claims are judged as a token's would be, and every password is a token.
+// In mode introspection every password is a token, whatever its shape, unless it is too long or empty.
 func TestModeIntrospection(t *testing.T) {
-	cases := []struct {
-		rule, password, answer string
-		adjust                 func(*config.Common)
-		want                   string
-	}{
-		{rule: "active", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},
-		{rule: "inactive", password: "opaque", answer: `{"active":false}`, want: "revoked"},
-		{rule: "active and expired", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446000}`, want: "expired"},
-		{rule: "active, exp is text", password: "opaque", answer: `{"active":true,"sub":"alice","exp":"1795446060"}`, want: "malformed token"},
-		{rule: "without exp", password: "opaque", answer: `{"active":true,"sub":"alice"}`, adjust: func(c *config.Common) { c.RequireExpiration = true }, want: "no expiration"},
-		{rule: "null members are none", password: "opaque", answer: `{"active":true,"sub":"alice","exp":1795446060,"nbf":null,"iat":null}`, want: "accept"},
-		{rule: "exp is null", password: "opaque", answer: `{"active":true,"sub":"alice","exp":null}`, adjust: func(c *config.Common) { c.RequireExpiration = true }, want: "no expiration"},
-		{rule: "without sub", password: "opaque", answer: `{"active":true,"exp":1795446060}`, want: "no identity"},
-		{rule: "another issuer", password: "opaque", answer: `{"active":true,"sub":"alice","iss":"x"}`, adjust: func(c *config.Common) { c.Issuers = []config.Issuer{config.ExactIssuer("y")} }, want: "wrong issuer"},
+	cases := []struct{ rule, password, answer, want string }{
 		{rule: "no token by its shape", password: "12345", answer: `{"active":false}`, want: "revoked"},
 		{rule: "an encrypted token", password: "eyJlbmMiOiJ4In0.a.b.c.d", answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},
 		{rule: "a JWT that says something else", password: testkeys.New("ES256", "k").Sign(object{"sub": "root"}), answer: `{"active":true,"sub":"alice","exp":1795446060}`, want: "accept"},
@@ -41,11 +28,7 @@ func TestModeIntrospection(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			p := testidp.New(t)
 			p.Does(nil, testidp.Answer(http.StatusOK, c.answer))
-			cfg := p.Opaque()
-			if c.adjust != nil {
-				c.adjust(&cfg.Common)
-			}
-			judge, _ := newChain(t, cfg)
+			judge, _ := newChain(t, p.Opaque())
 			result := judge.Check(t.Context(), broker.Connect{ClientID: "c", Password: &c.password})
 			if got := result.String(); !strings.HasPrefix(got, c.want) {
 				t.Errorf("got %s, want %s", got, c.want)

@@ -1,42 +1,18 @@
-package chain_test
+package provider_test
 
 import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
-
-// delaying is a chain for a broker that lets a login wait, with a clock that can be moved.
-func delaying(t *testing.T, cfg *config.Provider) (judge *chain.Chain, passed *atomic.Int64) {
-	t.Helper()
-	return clocked(t, cfg, true)
-}
-
-// clocked is a chain for a broker that lets a login wait, or does not.
-func clocked(t *testing.T, cfg *config.Provider, delays bool) (judge *chain.Chain, passed *atomic.Int64) {
-	t.Helper()
-	passed = new(atomic.Int64)
-	judge, err := chain.New(whole(cfg), nil, provider.Options{
-		Now:    func() time.Time { return time.Unix(now, passed.Load()) },
-		Report: func(event.Note) {}, Delays: delays,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(judge.Close)
-	return judge, passed
-}
 
 // While a login is pending the broker may publish its will, and worse: so none is whose token has not been verified.
 func TestAStrangerIsNeverPending(t *testing.T) {
@@ -79,14 +55,16 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 				}
 			}, testidp.Stuck)
 			passed.Store(int64(c.later))
-			result, open := judge.Begin(t.Context(), login(c.password))
+			result, open := judge.Begin(t.Context(), login(judge, c.password))
 			if result.Kind != c.want {
 				t.Fatalf("got %s: %s", result.Kind, result)
 			}
 			if result.Kind == verdict.Pending && (result.Identity.Username == nil || *result.Identity.Username != "alice") {
 				t.Errorf("the identity is not known: %+v", result.Identity)
 			}
-			drop(open)
+			if open != nil {
+				open.Drop()
+			}
 		})
 	}
 	t.Run("an opaque token", func(t *testing.T) {
@@ -95,7 +73,7 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 		cfg := p.Config()
 		cfg.Mode, cfg.JWKS = config.ModeIntrospection, config.JWKS{}
 		judge, _ := delaying(t, cfg)
-		if result, _ := judge.Begin(t.Context(), login("opaque")); result.Kind != verdict.Retry || result.Reason != verdict.ProviderUnavailable {
+		if result, _ := judge.Begin(t.Context(), login(judge, "opaque")); result.Kind != verdict.Retry || result.Reason != verdict.ProviderUnavailable {
 			t.Errorf("got %s: %s", result.Kind, result)
 		}
 	})
@@ -125,7 +103,7 @@ func TestAPendingLoginIsJudgedByTheFreshSet(t *testing.T) {
 			}
 			p.Does(testidp.Answer(200, string(c.keys)), nil)
 			p.Requests()
-			result, open := judge.Begin(t.Context(), login(key.Sign(object{"sub": "alice", "exp": now + 60})))
+			result, open := judge.Begin(t.Context(), login(judge, key.Sign(object{"sub": "alice", "exp": now + 60})))
 			if got := p.Requests(); result.Kind != verdict.Pending || got != "" {
 				t.Fatalf("Begin: %s, requests %s", result, got)
 			}
@@ -147,17 +125,17 @@ func TestWhatIsGivenUpLeavesItsPlace(t *testing.T) {
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	good := login(key.Sign(object{"exp": now + 60}))
+	good := login(judge, key.Sign(object{"exp": now + 60}))
 	for range 3000 {
 		result, open := judge.Begin(t.Context(), good)
 		if result.Kind != verdict.Pending {
 			t.Fatalf("got %s", result)
 		}
-		drop(open)
+		open.Drop()
 	}
 	var last provider.Result
 	for n := range 2000 {
-		if last, _ = judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)}))); last.Kind == verdict.Deny {
+		if last, _ = judge.Begin(t.Context(), login(judge, key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)}))); last.Kind == verdict.Deny {
 			break
 		}
 	}
@@ -166,16 +144,16 @@ func TestWhatIsGivenUpLeavesItsPlace(t *testing.T) {
 	}
 }
 
-// A reload puts another chain into force; logins that have begun under the old one are finished by it.
-func TestARetiredChainFinishesWhatItHasBegun(t *testing.T) {
+// A reload puts another provider into its place; logins that have begun under the old one are finished by it.
+func TestARetiredProviderFinishesWhatItHasBegun(t *testing.T) {
 	p, key := testidp.New(t), testkeys.New("ES256", "k")
 	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
 	judge, _ := delaying(t, p.Config("ES256"))
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, open := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
-	only(judge).Retire()
+	_, open := judge.Begin(t.Context(), login(judge, key.Sign(object{"exp": now + 60})))
+	judge.Retire()
 	result, _ := open.Finish(t.Context())
 	if result.Kind != verdict.Accept {
 		t.Errorf("got %s", result)
@@ -192,7 +170,7 @@ func TestAskingAfterTheClientIsAdmitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Requests()
-	result, open := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60})))
+	result, open := judge.Begin(t.Context(), login(judge, key.Sign(object{"exp": now + 60})))
 	if got := p.Requests(); result.Kind != verdict.Accept || open == nil || got != "" {
 		t.Fatalf("got %s, to be confirmed: %t, requests %s", result, open != nil, got)
 	}
@@ -207,32 +185,32 @@ func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
 	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
 	cfg := p.Config("ES256")
 	cfg.Revocation.Cache.TTL = time.Hour
-	judge, _ := newChain(t, cfg)
+	judge, _ := newProvider(t, cfg)
 	password := key.Sign(object{"exp": now + 60})
 	for range 2 {
-		if result := judge.Check(t.Context(), login(password)); result.Kind != verdict.Accept {
+		if result := check(t, judge, password); result.Kind != verdict.Accept {
 			t.Fatalf("got %s", result)
 		}
 	}
 	p.Requests()
 	p.Does(nil, testidp.Answer(200, `{"active":false}`))
-	if result := only(judge).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.Revoked {
+	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.Revoked {
 		t.Errorf("got %s", result)
 	}
 	if got := p.Requests(); got != "POST /introspect" {
 		t.Errorf("requests %s", got)
 	}
 	// The older answer, which is kept for an hour, has gone.
-	if result := judge.Check(t.Context(), login(password)); result.Reason != verdict.Revoked {
+	if result := check(t, judge, password); result.Reason != verdict.Revoked {
 		t.Errorf("got %s", result)
 	}
 	p.Does(nil, testidp.Answer(500, ``))
-	if result := only(judge).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
 		t.Errorf("got %s", result)
 	}
 	cfg.Revocation = nil
-	silent, _ := newChain(t, cfg)
-	if result := only(silent).Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+	silent, _ := newProvider(t, cfg)
+	if result := silent.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
 		t.Errorf("without an endpoint: got %s", result)
 	}
 }

@@ -1,20 +1,16 @@
-package chain_test
+package provider_test
 
 import (
 	"context"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
-	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
-	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -24,17 +20,17 @@ func TestOneLoginWaitsForAKeySetThatDoesNotCome(t *testing.T) {
 	p.Does(testidp.Stuck, nil)
 	cfg := p.Config("ES256")
 	cfg.JWKS.MaxBlock = time.Hour
-	judge, _ := newChain(t, cfg)
+	judge, _ := newProvider(t, cfg)
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if result, _ := judge.Begin(short, login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
+	if result, _ := judge.Begin(short, login(judge, key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
 		t.Errorf("got %s", result)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for range 20 {
-			if result, _ := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
+			if result, _ := judge.Begin(t.Context(), login(judge, key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Retry {
 				t.Errorf("got %s", result)
 			}
 		}
@@ -52,24 +48,18 @@ func TestAKeyReplacedUnderItsKid(t *testing.T) {
 	p.Does(testidp.Answer(200, string(testkeys.Set(old))), nil)
 	cfg := p.Config("ES256")
 	cfg.Revocation, cfg.JWKS.Cache.TTL = nil, time.Hour
-	var clock atomic.Int64
-	clock.Store(now)
-	judge, err := chain.New(whole(cfg), nil, provider.Options{Now: func() time.Time { return time.Unix(clock.Load(), 0) }, Report: func(event.Note) {}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(judge.Close)
+	judge, passed := clocked(t, cfg, false)
 	claims := object{"exp": now + 600}
-	if result, _ := judge.Begin(t.Context(), login(old.Sign(claims))); result.Kind != verdict.Accept {
+	if result, _ := judge.Begin(t.Context(), login(judge, old.Sign(claims))); result.Kind != verdict.Accept {
 		t.Fatalf("got %s", result)
 	}
 	p.Does(testidp.Answer(200, string(testkeys.Set(fresh))), nil)
-	if result, _ := judge.Begin(t.Context(), login(fresh.Sign(claims))); result.Reason != verdict.BadSignature {
+	if result, _ := judge.Begin(t.Context(), login(judge, fresh.Sign(claims))); result.Reason != verdict.BadSignature {
 		t.Errorf("got %s", result)
 	}
-	clock.Add(60)
+	passed.Store(int64(time.Minute))
 	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
-		result, _ := judge.Begin(t.Context(), login(fresh.Sign(claims)))
+		result, _ := judge.Begin(t.Context(), login(judge, fresh.Sign(claims)))
 		if result.Kind == verdict.Accept {
 			break
 		}
@@ -102,17 +92,17 @@ func TestAReloadInAnOutageLocksNobodyOut(t *testing.T) {
 			cfg := testidp.Defaults("ES256")
 			cfg.Mode, cfg.OIDC.Issuer = config.ModeOIDC, server.URL
 			cfg.JWKS = config.JWKS{Timeout: time.Minute, MaxBlock: time.Minute, Cache: config.JWKSCache{Enabled: true, TTL: time.Minute, MaxStale: time.Hour}}
-			token := login(key.Sign(object{"exp": now + 600}))
-			before, _ := newChain(t, cfg)
-			if result, _ := before.Begin(t.Context(), token); result.Kind != verdict.Accept {
+			token := key.Sign(object{"exp": now + 600})
+			before, _ := newProvider(t, cfg)
+			if result, _ := before.Begin(t.Context(), login(before, token)); result.Kind != verdict.Accept {
 				t.Fatalf("got %s", result)
 			}
 			good = false
 			next := *cfg
 			next.TLS.InsecureSkipVerify = !sameTrust
-			after, _ := newChain(t, &next)
+			after, _ := newProvider(t, &next)
 			after.Inherit(before)
-			if result, _ := after.Begin(t.Context(), token); (result.Kind == verdict.Accept) != sameTrust {
+			if result, _ := after.Begin(t.Context(), login(after, token)); (result.Kind == verdict.Accept) != sameTrust {
 				t.Errorf("got %s", result)
 			}
 		})

@@ -1,4 +1,4 @@
-package chain_test
+package provider_test
 
 import (
 	"fmt"
@@ -42,17 +42,17 @@ func TestKeysBehindALogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.JWKS.Headers = []config.SecretHeader{{Name: "X-Api-Key", Value: config.NewSecret("marked-key")}}
-	judge, said := newChain(t, cfg)
+	judge, said := newProvider(t, cfg)
 	notes, err := judge.Probe(t.Context())
 	if err != nil || len(notes) != 3 || !strings.Contains(notes[0].Text, "HTTP 200") || !strings.Contains(notes[0].Text, "by GET") {
 		t.Errorf("got %+v, %v", notes, err)
 	}
-	result := judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60})))
+	result := check(t, judge, key.Sign(object{"exp": now + 60}))
 	if result.Kind != verdict.Accept {
 		t.Errorf("got %s", result)
 	}
 	cfg.JWKS.Headers[0].Value = config.NewSecret("marked-other")
-	stranger, more := newChain(t, cfg)
+	stranger, more := newProvider(t, cfg)
 	_, err = stranger.Probe(t.Context())
 	if err == nil {
 		t.Error("without the right header there are keys")
@@ -85,12 +85,12 @@ func TestJWKSURI(t *testing.T) {
 			cfg := p.Config("ES256")
 			cfg.Mode, cfg.OIDC, cfg.JWKS.URI = config.ModeOIDC, config.OIDC{Issuer: issuer.URL, JWKSURI: cfg.JWKS.URI}, ""
 			c.revocation(cfg)
-			judge, _ := newChain(t, cfg)
+			judge, _ := newProvider(t, cfg)
 			documents = 0
 			if _, err := judge.Probe(t.Context()); err != nil {
 				t.Errorf("the probe: %v", err)
 			}
-			result := judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60, "iss": issuer.URL})))
+			result := check(t, judge, key.Sign(object{"exp": now + 60, "iss": issuer.URL}))
 			if result.Kind != verdict.Accept || documents != c.documents {
 				t.Errorf("got %s, and %d documents were read, want %d", result, documents, c.documents)
 			}
@@ -100,7 +100,7 @@ func TestJWKSURI(t *testing.T) {
 	cfg.Path, cfg.Mode, cfg.OIDC = config.At("$.providers[1]"), config.ModeOIDC, config.OIDC{Issuer: issuer.URL, JWKSURI: p.URL + "/keys"}
 	cfg.JWKS.Timeout = time.Minute
 	p.Does(testidp.Answer(200, "{}"), nil)
-	judge, _ := newChain(t, cfg)
+	judge, _ := newProvider(t, cfg)
 	if _, err := judge.Probe(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "$.providers[1].options.modes.oidc.jwksUri: there is no usable key set: GET "+p.URL+"/keys: ") {
 		t.Errorf("got %v", err)
 	}

@@ -1,4 +1,4 @@
-package chain_test
+package provider_test
 
 import (
 	"context"
@@ -52,9 +52,9 @@ func TestTryCredentials(t *testing.T) {
 			if c.change != nil {
 				c.change(cfg)
 			}
-			judge, said := newChain(t, cfg)
+			judge, said := newProvider(t, cfg)
 			var got []string
-			for _, f := range only(judge).TryCredentials(t.Context()) {
+			for _, f := range judge.TryCredentials(t.Context()) {
 				text := strings.ReplaceAll(f.Text, p.URL, "PROVIDER")
 				if f.Level == event.Warning {
 					text = "! " + text
@@ -72,7 +72,7 @@ func TestTryCredentials(t *testing.T) {
 			}
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			if found := only(judge).TryCredentials(ended); len(found) > 0 {
+			if found := judge.TryCredentials(ended); len(found) > 0 {
 				t.Errorf("said when it was given up: %v", found)
 			}
 		})
@@ -83,12 +83,12 @@ func TestTryCredentials(t *testing.T) {
 func TestTryCredentialsLeavesNothingBehind(t *testing.T) {
 	p, key := testidp.New(t), testkeys.New("ES256", "k")
 	p.Does(testidp.Answer(200, string(testkeys.Set(key))), testidp.Answer(500, ""))
-	judge, said := newChain(t, p.Config("ES256"))
+	judge, said := newProvider(t, p.Config("ES256"))
 	for range 20 {
-		only(judge).TryCredentials(t.Context())
+		judge.TryCredentials(t.Context())
 	}
 	p.Does(nil, testidp.Answer(200, `{"active":true}`))
-	if result := judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Accept {
+	if result := check(t, judge, key.Sign(object{"exp": now + 60})); result.Kind != verdict.Accept {
 		t.Errorf("got %s", result)
 	}
 	if said.All() != "" {

@@ -1,4 +1,4 @@
-package chain_test
+package provider_test
 
 import (
 	"context"
@@ -167,7 +167,7 @@ func TestProbe(t *testing.T) {
 			if c.change != nil {
 				c.change(cfg)
 			}
-			judge, said := newChain(t, cfg)
+			judge, said := newProvider(t, cfg)
 			short := func(text string) string {
 				file := cfg.JWKS.FilePath
 				if file == "" {
@@ -205,14 +205,14 @@ func TestProbe(t *testing.T) {
 func TestProbeReadsTheKeysOnce(t *testing.T) {
 	p, key := testidp.New(t), testkeys.New("ES256", "k")
 	p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
-	judge, _ := newChain(t, p.Config("ES256"))
+	judge, _ := newProvider(t, p.Config("ES256"))
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.Requests(); got != "HEAD /keys, HEAD /introspect, GET /keys" {
 		t.Errorf("the probe made %s", got)
 	}
-	if result, _ := judge.Begin(t.Context(), login(key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Pending {
+	if result, _ := judge.Begin(t.Context(), login(judge, key.Sign(object{"exp": now + 60}))); result.Kind != verdict.Pending {
 		t.Errorf("got %s", result)
 	}
 	if got := p.Requests(); got != "" {
@@ -223,7 +223,7 @@ func TestProbeReadsTheKeysOnce(t *testing.T) {
 func TestProbeWarnsOfKeysThatAreNotUsed(t *testing.T) {
 	p, key := testidp.New(t), testkeys.New("ES256", "k")
 	p.Does(testidp.Answer(200, string(testkeys.Set(key, testkeys.New("RS256", "other")))), nil)
-	judge, said := newChain(t, p.Config("ES256"))
+	judge, said := newProvider(t, p.Config("ES256"))
 	if _, err := judge.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestWayOut(t *testing.T) {
 				cfg.Common.Issuers = []config.Issuer{config.ExactIssuer(c.issuer)}
 			}
 			cfg.JWKS = config.JWKS{URI: c.uri, Timeout: time.Minute}
-			judge, _ := newChain(t, cfg)
+			judge, _ := newProvider(t, cfg)
 			if _, err := judge.Probe(t.Context()); err == nil || !strings.HasSuffix(err.Error(), c.want) {
 				t.Errorf("got %v, want …%s", err, c.want)
 			}
@@ -259,7 +259,7 @@ func TestWayOut(t *testing.T) {
 func TestProbeEndsWithItsContext(t *testing.T) {
 	p := testidp.New(t)
 	p.Does(testidp.Stuck, testidp.Stuck)
-	judge, _ := newChain(t, p.Config("ES256"))
+	judge, _ := newProvider(t, p.Config("ES256"))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := judge.Probe(ctx); err == nil {

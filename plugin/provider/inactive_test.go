@@ -1,4 +1,4 @@
-package chain_test
+package provider_test
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 // at once for half a minute, and then asked about before it is admitted.
 func TestATokenFoundInactiveIsAskedAboutBeforeItIsAdmitted(t *testing.T) {
 	key := testkeys.New("ES256", "k")
-	password := login(key.Sign(object{"exp": now + 7200}))
+	password := key.Sign(object{"exp": now + 7200})
 	for _, delays := range []bool{true, false} {
 		for _, on := range []config.Unavailable{config.UnavailableDeny, config.UnavailableAllow} {
 			t.Run(fmt.Sprintf("lets logins wait: %t, onUnavailable %s", delays, on), func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestATokenFoundInactiveIsAskedAboutBeforeItIsAdmitted(t *testing.T) {
 				}
 				// attempt is one login with what the broker does about it; asked is where it was put off.
 				attempt := func() (result provider.Result, asked bool) {
-					result, open := judge.Begin(t.Context(), password)
+					result, open := judge.Begin(t.Context(), login(judge, password))
 					asked = result.Kind == verdict.Pending
 					if open != nil {
 						result, _ = open.Finish(t.Context())
@@ -39,7 +39,7 @@ func TestATokenFoundInactiveIsAskedAboutBeforeItIsAdmitted(t *testing.T) {
 					}
 					for result.Kind == verdict.Retry {
 						asked = true
-						result, _ = judge.Begin(t.Context(), password)
+						result, _ = judge.Begin(t.Context(), login(judge, password))
 					}
 					return result, asked
 				}
@@ -93,7 +93,7 @@ func TestNobodyWaitsWhileTheEndpointIsTriedAgain(t *testing.T) {
 			}
 			judge, _ := clocked(t, cfg, false)
 			check := func(n int) provider.Result {
-				return judge.Check(t.Context(), login(key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)})))
+				return check(t, judge, key.Sign(object{"exp": now + 60, "jti": fmt.Sprint(n)}))
 			}
 			for n := range 5 {
 				if result := check(n); result.Reason != verdict.ProviderUnavailable {
