@@ -77,7 +77,7 @@ type Plugin struct {
 	reloads int
 	giveUp  context.CancelFunc
 	sweep   sweep
-	asked   asked
+	bypass  bypass
 }
 
 // New finds and reads jwt.json, reaches the endpoints if it asks for that, and says in the log what it found. An
@@ -155,7 +155,7 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 		return p.askedAgain(connect)
 	}
 	if p.broker.TellsOfConnects() {
-		p.asked.about(connect.Conn)
+		p.bypass.asked(connect.Conn)
 	}
 	// The client that was connected from this address is not any more.
 	p.sessions.Leave(connect.Conn)
@@ -165,7 +165,7 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(conn broker.Conn, clientID string) {
-	if p.asked.missed(conn) {
+	if p.bypass.missed(conn) {
 		p.log(event.Warning, "client %s is in, and this plugin was not asked: the broker takes its name from its certificate or key (use_identity_as_username, "+
 			"use_subject_as_username), or a plugin before this one has let it in. No token and no expiry counts for such clients; "+
 			"this is said once", verdict.Quote(clientID))
@@ -178,7 +178,7 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 // Disconnect records that a client's connection has ended. kept: the broker keeps its session, or may do so (2.0).
 func (p *Plugin) Disconnect(conn broker.Conn, kept bool) {
 	p.table.pending.Gone(conn)
-	p.asked.gone(conn)
+	p.bypass.gone(conn)
 	p.sessions.Leave(conn)
 	p.table.holders.Leave(conn, kept, p.now())
 	p.withoutTicks()

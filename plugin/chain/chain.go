@@ -88,7 +88,7 @@ func (c *Chain) Begin(ctx context.Context, connect broker.Connect) (provider.Res
 }
 
 func (c *Chain) begin(ctx context.Context, connect broker.Connect, trace *verdict.Trace) (provider.Result, *provider.Open) {
-	chosen, login, v := c.look(connect, trace)
+	chosen, login, v := c.find(connect, trace)
 	if chosen == nil {
 		return provider.NewResult(login, v), nil
 	}
@@ -107,7 +107,7 @@ func (c *Chain) Check(ctx context.Context, connect broker.Connect) provider.Resu
 // FromMemory judges a login by what is known here and now, and neither waits nor asks; see provider.FromMemory. The verdict is
 // Accept, Deny, Defer or Retry.
 func (c *Chain) FromMemory(connect broker.Connect) provider.Result {
-	chosen, login, v := c.look(connect, nil)
+	chosen, login, v := c.find(connect, nil)
 	if chosen == nil {
 		return provider.NewResult(login, v)
 	}
@@ -116,7 +116,7 @@ func (c *Chain) FromMemory(connect broker.Connect) provider.Result {
 
 // Defers tells whether Begin would leave the login to others. That takes no look at a signature.
 func (c *Chain) Defers(connect broker.Connect) bool {
-	chosen, _, v := c.look(connect, nil)
+	chosen, _, v := c.find(connect, nil)
 	return chosen == nil && v.Kind == verdict.Defer
 }
 

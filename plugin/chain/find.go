@@ -12,9 +12,9 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// look finds the token of a login and chooses the provider that answers for it; with none, the verdict says what becomes of
+// find finds the token of a login and chooses the provider that answers for it; with none, the verdict says what becomes of
 // the login.
-func (c *Chain) look(connect broker.Connect, trace *verdict.Trace) (*provider.Provider, provider.Login, verdict.Verdict) {
+func (c *Chain) find(connect broker.Connect, trace *verdict.Trace) (*provider.Provider, provider.Login, verdict.Verdict) {
 	login := provider.Login{Connect: connect, Trace: trace, ClaimedBy: c.claimedBy}
 	shape, by := token.Other, (*provider.Provider)(nil)
 	for _, source := range c.file.TokenSource {

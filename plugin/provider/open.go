@@ -24,12 +24,12 @@ func newOpen(j *judgement) *Open {
 func (o *Open) Finish(ctx context.Context) (Result, *Open) {
 	j := o.judgement
 	defer j.Provider.open.Done()
-	o.judge(ctx)
+	o.decide(ctx)
 	return j.leave()
 }
 
-// judge decides, and turns a panic into a refusal: what stands above waits for a verdict.
-func (o *Open) judge(ctx context.Context) {
+// decide ends the judgement, and turns a panic into a refusal: what stands above waits for a verdict.
+func (o *Open) decide(ctx context.Context) {
 	j := o.judgement
 	defer guard.Catch(denyOn(&j.Verdict))
 	if j.needsKeys {

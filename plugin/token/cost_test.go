@@ -31,7 +31,7 @@ func largeToken(key testkeys.Key, jti int) string {
 // What a stranger or a new client makes the broker's thread do is little more than the one thing that can't be saved, the check of a
 // signature by RSA of 2048 bits. Each is measured in turn with that, so that a busy machine slows both. The goal is 1.5 times.
 func TestNothingCostsMuchMoreThanASignature(t *testing.T) {
-	if testing.Short() || underRace {
+	if testing.Short() || testkeys.UnderRace {
 		t.Skip("it measures time, which the race detector takes from what it looks into, and not from the signature")
 	}
 	const rounds, most = 300, 2
@@ -104,7 +104,7 @@ func TestAllocations(t *testing.T) {
 		next++
 	}
 	spare := 1.0
-	if underRace {
+	if testkeys.UnderRace {
 		spare = 3 // it takes things out of pools at random
 	}
 	if got := testing.AllocsPerRun(runs, login); got > 22*spare {

@@ -122,9 +122,14 @@ func declared(files map[string]*ast.File) map[string]bool {
 				}
 			case *ast.GenDecl:
 				for _, spec := range d.Specs {
-					if s, is := spec.(*ast.TypeSpec); is {
+					switch s := spec.(type) {
+					case *ast.TypeSpec:
 						names[s.Name.Name] = true
 						members(s, names)
+					case *ast.ValueSpec:
+						for _, name := range s.Names {
+							names[name.Name] = true
+						}
 					}
 				}
 			}
