@@ -210,9 +210,9 @@ const tickUnit = time.Millisecond
 
 // work does what is due, for as long as a turn takes.
 func (p *Plugin) work() {
-	p.tickAt = time.Time{}
 	rest := p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck)
 	p.chain.Refresh()
+	p.tickAt = time.Time{} // it has come; and what was asked for inside of the turn would come before the rest is over
 	p.schedule(rest)
 }
 

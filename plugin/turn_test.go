@@ -9,6 +9,7 @@ import (
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/lifetime"
 	"go-jwt-auth/plugin/loop"
+	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -48,6 +49,60 @@ func TestATickTakesTurns(t *testing.T) {
 	}
 	if want := int(loop.Turn/h.broker.kickTakes) + 1; longest > want {
 		t.Errorf("%d were kicked in one Tick, want at most %d", longest, want)
+	}
+}
+
+// A verdict that comes in a turn, and with it a session, does not cut the broker's rest short: what is due is done in the next turn.
+func TestAVerdictLeavesTheBrokerItsRest(t *testing.T) {
+	token := mint("alice", time.Hour)
+	d := newGate(t, token)
+	h := open(t, d.file(``, `"timeoutMs":60000`))
+	if got := h.login(1, "c", nil, token); got != verdict.Pending {
+		t.Fatalf("got %s", got)
+	}
+	for i := range 100 {
+		s := &session.Session{LeaveAt: h.clock()}
+		connect := broker.Connect{Conn: broker.Conn(i + 2), ClientID: fmt.Sprint("d", i)}
+		h.sessions.Admit(s, connect, session.Digest{})
+		h.broker.connected[connect.ClientID] = connect.Conn
+	}
+	h.broker.kickTakes = loop.Turn / 10
+	for len(h.broker.woken) > 0 {
+		<-h.broker.woken
+	}
+	d.says(token, active)
+	<-h.broker.woken
+	h.Tick()
+	if !slices.Equal(h.broker.completed, []string{"c true"}) || len(h.broker.kicked) == 0 || len(h.broker.kicked) == 100 {
+		t.Fatalf("the broker was told %q, and %d are kicked", h.broker.completed, len(h.broker.kicked))
+	}
+	if h.broker.tickIn < loop.Rest {
+		t.Errorf("the next Tick is in %s", h.broker.tickIn)
+	}
+}
+
+// However many results come, none takes a turn from what is due, and the broker has its rest.
+func TestManyResultsKeepNobody(t *testing.T) {
+	const results = 100_000
+	h := open(t, local(``))
+	h.login(1, "c", nil, h.token("alice", time.Minute))
+	done := 0
+	for range results {
+		h.loop.Post(func() { done++; h.advance(time.Microsecond) })
+	}
+	h.advance(time.Minute)
+	for ticks := 0; done < results; ticks++ {
+		before := done
+		h.Tick()
+		if len(h.broker.kicked) != 1 {
+			t.Fatalf("after %d results kicked %q", done, h.broker.kicked)
+		}
+		if most := int(loop.Turn / time.Microsecond); done-before > most || done < results && done-before < most {
+			t.Fatalf("%d results in a Tick", done-before)
+		}
+		if done < results {
+			<-h.broker.woken
+		}
 	}
 }
 
