@@ -47,7 +47,8 @@ func keycloakClaims(n int) map[string]any {
 	}
 }
 
-func silentPlugin(tb testing.TB, key testkeys.Key) *Plugin {
+// silentPlugin verifies by a key. more is JSON in options.common.
+func silentPlugin(tb testing.TB, key testkeys.Key, more ...string) *Plugin {
 	tb.Helper()
 	dir := tb.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), testkeys.Set(key), 0o600); err != nil {
@@ -55,7 +56,7 @@ func silentPlugin(tb testing.TB, key testkeys.Key) *Plugin {
 	}
 	file := filepath.Join(dir, "jwt.json")
 	text := fmt.Sprintf(`{"algorithm":%q,"mode":"jwks","options":{"modes":{"jwks":{"filePath":"jwks.json"}},
-		"common":{"issuer":"https://idp.example.com/realms/test","audience":"mqtt","matchUsernameToSubject":true}}}`, key.Alg)
+		"common":{"issuer":"https://idp.example.com/realms/test","audience":"mqtt","matchUsernameToSubject":true%s}}}`, key.Alg, strings.Join(more, ""))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}

@@ -3,12 +3,14 @@ package plugin
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // crowd is how many clients are connected at once, and mostOfEach how many bytes the plugin may have for one of them.
@@ -55,6 +57,37 @@ func TestASessionTakesLittleMemory(t *testing.T) {
 	t.Logf("%d bytes a session after all have left", left)
 	if left > mostOfEach/3 {
 		t.Errorf("%d bytes a session after all have left", left)
+	}
+	runtime.KeepAlive(p)
+}
+
+// The names that a client is given, and the one of its token in the log, are parts of a text that may be large.
+func TestASessionKeepsNoClaims(t *testing.T) {
+	const clients, filler = 2000, 10_000
+	key := testkeys.New("HS256", "k")
+	p := silentPlugin(t, key, `,"matchClientIdToSubject":true,"rememberVerified":false`)
+	before := heap()
+	for n := range clients {
+		claims := keycloakClaims(n)
+		claims["filler"] = strings.Repeat("x", filler)
+		password := key.Sign(claims)
+		connect := broker.Connect{Conn: broker.Conn(n + 1), ClientID: "c", Password: &password}
+		if v := p.BasicAuth(connect); v.Kind != verdict.Accept {
+			t.Fatal(v)
+		}
+		p.Connect(connect.Conn, claims["sub"].(string))
+	}
+	if each := (heap() - before) / clients; each > 2*mostOfEach {
+		t.Errorf("%d bytes a session", each)
+	}
+	if p.sessions.Len() != clients {
+		t.Errorf("%d sessions", p.sessions.Len())
+	}
+	for n := range clients {
+		p.Disconnect(broker.Conn(n+1), true)
+	}
+	if each := (int64(heap()) - int64(before)) / clients; each > mostOfEach {
+		t.Errorf("%d bytes of a session that the broker keeps", each)
 	}
 	runtime.KeepAlive(p)
 }

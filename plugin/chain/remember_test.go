@@ -173,6 +173,38 @@ func TestARememberedTokenGoesToTheProviderOfItsIssuer(t *testing.T) {
 	}
 }
 
+// What the whole file rules counts for a remembered token as well, though its provider stays.
+func TestARememberedTokenObeysTheWholeFile(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	cfg := namedProvider(t, "a", "https://a.test", key)
+	password := key.Sign(object{"iss": "https://a.test", "sub": "alice", "exp": now + 60})
+	before := reloaded(t, nil, cfg)
+	judgesAs(t, before, login(password), "accept")
+	for _, c := range []struct {
+		rule, want string
+		change     func(*config.Config)
+	}{
+		{"longer than passwords may be", "too long", func(f *config.Config) { f.MaxTokenBytes = len(password) - 1 }},
+		{"as long as they may be", "accept", func(f *config.Config) { f.MaxTokenBytes = len(password) }},
+		{"in a field that is not looked at", "not a token", func(f *config.Config) {
+			f.TokenSource, f.OnNonToken = []config.TokenSource{config.TokenInUsername}, config.NonTokenDeny
+		}},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			file := whole(cfg)
+			c.change(file)
+			after, err := chain.New(file, before, provider.Options{Now: func() time.Time { return time.Unix(now, 0) }, Report: func(event.Note) {}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !remembers(after, "a", password) {
+				t.Error("it is not remembered")
+			}
+			judgesAs(t, after, login(password), c.want)
+		})
+	}
+}
+
 // A login with a remembered token is put off, waits or is refused for its keys as any other; see provider.Begin.
 func TestARememberedTokenWaitsForItsKeys(t *testing.T) {
 	key := testkeys.New("ES256", "k")

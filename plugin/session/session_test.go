@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/session"
 )
 
@@ -320,6 +321,107 @@ func TestAgainstASimpleRegistry(t *testing.T) {
 		}
 		if r.Len() != len(simple) || !r.NextDeadline().Equal(next) {
 			t.Fatalf("step %d: %d live, next %s, want %d, %s", step, r.Len(), r.NextDeadline(), len(simple), next)
+		}
+	}
+}
+
+// TestTimersAgainstAList plays many random events that move both timers of a session, and compares them with a list.
+func TestTimersAgainstAList(t *testing.T) {
+	type entry struct {
+		s            *session.Session
+		leave, asked time.Time // never: in no timer
+	}
+	r, list := session.NewRegistry(), map[broker.Conn]*entry{}
+	random := rand.New(rand.NewPCG(5, 6))
+	providers := []provider.ID{"a", "b", "c"}
+	now := 0
+	for step := range 30000 {
+		conn := broker.Conn(random.IntN(40))
+		e, later := list[conn], at(now+random.IntN(60)-5)
+		switch what := random.IntN(10); {
+		case what < 3:
+			s := &session.Session{Provider: providers[random.IntN(len(providers))]}
+			if random.IntN(4) > 0 {
+				s.LeaveAt = later
+			}
+			r.Admit(s, by(conn, as(fmt.Sprint(conn))), session.Digest{})
+			e = &entry{s: s, leave: s.LeaveAt}
+			if random.IntN(2) == 0 {
+				s.Asked = &session.Asked{Bearer: "a token"}
+				e.asked = later
+				r.Recheck(s, later)
+			}
+			list[conn] = e
+		case what == 3:
+			r.Leave(conn)
+			delete(list, conn)
+			if e != nil && (r.Lives(e.s) || e.s.Asked != nil) {
+				t.Fatalf("step %d: it lives on", step)
+			}
+		case e == nil:
+		case what == 4:
+			r.Expel(e.s, later, "revoked")
+			e.leave = later
+		case what == 5 && e.s.Asked != nil:
+			r.Recheck(e.s, later)
+			e.asked = later
+		case what == 6:
+			r.Forgo(e.s)
+			e.asked = never
+		case what == 7:
+			now += random.IntN(10)
+		case what == 8:
+			want := 0
+			for _, e := range list {
+				if !e.leave.IsZero() && !at(now).Before(e.leave) {
+					want++
+				}
+			}
+			for s := r.Due(at(now)); s != nil; s = r.Due(at(now)) {
+				if e := list[s.Conn]; e.s != s || e.leave.IsZero() || at(now).Before(e.leave) {
+					t.Fatalf("step %d: %d is not due", step, s.Conn)
+				}
+				list[s.Conn].leave = never
+				want--
+			}
+			if want != 0 {
+				t.Fatalf("step %d: %d are missing", step, want)
+			}
+		case what == 9:
+			id := providers[random.IntN(len(providers))]
+			s := r.DueRecheck(id, at(now))
+			first := never
+			for _, e := range list {
+				if e.s.Provider == id && !e.asked.IsZero() && (first.IsZero() || e.asked.Before(first)) {
+					first = e.asked
+				}
+			}
+			if due := !first.IsZero() && !at(now).Before(first); due != (s != nil) || due && !list[s.Conn].asked.Equal(first) {
+				t.Fatalf("step %d: due %t, got %v", step, due, s)
+			}
+			if s != nil {
+				list[s.Conn].asked = never
+			}
+		}
+		next, asked, counts := never, map[provider.ID]time.Time{}, map[provider.ID]int{}
+		for _, e := range list {
+			if !e.leave.IsZero() && (next.IsZero() || e.leave.Before(next)) {
+				next = e.leave
+			}
+			if !e.asked.IsZero() {
+				counts[e.s.Provider]++
+				if first := asked[e.s.Provider]; first.IsZero() || e.asked.Before(first) {
+					asked[e.s.Provider] = e.asked
+				}
+			}
+		}
+		if !r.NextDeadline().Equal(next) || len(slices.Collect(r.Rechecked())) != len(counts) {
+			t.Fatalf("step %d: next %s, want %s; %d providers, want %d", step, r.NextDeadline(), next, len(slices.Collect(r.Rechecked())), len(counts))
+		}
+		for _, id := range providers {
+			if r.Rechecks(id) != counts[id] || !r.NextRecheck(id).Equal(asked[id]) {
+				t.Fatalf("step %d: of %s %d are asked about, at %s, want %d, %s", step, id, r.Rechecks(id), r.NextRecheck(id), counts[id], asked[id])
+			}
 		}
 	}
 }
