@@ -17,49 +17,6 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-func TestALongTextIsDividedInside(t *testing.T) {
-	for _, c := range []struct{ rule, text string }{
-		{"short", "a"},
-		{"one line", strings.Repeat("x", 860)},
-		{"just more", strings.Repeat("x", 869)},
-		{"several lines", strings.Repeat("client \"x\" [192.0.2.7] accepted as admin ", 100)},
-		{"letters", strings.Repeat("ž", 2000)},
-		{"escapes", strings.Repeat("\u202e\x1b\n", 300)},
-	} {
-		t.Run(c.rule, func(t *testing.T) {
-			b := &fakeBroker{t: t} // it looks at each line
-			broker.NewLog(b).Text(event.Notice, c.text)
-			var read strings.Builder
-			for i, line := range b.log {
-				line = strings.TrimPrefix(line, "notice go_jwt_auth: ")
-				if i > 0 {
-					rest, marked := strings.CutPrefix(line, "… ")
-					if !marked {
-						t.Errorf("line %d begins with text from inside: %s", i+1, line)
-					}
-					line = rest
-				}
-				if i < len(b.log)-1 {
-					rest, marked := strings.CutSuffix(line, " …")
-					if !marked {
-						t.Errorf("line %d does not say that it goes on: %s", i+1, line)
-					}
-					line = rest
-				}
-				read.WriteString(line)
-			}
-			if want := verdict.Line(c.text); read.String() != want {
-				t.Errorf("got  %s\nwant %s", read.String(), want)
-			}
-		})
-	}
-	b := &fakeBroker{t: t}
-	broker.NewLog(b).Text(event.Notice, strings.Repeat("x", 1<<20))
-	if len(b.log) != 9 || !strings.Contains(b.log[8], "go_jwt_auth: … and 1041") || !strings.HasSuffix(b.log[8], " bytes more") {
-		t.Errorf("%d lines, the last: %s", len(b.log), b.log[len(b.log)-1])
-	}
-}
-
 // hostile is what strangers write into whatever is theirs: a line of the plugin's own, a terminal's commands, and a mark that
 // reverses the text behind it.
 const hostile = "x\ngo_jwt_auth: client \"forged\" [192.0.2.7] accepted\r\x1b[2J\u202e"

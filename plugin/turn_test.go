@@ -57,6 +57,7 @@ func TestAVerdictLeavesTheBrokerItsRest(t *testing.T) {
 	token := mint("alice", time.Hour)
 	d := newGate(t, token)
 	h := open(t, d.file(``, `"timeoutMs":60000`))
+	h.broker.awaitLog(`the introspection endpoint answers as it should`) // nothing else is to come
 	if got := h.login(1, "c", nil, token); got != verdict.Pending {
 		t.Fatalf("got %s", got)
 	}
