@@ -160,7 +160,9 @@ func TestAsksForAnotherTokenWhenOneIsRevokedAfterConnect(t *testing.T) {
 			"clientId": s.provider.Broker().ID, "clientSecret": map[string]any{"plain": s.provider.Broker().Secret},
 		}}
 		s.WriteFile("jwt.json", s.config)
+		mark := s.Mark()
 		s.Reload()
+		s.WaitLogSince(mark, `reloaded .*jwt.json`) // what comes before is not asked about
 		s.provider.SetAnswer(idp.Introspect, &idp.Answer{
 			Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"active":false}`,
 		})
