@@ -42,19 +42,15 @@ func (p *Plugin) prepare(ctx context.Context, inForce *chain.Chain) (candidate, 
 	c.notes = append(c.notes, found...)
 	if err != nil {
 		built.Discard()
-		return c, prefixEach(p.file+": ", err)
+		return c, p.inFile(err)
 	}
 	c.chain = built
 	return c, nil
 }
 
-// prefixEach names the file before each of the errors that err joins.
-func prefixEach(prefix string, err error) error {
-	var all []error
-	for _, each := range chain.Parts(err) {
-		all = append(all, fmt.Errorf("%s%w", prefix, each))
-	}
-	return errors.Join(all...)
+// inFile names the file before each of the errors that err joins.
+func (p *Plugin) inFile(err error) error {
+	return chain.WrapEach(err, func(each error) error { return fmt.Errorf("%s: %w", p.file, each) })
 }
 
 // adopt puts a candidate into force and logs what was found.
@@ -101,7 +97,7 @@ func (p *Plugin) tryOut(by *provider.Provider) {
 			}
 			p.logNotes(found)
 			if err != nil {
-				p.logEach(event.Warning, prefixEach(p.file+": ", err))
+				p.logEach(event.Warning, p.inFile(err))
 			}
 		}
 	})

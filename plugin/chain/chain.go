@@ -20,7 +20,7 @@ type Chain struct {
 	// kept are those of them that another chain has had before, and how this file has them.
 	kept   map[*provider.Provider]*config.Provider
 	choice *choice
-	// claimedBy is the choice's; nil if there is but one provider.
+	// claimedBy is the choice's, made once; nil for a file without names.
 	claimedBy func(issuer string, other *provider.Provider) string
 }
 

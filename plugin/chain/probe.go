@@ -36,11 +36,9 @@ func (c *Chain) Probe(ctx context.Context) ([]event.Note, error) {
 func TryOut(ctx context.Context, p *provider.Provider) (notes []event.Note, err error) {
 	if p.Config().LazyConnect {
 		if notes, err = p.Probe(ctx); err != nil {
-			var all []error
-			for _, each := range Parts(err) {
-				all = append(all, fmt.Errorf("%w; %s is true, so logins will try again", each, p.Key("options.lazyConnect")))
-			}
-			return notes, errors.Join(all...)
+			return notes, WrapEach(err, func(each error) error {
+				return fmt.Errorf("%w; %s is true, so logins will try again", each, p.Key("options.lazyConnect"))
+			})
 		}
 	}
 	return append(notes, p.TryCredentials(ctx)...), nil
@@ -58,4 +56,13 @@ func Parts(err error) []error {
 		all = append(all, Parts(each)...)
 	}
 	return all
+}
+
+// WrapEach puts words around each of the errors that errors.Join has joined.
+func WrapEach(err error, wrap func(error) error) error {
+	var all []error
+	for _, each := range Parts(err) {
+		all = append(all, wrap(each))
+	}
+	return errors.Join(all...)
 }

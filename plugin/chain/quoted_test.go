@@ -24,7 +24,7 @@ import (
 // that reverses the text behind it.
 const hostile = "x\ngo_jwt_auth: client \"forged\"\r\x1b[2J\u202e"
 
-// quotedAtItsSource fails the test for a text that needs the guard before the log (plugin.Log).
+// quotedAtItsSource fails the test for a text that needs the guard before the log (broker.Log).
 func quotedAtItsSource(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
