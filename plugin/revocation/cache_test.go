@@ -193,7 +193,10 @@ func TestAnInactiveAnswerTakesBackAnActiveOne(t *testing.T) {
 	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no answer", func() bool { _, known := g.Lookup("token"); return known })
+	settle(t, g.Checker, "token")
+	if _, known := g.Lookup("token"); !known {
+		t.Fatal("no answer")
+	}
 	g.answer.Store(`{"active":false}`)
 	if v := <-g.asks(t, "token"); v.Reason != verdict.Revoked {
 		t.Fatalf("got %s", v)
