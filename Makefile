@@ -7,7 +7,7 @@ VERSION := $(or $(patsubst v%,%,$(shell git describe --tags --dirty 2>/dev/null)
 # What is built of one commit is dated by it.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 SOURCES := $(shell find plugin cgo include -name '*_test.go' -prune -o -name '*.[ch]' -print -o -name '*.go' -print) go.mod go.sum
-C_FILES := $(wildcard cgo/*.c cgo/musl/*.c packaging/*.c include/*.h test/*/*/*.c)
+C_FILES := $(wildcard cgo/*.[ch] cgo/musl/*.c packaging/*.c include/*.h test/*/*/*.c)
 SCRIPTS := $(wildcard .ci/* cgo/musl/*.sh packaging/*.sh test/*/*.sh)
 
 # The ids of a build are made of what includes its folder: without them the same commit gives the same bytes anywhere.

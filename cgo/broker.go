@@ -22,6 +22,9 @@ type mosquitto struct {
 	is21 bool
 	// space is lend's; nil while C has it.
 	space []byte
+	// What is registered: the $CONTROL topics, ACL_CHECK and EXT_AUTH_START.
+	topics             map[string]bool
+	checksACL, extAuth bool
 }
 
 func (b *mosquitto) Log(level event.Level, line []byte) {
@@ -92,6 +95,60 @@ func (b *mosquitto) Kick(clientID string, withWill bool) error {
 	return failure(rc)
 }
 
+func (b *mosquitto) Publish(clientID, topic string, payload []byte) error {
+	return failure(lend(b, clientID, func(id *C.char) C.int {
+		return lend(b, topic, func(s *C.char) C.int {
+			return C.gja_publish(id, s, unsafe.Pointer(unsafe.SliceData(payload)), C.int(len(payload)))
+		})
+	}))
+}
+
+func (b *mosquitto) Control(topic string, on bool) error {
+	if b.topics[topic] == on { // 2.1 would unregister another instance's
+		return nil
+	}
+	err := failure(lend(b, topic, func(s *C.char) C.int { return C.gja_on_control(b.instance, s, C.bool(on)) }))
+	switch {
+	case err != nil:
+	case on:
+		b.topics[topic] = true
+	default:
+		delete(b.topics, topic)
+	}
+	return err
+}
+
+func (b *mosquitto) CheckACL(on bool) error {
+	return register(on, &b.checksACL, func() C.int { return C.gja_on_acl_check(b.instance, C.bool(on)) })
+}
+
+func (b *mosquitto) ExtAuths(on bool) error {
+	return register(on, &b.extAuth, func() C.int { return C.gja_on_ext_auth(b.instance, C.bool(on)) })
+}
+
+// register calls for a change, if it is one.
+func register(on bool, is *bool, call func() C.int) error {
+	if *is == on {
+		return nil
+	}
+	err := failure(call())
+	if err == nil {
+		*is = on
+	}
+	return err
+}
+
+func (b *mosquitto) AskAbout(client broker.Conn, ask bool) {
+	C.gja_ask_about(b.instance, C.uintptr_t(client), C.bool(ask))
+}
+
+// release unregisters the $CONTROL topics, before C frees the instance.
+func (b *mosquitto) release() {
+	for topic := range b.topics {
+		_ = b.Control(topic, false) // nothing is left to be done about it
+	}
+}
+
 func (b *mosquitto) PersistenceLocation() string { return C.GoString(C.gja_persistence_location()) }
 
 func (b *mosquitto) TickIn(wait time.Duration) {
@@ -122,6 +179,8 @@ func failure(rc C.int) error {
 	switch rc {
 	case C.MOSQ_ERR_SUCCESS:
 		return nil
+	case C.MOSQ_ERR_ALREADY_EXISTS:
+		return broker.ErrTaken
 	case C.MOSQ_ERR_NOT_SUPPORTED:
 		return errors.New("it does not support that")
 	case C.MOSQ_ERR_NOMEM:

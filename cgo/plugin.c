@@ -3,11 +3,13 @@
  * It makes no decisions.
  */
 #include "go_jwt_auth.h"
+#include "client_set.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* Made by cgo from the exported functions of bridge.go. */
@@ -22,6 +24,9 @@ struct gja_instance {
 	 * not call into Go: the broker makes thousands of TICKs a second. */
 	_Atomic int64_t tick_at;
 	atomic_bool wake;
+	/* Whose ACL_CHECK Go answers: the broker makes one for each message to each subscriber. */
+	struct client_set asked_about;
+	bool ext_auth;
 };
 
 /*
@@ -235,6 +240,57 @@ static int on_reload(int event, void *event_data, void *userdata)
 	return gja_broker_is_2_1() ? MOSQ_ERR_SUCCESS : MOSQ_ERR_PLUGIN_DEFER;
 }
 
+/* Also for re-authentication, which the broker does not tell from a CONNECT here. */
+static int on_ext_auth(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_extended_auth *login = event_data;
+	struct gja_instance *instance = userdata;
+
+	(void)event;
+	if(!instance->ext_auth){
+		return MOSQ_ERR_PLUGIN_DEFER;
+	}
+	signals_use_altstack();
+	return gja_go_ext_auth(instance->handle, (uintptr_t)login->client, (char *)mosquitto_client_id(login->client),
+			(char *)mosquitto_client_username(login->client), (char *)login->auth_method, (void *)login->data_in,
+			login->data_in_len, (char *)mosquitto_client_address(login->client));
+}
+
+static int on_control(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_control *message = event_data;
+	struct gja_instance *instance = userdata;
+
+	(void)event;
+	signals_use_altstack();
+	gja_go_control(instance->handle, (uintptr_t)message->client, (char *)mosquitto_client_id(message->client),
+			(char *)mosquitto_client_username(message->client), (char *)message->topic, (void *)message->payload,
+			message->payloadlen);
+	/* Anything else would end the client's connection. */
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_acl_check(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_acl_check *check = event_data;
+	struct gja_instance *instance = userdata;
+	const char *id, *username;
+
+	(void)event;
+	/* The HTTP API of 2.1 asks from a thread of its own, as it does in BASIC_AUTH. */
+	if(!pthread_equal(pthread_self(), instance->main_thread) ||
+			!client_set_has(&instance->asked_about, (uintptr_t)check->client)){
+		return MOSQ_ERR_PLUGIN_DEFER;
+	}
+	signals_use_altstack();
+	id = mosquitto_client_id(check->client);
+	username = mosquitto_client_username(check->client);
+	/* Go reads the strings where they are. */
+	return gja_go_acl_check(instance->handle, (uintptr_t)check->client, (char *)id, id ? strlen(id) : 0, (char *)username,
+			username ? strlen(username) : 0, (char *)check->topic, strlen(check->topic), check->access, check->qos,
+			check->retain);
+}
+
 static const struct {
 	int event;
 	MOSQ_FUNC_generic_callback callback;
@@ -257,9 +313,13 @@ static void instance_free(struct gja_instance *instance)
 			mosquitto_callback_unregister(instance->identifier, callbacks[i].event, callbacks[i].callback, NULL);
 		}
 	}
+	/* Those that Go has asked for, $CONTROL topics excepted: Go knows them. */
+	mosquitto_callback_unregister(instance->identifier, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL);
+	mosquitto_callback_unregister(instance->identifier, MOSQ_EVT_EXT_AUTH_START, on_ext_auth, NULL);
 	if(instance->handle != 0){
 		gja_go_cleanup(instance->handle);
 	}
+	client_set_free(&instance->asked_about);
 	free(instance);
 }
 
@@ -397,6 +457,50 @@ void gja_complete(const char *clientid, bool accepted)
 {
 	if(mosquitto_complete_basic_auth != NULL){
 		mosquitto_complete_basic_auth(clientid, accepted ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH);
+	}
+}
+
+int gja_publish(const char *clientid, const char *topic, const void *payload, int length)
+{
+	/* Never without an id: Mosquitto takes NULL for "everybody who has subscribed". */
+	return mosquitto_broker_publish_copy(clientid, topic, length, payload, 1, false, NULL);
+}
+
+int gja_on_control(struct gja_instance *instance, const char *topic, bool on)
+{
+	if(on){
+		return mosquitto_callback_register(instance->identifier, MOSQ_EVT_CONTROL, on_control, topic, instance);
+	}
+	return mosquitto_callback_unregister(instance->identifier, MOSQ_EVT_CONTROL, on_control, topic);
+}
+
+int gja_on_acl_check(struct gja_instance *instance, bool on)
+{
+	if(on){
+		return mosquitto_callback_register(instance->identifier, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL, instance);
+	}
+	return mosquitto_callback_unregister(instance->identifier, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL);
+}
+
+/* Unregistered with the instance alone: 2.0 reads its list of callbacks while it calls them, and a call may be the occasion of
+ * a reload. To be registered and to defer is the same to the broker as not to be registered. */
+int gja_on_ext_auth(struct gja_instance *instance, bool on)
+{
+	int rc = MOSQ_ERR_SUCCESS;
+
+	if(on){
+		rc = mosquitto_callback_register(instance->identifier, MOSQ_EVT_EXT_AUTH_START, on_ext_auth, NULL, instance);
+	}
+	instance->ext_auth = on && rc == MOSQ_ERR_SUCCESS;
+	return rc;
+}
+
+void gja_ask_about(struct gja_instance *instance, uintptr_t client, bool ask)
+{
+	if(ask){
+		client_set_add(&instance->asked_about, client);
+	}else{
+		client_set_remove(&instance->asked_about, client);
 	}
 }
 

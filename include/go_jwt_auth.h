@@ -45,6 +45,7 @@
  * the broker lack its functions, and must start all the same.
  */
 #ifdef GJA_PRELOADED
+#pragma weak mosquitto_broker_publish_copy
 #pragma weak mosquitto_callback_register
 #pragma weak mosquitto_callback_unregister
 #pragma weak mosquitto_client_address
@@ -107,6 +108,20 @@ bool gja_knows(const char *clientid, uintptr_t client, bool before_tick);
 /* The client, connected or away, whose session the broker keeps by this id (NULL: none), and its username. 2.1 only. */
 struct mosquitto *gja_session(const char *clientid);
 const char *gja_username(const struct mosquitto *client);
+
+/* Sends a message to the client that is connected by this id, with QoS 1, whatever it has subscribed to. The broker copies it. */
+int gja_publish(const char *clientid, const char *topic, const void *payload, int length);
+
+/*
+ * Registers the instance for an event, or ends that. MOSQ_ERR_ALREADY_EXISTS: another plugin, or another instance, has the
+ * $CONTROL topic. Not from inside of the event in question.
+ */
+int gja_on_control(struct gja_instance *instance, const char *topic, bool on);
+int gja_on_acl_check(struct gja_instance *instance, bool on);
+int gja_on_ext_auth(struct gja_instance *instance, bool on);
+
+/* Whether Go is to be asked about what the client may do. Of all others it is not: their ACL_CHECK is deferred. */
+void gja_ask_about(struct gja_instance *instance, uintptr_t client, bool ask);
 
 /* Gives the verdict on the login that is pending by this client id. From TICK only; without effect on 2.0. */
 void gja_complete(const char *clientid, bool accepted);

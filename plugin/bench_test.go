@@ -30,6 +30,11 @@ func (silent) IsConnectedAs(string, broker.Conn) bool { return true }
 func (silent) Knows(string, broker.Conn, bool) bool   { return false }
 func (silent) Session(string) (string, bool, bool)    { return "", false, true }
 func (silent) Kick(string, bool) error                { return nil }
+func (silent) Publish(string, string, []byte) error   { return nil }
+func (silent) Control(string, bool) error             { return nil }
+func (silent) CheckACL(bool) error                    { return nil }
+func (silent) ExtAuths(bool) error                    { return nil }
+func (silent) AskAbout(broker.Conn, bool)             {}
 func (silent) PersistenceLocation() string            { return "" }
 func (silent) TickIn(time.Duration)                   {}
 func (silent) Wake()                                  {}

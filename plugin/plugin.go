@@ -163,6 +163,15 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 	return p.login(connect)
 }
 
+// ExtAuth leaves an enhanced authentication to other plugins.
+func (p *Plugin) ExtAuth(broker.ExtAuth) verdict.Verdict { return verdict.Verdict{Kind: verdict.Defer} }
+
+// Control takes a message to a $CONTROL topic.
+func (p *Plugin) Control(broker.Message) {}
+
+// ACLCheck leaves what a client may do to other plugins and to the ACL file.
+func (p *Plugin) ACLCheck(broker.ACLCheck) verdict.Kind { return verdict.Defer }
+
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 	if p.bypass.missed(conn) {

@@ -52,6 +52,13 @@ type fakeBroker struct {
 	nested, deepest int
 	advance         func(time.Duration)
 
+	// published is "client id topic payload" for each message; controls are the registered $CONTROL topics, and taken those that
+	// another plugin has.
+	published           []string
+	controls, taken     map[string]bool
+	checksACL, extAuths bool
+	asksAbout           map[broker.Conn]bool
+
 	v20    bool
 	refuse error  // of SetUsername and SetClientID
 	naming func() // called by SetUsername
@@ -161,6 +168,41 @@ func (b *fakeBroker) Session(id string) (username string, there, known bool) {
 	return username, there, true
 }
 
+func (b *fakeBroker) Publish(id, topic string, payload []byte) error {
+	b.published = append(b.published, fmt.Sprintf("%s %s %s", id, topic, payload))
+	return nil
+}
+
+func (b *fakeBroker) Control(topic string, on bool) error {
+	switch {
+	case on && b.taken[topic]:
+		return broker.ErrTaken
+	case on:
+		b.controls[topic] = true
+	default:
+		delete(b.controls, topic)
+	}
+	return nil
+}
+
+func (b *fakeBroker) CheckACL(on bool) error {
+	b.checksACL = on
+	return nil
+}
+
+func (b *fakeBroker) ExtAuths(on bool) error {
+	b.extAuths = on
+	return nil
+}
+
+func (b *fakeBroker) AskAbout(c broker.Conn, ask bool) {
+	if ask {
+		b.asksAbout[c] = true
+	} else {
+		delete(b.asksAbout, c)
+	}
+}
+
 func (b *fakeBroker) PersistenceLocation() string { return "" }
 func (b *fakeBroker) TickIn(wait time.Duration)   { b.tickIn = wait }
 
@@ -207,6 +249,7 @@ func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *env {
 	h.broker = &fakeBroker{
 		t: t, names: map[broker.Conn]string{}, ids: map[broker.Conn]string{}, connected: map[string]broker.Conn{}, delayed: map[string]broker.Conn{}, woken: make(chan struct{}, 1),
 		away: map[string]string{}, subscribed: map[broker.Conn]bool{}, webSockets: map[broker.Conn]bool{},
+		controls: map[string]bool{}, taken: map[string]bool{}, asksAbout: map[broker.Conn]bool{},
 	}
 	h.broker.advance = h.advance
 	for _, a := range adjust {

@@ -24,6 +24,58 @@ type Connect struct {
 	Address string
 }
 
+// ExtAuth is what a client shows in an enhanced authentication (MQTT 5 §4.12): in its CONNECT, whose Password is then not
+// shown, and again with each re-authentication, by the same connection, with the username and client id that it was given. The broker
+// does not tell the two apart.
+type ExtAuth struct {
+	Connect
+	Method string
+	// Data is the Authentication Data, at most 65,535 bytes, which may hold any; empty if there is none.
+	Data string
+}
+
+// Message is what a client published to a $CONTROL topic. It goes to no other client.
+type Message struct {
+	Conn     Conn
+	ClientID string
+	// Username is nil if the client has none.
+	Username *string
+	Topic    string
+	// Payload, of up to 256 MiB, is the broker's memory, for as long as the event takes.
+	Payload []byte
+}
+
+// Access is what a client wants to do with a topic.
+type Access uint8
+
+// The values are the broker's.
+const (
+	// Read is the delivery of a message, a retained or queued one included.
+	Read Access = 1
+	// Write is a publish, that of the client's will included.
+	Write Access = 2
+	// Subscribe and Unsubscribe are about a topic filter.
+	Subscribe   Access = 4
+	Unsubscribe Access = 8
+)
+
+// ACLCheck asks whether a client may do something. Its strings are the broker's memory, for as long as the event takes: to keep one is
+// to clone it. It comes after Disconnect, too, for the client's will, and for clients that are away.
+type ACLCheck struct {
+	Conn Conn
+	// ClientID and Username are empty if there is none.
+	ClientID, Username string
+	Access             Access
+	// Topic is a topic name; with Subscribe and Unsubscribe a filter, "$share/group/" included.
+	Topic string
+	// QoS and Retain are set with Read and Write.
+	QoS    uint8
+	Retain bool
+}
+
+// ErrTaken is Control's answer for a topic that another plugin, or another instance of this one, is registered for.
+var ErrTaken = errors.New("another plugin or plugin line has it")
+
 // ErrNotConnected is Kick's answer for a client id that nobody is connected with.
 var ErrNotConnected = errors.New("no such client is connected")
 
@@ -55,6 +107,22 @@ type Broker interface {
 	Session(clientID string) (username string, there, known bool)
 	// Kick disconnects the client that is connected as clientID. Disconnect is called from inside it.
 	Kick(clientID string, withWill bool) error
+	// Publish sends a message, with QoS 1, to the client that is connected as clientID, whatever it has subscribed to and may
+	// read. Nobody gets it if nobody is. It is copied.
+	Publish(clientID, topic string, payload []byte) error
+	// Control registers for what is published to a $CONTROL topic, or ends that. Mosquitto 2.1 has one registration of a topic, for the
+	// clients of all listeners, and answers ErrTaken to further ones; 2.0 has one for each listener with plugins of its own.
+	// Like the next two it is called from New and Tick, never from inside of the event in question, and may be called with what is so
+	// already.
+	Control(topic string, on bool) error
+	// CheckACL registers for ACLCheck, or ends that, at once. While any plugin is registered, the broker denies what all of them
+	// defer and no ACL file allows.
+	CheckACL(on bool) error
+	// ExtAuths registers for ExtAuth, or ends that.
+	ExtAuths(on bool) error
+	// AskAbout says whether ACLCheck is called for a connection. For all others the check is deferred. It is to be called with false
+	// before the broker frees the connection, of which nothing is told after Disconnect and the check of a will.
+	AskAbout(conn Conn, ask bool)
 	// PersistenceLocation is where the broker keeps its files; empty if it does not say (2.0).
 	PersistenceLocation() string
 	// TickIn asks for Tick once so much time has passed, by a clock that nobody sets. The last call counts.
