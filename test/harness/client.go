@@ -50,11 +50,20 @@ type Login struct {
 	Username *string
 	Password *string // any bytes; nil: none, which is not the same as ""
 	Will     *Will
+	Auth     *Auth // MQTT 5 only, of Paho5 and Raw
 
 	// Resume asks for the session that the broker has kept (clean start off).
 	Resume        bool
 	SessionExpiry uint32 // s, MQTT 5 only
 	KeepAlive     uint16 // s, 0 for 60
+	// ReceiveMaximum is how many QoS 1 and 2 messages may be under way to the client, 0 for what is usual. MQTT 5 only, of Paho5 and Raw.
+	ReceiveMaximum uint16
+}
+
+// Auth is an enhanced authentication (MQTT 5 §4.12).
+type Auth struct {
+	Method string
+	Data   string // any bytes
 }
 
 // Will is the message that the broker publishes when the client is lost.
@@ -113,6 +122,29 @@ func (d Disconnect) String() string {
 		return "closed without DISCONNECT"
 	}
 	return fmt.Sprintf("disconnected with 0x%02x", d.Code)
+}
+
+// Reauth is how the broker answered a re-authentication.
+type Reauth struct {
+	// Closed: the connection ended without DISCONNECT, or with a packet that the client does not take there.
+	Closed bool
+	// Code is 0 for AUTH with success, or that of DISCONNECT.
+	Code byte
+}
+
+// Accepted reports whether it succeeded.
+func (r Reauth) Accepted() bool { return !r.Closed && r.Code == 0 }
+
+// String is the answer in words.
+func (r Reauth) String() string {
+	switch {
+	case r.Closed:
+		return "closed without DISCONNECT"
+	case r.Code == 0:
+		return "accepted"
+	default:
+		return fmt.Sprintf("disconnected with 0x%02x", r.Code)
+	}
 }
 
 // Message is one PUBLISH that a client got.
@@ -231,6 +263,21 @@ func (c *Client) Publish(topic, payload string, qos byte) byte {
 		c.t.Fatalf("%s: PUBLISH %s: %v", c.kind, topic, err)
 	}
 	return code
+}
+
+// Reauthenticate sends AUTH with reason 0x19 and new data, by the method of the client's CONNECT, and waits for the answer. Only
+// clients of kind Paho5 with Login.Auth can.
+func (c *Client) Reauthenticate(data string) Reauth {
+	c.t.Helper()
+	driver, able := c.driver.(*paho5)
+	if !able {
+		c.t.Fatalf("%s has no AUTH", c.kind)
+	}
+	answer, err := driver.reauthenticate(data)
+	if err != nil {
+		c.t.Fatalf("%s: AUTH: %v", c.kind, err)
+	}
+	return answer
 }
 
 // WaitMessage waits for the next message on topic, arrived already or to come,

@@ -150,6 +150,16 @@ func (r *Raw) WaitDisconnect() (Disconnect, error) {
 // Close drops the connection.
 func (r *Raw) Close() { _ = r.conn.Close() }
 
+// AuthPacket is AUTH (MQTT 5 §3.15): reason 0x18 goes on with an authentication, 0x19 begins another one.
+func AuthPacket(reason byte, a Auth) []byte {
+	var b bytes.Buffer
+	packet := packets5.Auth{ReasonCode: reason, Properties: &packets5.Properties{AuthMethod: a.Method, AuthData: []byte(a.Data)}}
+	if _, err := (&packets5.ControlPacket{FixedHeader: packets5.FixedHeader{Type: packets5.AUTH}, Content: &packet}).WriteTo(&b); err != nil {
+		panic(fmt.Sprintf("harness: AUTH: %v", err)) // a buffer takes everything
+	}
+	return b.Bytes()
+}
+
 // ConnectPacket is CONNECT with this login as it goes over the wire. What the
 // protocol forbids is encoded all the same. Names and passwords longer than
 // 65,535 bytes have no encoding and panic.
@@ -208,6 +218,12 @@ func connect5(l Login) *packets5.ControlPacket {
 	}
 	if l.Password != nil {
 		c.PasswordFlag, c.Password = true, []byte(*l.Password)
+	}
+	if l.Auth != nil {
+		c.Properties.AuthMethod, c.Properties.AuthData = l.Auth.Method, []byte(l.Auth.Data)
+	}
+	if l.ReceiveMaximum != 0 {
+		c.Properties.ReceiveMaximum = &l.ReceiveMaximum
 	}
 	if w := l.Will; w != nil {
 		c.WillFlag, c.WillTopic, c.WillMessage = true, w.Topic, []byte(w.Payload)

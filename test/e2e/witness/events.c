@@ -4,24 +4,33 @@
  *
  * Options, of which each takes one client id: refuse (MOSQ_ERR_AUTH) and close (MOSQ_ERR_UNKNOWN) when the broker asks
  * again after SIGHUP, deny (MOSQ_ERR_AUTH) at its CONNECT, delay (2.1). accept, with any value, lets in whoever else
- * comes; otherwise the next plugin or password file decides.
+ * comes; otherwise the next plugin or password file decides. name, for several instances, stands in the log lines about
+ * $CONTROL. auth: EXT_AUTH_START is answered as the Authentication Data says, see on_ext_auth. acl: ACL_CHECK is written
+ * down, and answered by the first level of the topic: "allow", "deny"; anything else is deferred.
  *
  * A client that may publish to $CONTROL/witness/v1 gets done what it says: "kick ID", "kick-with-will ID",
- * "complete ID" (2.1, a delayed login is admitted) and "look ID" (2.1).
+ * "complete ID" (2.1, a delayed login is admitted), "look ID" (2.1), "tell ID" (a message to it) and, from the next TICK,
+ * "tell-later ID", "acl on", "acl off", "control TOPIC" and "no-control TOPIC".
  */
 #include "go_jwt_auth.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CONTROL_TOPIC "$CONTROL/witness/v1"
 /* mosquitto/broker.h of 2.1 */
 #define EVT_CONNECT 11
 
-static mosquitto_plugin_id_t *identifier;
+struct instance {
+	mosquitto_plugin_id_t *identifier;
+	const char *name;
+	/* What the next TICK is to do; empty: nothing. */
+	char later[256];
+};
 
 static const char *refuse, *close_on, *deny, *delay;
-static bool accept_others;
+static bool accept_others, auth, acl;
 
 /* A TICK is written down only where it is the first after something else. */
 static bool ticked;
@@ -60,6 +69,8 @@ static int on_basic_auth(int event, void *event_data, void *userdata)
 	(void)event;
 	(void)userdata;
 	say(sweeping ? "BASIC_AUTH again" : "BASIC_AUTH", login->client);
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: it is BASIC_AUTH%s id=%s username=%s with password=%s",
+			sweeping ? " again" : "", text(id), text(login->username), text(login->password));
 	if(sweeping && is(refuse, id)){
 		return MOSQ_ERR_AUTH;
 	}
@@ -95,11 +106,100 @@ static int on_connect(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
+/* The data is a word: accept, refuse (MOSQ_ERR_AUTH), defer, unsupported, close (MOSQ_ERR_UNKNOWN), busy (137), or a new
+ * "username=NAME" or "clientid=NAME" (2.1). */
+static int on_ext_auth(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_extended_auth *login = event_data;
+	char word[256] = {0};
+
+	(void)event;
+	(void)userdata;
+	memcpy(word, login->data_in ? login->data_in : "", login->data_in_len < sizeof(word) ? login->data_in_len : sizeof(word) - 1);
+	say("EXT_AUTH_START", login->client);
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: method %s data \"%s\" of %d bytes%s from %s", text(login->auth_method), word,
+			login->data_in_len, login->data_in ? "" : " (NULL)", text(mosquitto_client_address(login->client)));
+	if(strcmp(word, "refuse") == 0){
+		return MOSQ_ERR_AUTH;
+	}
+	if(strcmp(word, "defer") == 0){
+		return MOSQ_ERR_PLUGIN_DEFER;
+	}
+	if(strcmp(word, "unsupported") == 0){
+		return MOSQ_ERR_NOT_SUPPORTED;
+	}
+	if(strcmp(word, "close") == 0){
+		return MOSQ_ERR_UNKNOWN;
+	}
+	if(strcmp(word, "busy") == 0){
+		return GJA_ERR_SERVER_BUSY;
+	}
+	if(strncmp(word, "username=", strlen("username=")) == 0){
+		return mosquitto_set_username(login->client, strchr(word, '=') + 1);
+	}
+	if(strncmp(word, "clientid=", strlen("clientid=")) == 0){
+		return mosquitto_set_clientid != NULL ? mosquitto_set_clientid(login->client, strchr(word, '=') + 1)
+											  : MOSQ_ERR_NOT_SUPPORTED;
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_acl_check(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_acl_check *check = event_data;
+
+	(void)event;
+	(void)userdata;
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: ACL_CHECK id=%s username=%s client=%p access=%d topic=%s qos=%d retain=%d",
+			text(mosquitto_client_id(check->client)), text(mosquitto_client_username(check->client)), (void *)check->client,
+			check->access, check->topic, check->qos, check->retain);
+	if(strncmp(check->topic, "allow/", strlen("allow/")) == 0){
+		return MOSQ_ERR_SUCCESS;
+	}
+	return strncmp(check->topic, "deny/", strlen("deny/")) == 0 ? MOSQ_ERR_ACL_DENIED : MOSQ_ERR_PLUGIN_DEFER;
+}
+
+static void tell(const char *id)
+{
+	const char *message = "only for you";
+	int rc = mosquitto_broker_publish_copy(id, CONTROL_TOPIC "/response", (int)strlen(message), message, 1, false, NULL);
+
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: told %s: %d", id, rc);
+}
+
+static int on_control(int event, void *event_data, void *userdata);
+
+/* Does what was put off. */
+static void do_later(struct instance *instance)
+{
+	char *word = instance->later, *rest = strchr(word, ' ');
+	int rc = -1;
+
+	if(rest == NULL){
+		return;
+	}
+	*rest++ = '\0';
+	if(strcmp(word, "tell-later") == 0){
+		tell(rest);
+		rc = MOSQ_ERR_SUCCESS;
+	}else if(strcmp(word, "acl") == 0 && strcmp(rest, "on") == 0){
+		rc = mosquitto_callback_register(instance->identifier, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL, NULL);
+	}else if(strcmp(word, "acl") == 0){
+		rc = mosquitto_callback_unregister(instance->identifier, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL);
+	}else if(strcmp(word, "control") == 0){
+		rc = mosquitto_callback_register(instance->identifier, MOSQ_EVT_CONTROL, on_control, rest, instance);
+	}else if(strcmp(word, "no-control") == 0){
+		rc = mosquitto_callback_unregister(instance->identifier, MOSQ_EVT_CONTROL, on_control, rest);
+	}
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: %s %s in TICK: %d", word, rest, rc);
+	instance->later[0] = '\0';
+}
+
 static int on_tick(int event, void *event_data, void *userdata)
 {
 	(void)event;
 	(void)event_data;
-	(void)userdata;
+	do_later(userdata);
 	if(!ticked){
 		mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: TICK");
 	}
@@ -134,15 +234,23 @@ static void look(const char *id)
 static int on_control(int event, void *event_data, void *userdata)
 {
 	struct mosquitto_evt_control *request = event_data;
+	struct instance *instance = userdata;
 	char command[256] = {0};
 	char *id;
 
 	(void)event;
-	(void)userdata;
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness%s%s: CONTROL %s of %s, %d bytes, qos=%d retain=%d", instance->name ? " " : "",
+			instance->name ? instance->name : "", request->topic, text(mosquitto_client_id(request->client)),
+			(int)request->payloadlen, request->qos, request->retain);
 	if(request->payloadlen >= sizeof(command)){
 		return MOSQ_ERR_INVAL;
 	}
 	memcpy(command, request->payload, request->payloadlen);
+	if(strncmp(command, "tell-later ", 11) == 0 || strncmp(command, "acl ", 4) == 0 || strncmp(command, "control ", 8) == 0 ||
+			strncmp(command, "no-control ", 11) == 0){
+		memcpy(instance->later, command, sizeof(command));
+		return MOSQ_ERR_SUCCESS;
+	}
 	id = strchr(command, ' ');
 	if(id == NULL){
 		return MOSQ_ERR_INVAL;
@@ -157,6 +265,8 @@ static int on_control(int event, void *event_data, void *userdata)
 		mosquitto_complete_basic_auth(id, MOSQ_ERR_SUCCESS);
 	}else if(strcmp(command, "look") == 0){
 		look(id);
+	}else if(strcmp(command, "tell") == 0){
+		tell(id);
 	}
 	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: %s %s done", command, id);
 	return MOSQ_ERR_SUCCESS;
@@ -169,10 +279,16 @@ int mosquitto_plugin_version(int supported_version_count, const int *supported_v
 	return 5;
 }
 
-int mosquitto_plugin_init(mosquitto_plugin_id_t *plugin, void **userdata, struct mosquitto_opt *options, int option_count)
+int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, struct mosquitto_opt *options, int option_count)
 {
-	(void)userdata;
-	identifier = plugin;
+	struct instance *instance = calloc(1, sizeof(struct instance));
+	int rc;
+
+	if(instance == NULL){
+		return MOSQ_ERR_NOMEM;
+	}
+	*userdata = instance;
+	instance->identifier = identifier;
 	for(int i = 0; i < option_count; i++){
 		const char *name = options[i].key, *value = options[i].value;
 
@@ -186,6 +302,12 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *plugin, void **userdata, struct
 			delay = value;
 		}else if(strcmp(name, "accept") == 0){
 			accept_others = true;
+		}else if(strcmp(name, "name") == 0){
+			instance->name = value;
+		}else if(strcmp(name, "auth") == 0){
+			auth = true;
+		}else if(strcmp(name, "acl") == 0){
+			acl = true;
 		}
 	}
 	if(mosquitto_client != NULL){
@@ -194,17 +316,21 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *plugin, void **userdata, struct
 	}
 	if(mosquitto_callback_register(identifier, MOSQ_EVT_BASIC_AUTH, on_basic_auth, NULL, NULL) ||
 			mosquitto_callback_register(identifier, MOSQ_EVT_DISCONNECT, on_disconnect, NULL, NULL) ||
-			mosquitto_callback_register(identifier, MOSQ_EVT_TICK, on_tick, NULL, NULL) ||
-			mosquitto_callback_register(identifier, MOSQ_EVT_RELOAD, on_reload, NULL, NULL)){
+			mosquitto_callback_register(identifier, MOSQ_EVT_TICK, on_tick, NULL, instance) ||
+			mosquitto_callback_register(identifier, MOSQ_EVT_RELOAD, on_reload, NULL, NULL) ||
+			(auth && mosquitto_callback_register(identifier, MOSQ_EVT_EXT_AUTH_START, on_ext_auth, NULL, NULL)) ||
+			(acl && mosquitto_callback_register(identifier, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL, NULL))){
 		return MOSQ_ERR_INVAL;
 	}
-	return mosquitto_callback_register(identifier, MOSQ_EVT_CONTROL, on_control, CONTROL_TOPIC, NULL);
+	rc = mosquitto_callback_register(identifier, MOSQ_EVT_CONTROL, on_control, CONTROL_TOPIC, instance);
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness %s: registered for " CONTROL_TOPIC ": %d", text(instance->name), rc);
+	return MOSQ_ERR_SUCCESS;
 }
 
 int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int option_count)
 {
-	(void)userdata;
 	(void)options;
 	(void)option_count;
+	free(userdata);
 	return MOSQ_ERR_SUCCESS;
 }
