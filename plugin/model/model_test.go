@@ -97,6 +97,27 @@ func (s *tokens) find(text string) *token {
 	return nil
 }
 
+// shown finds a token in a line, or what is as good: the signature of a signed one. An opaque one is one once it was taken for that.
+func (s *tokens) shown(line string) *token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.all {
+		secret := t.Text[strings.LastIndexByte(t.Text, '.')+1:]
+		if (!t.Opaque || t.latest > 0) && slices.Contains(strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \".", r) }), secret) {
+			return t
+		}
+	}
+	return nil
+}
+
+// named has the names of tokens in the place of their texts.
+func (s *tokens) named(text string) string {
+	for _, t := range s.all {
+		text = strings.ReplaceAll(text, t.Text, "<"+t.Name+">")
+	}
+	return text
+}
+
 func (s *tokens) add(t *token, trusted string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +148,7 @@ func (d *driver) run(t *rapid.T) {
 	}
 	start := drawFile(t)
 	w.rules = newRules(w.clock, start)
-	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, live: map[broker.Conn]*conn{}}
+	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown, live: map[broker.Conn]*conn{}}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
 	w.NoTicks = w.V20 && rapid.IntRange(0, 2).Draw(t, "no ticks") == 0
@@ -178,8 +199,8 @@ func (d *driver) check(t *rapid.T) {
 	d.steps++
 	d.rest()
 	if d.fault != "" {
-		t.Log("what led to it:\n" + strings.Join(d.history, "\n"))
-		t.Fatal(d.fault)
+		t.Log(d.tokens.named("what led to it:\n" + strings.Join(d.history, "\n")))
+		t.Fatal(d.tokens.named(d.fault))
 	}
 }
 
@@ -240,7 +261,24 @@ func (d *driver) connectGood(t *rapid.T) {
 	if rapid.Bool().Draw(t, "another name") {
 		name = names.Draw(t, "name")
 	}
+	if rapid.SampledFrom(d.inForce.Source.fields()).Draw(t, "field") == string(inUsername) {
+		id := name
+		if often(t, "use_username_as_clientid") {
+			id = k.Text
+		}
+		d.send(t, id, &k.Text, nil)
+		return
+	}
 	d.send(t, name, &name, &k.Text)
+}
+
+// good is the CONNECT of a client that does all as it should.
+func (d *driver) good(p provider, k *token) packet {
+	name := p.called(k.Subject)
+	if d.inForce.Source.fields()[0] == string(inUsername) {
+		return packet{ID: name, Username: &k.Text}
+	}
+	return packet{ID: name, Username: &name, Password: &k.Text}
 }
 
 // connectAnew is anybody.
@@ -263,6 +301,9 @@ func (d *driver) connectAnew(t *rapid.T) {
 			d.vary(t, k)
 			d.spoil(t, k, fault)
 		}).Text
+	}
+	if pass != nil && often(t, "in the username") {
+		username, pass = pass, username
 	}
 	d.send(t, names.Draw(t, "id"), username, pass)
 }
@@ -320,24 +361,26 @@ func (d *driver) connectAgain(t *rapid.T) {
 }
 
 func (d *driver) deliver(p packet) *conn {
-	username, pass := "none", "none"
-	if p.Username != nil {
-		username = *p.Username
-	}
-	if p.Password != nil {
-		pass = *p.Password
-		if k := d.tokens.find(pass); k != nil {
-			pass = fmt.Sprintf("%s (of %s by %q, idp%d, key %s, opaque %t, until %s)", k, k.Subject, k.Issuer, k.IDP, k.Key, k.Opaque, k.Expires.Format(time.TimeOnly))
-		}
-	}
 	d.say("%s CONNECT id %s username %s persistent %t, WebSocket %t, subscribes %t: %s",
-		d.clock.now().Format(time.TimeOnly), p.ID, username, p.Persistent, p.WebSocket, p.Subscribes, pass)
+		d.clock.now().Format(time.TimeOnly), p.ID, d.describe(p.Username), p.Persistent, p.WebSocket, p.Subscribes, d.describe(p.Password))
 	c := d.connect(p)
 	d.rest()
 	return c
 }
 
 func text(s string) *string { return &s }
+
+// describe is a field of CONNECT.
+func (d *driver) describe(field *string) string {
+	if field == nil {
+		return "none"
+	}
+	k := d.tokens.find(*field)
+	if k == nil {
+		return *field
+	}
+	return fmt.Sprintf("%s (of %s by %q, idp%d, key %s, opaque %t, until %s)", k, k.Subject, k.Issuer, k.IDP, k.Key, k.Opaque, k.Expires.Format(time.TimeOnly))
+}
 
 // follow drops a client whose verdict is pending, and sends a CONNECT by its id: from its address, or from another, where
 // somebody else has come to use that in between. Its token is the same, another, or one that is revoked at once.
@@ -485,7 +528,7 @@ func (d *driver) outage(t *rapid.T) {
 		d.named++
 		name := fmt.Sprintf("unlucky-%d", d.named)
 		k := d.mint(p, func(k *token) { k.Subject = name })
-		d.deliver(packet{ID: p.called(name), Username: text(p.called(name)), Password: &k.Text})
+		d.deliver(d.good(p, k))
 	}
 }
 
@@ -538,7 +581,7 @@ func (d *driver) insist(t *rapid.T) {
 		name := fmt.Sprintf("good-%d", d.named)
 		k := d.mint(p, func(k *token) { k.Subject = name })
 		for range 2 { // by the same token, as whoever is put off does
-			c := d.deliver(packet{ID: p.called(name), Username: text(p.called(name)), Password: &k.Text})
+			c := d.deliver(d.good(p, k))
 			for range 3 {
 				d.turn()
 			}

@@ -18,9 +18,10 @@ type mosquitto struct {
 	plugin *plugin.Plugin
 	rules  *rules
 	clock  *clock
-	// settle lets everything run that can, find tells whose token a text is.
+	// settle lets everything run that can, find tells whose token a text is, and shown finds a signed token in a line.
 	settle func()
 	find   func(text string) *token
+	shown  func(line string) *token
 
 	// unused are the addresses that were freed: the last one is the next to be used, as malloc does it.
 	unused []broker.Conn

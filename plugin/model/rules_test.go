@@ -91,6 +91,8 @@ type keySet struct {
 // attempt is a CONNECT that the plugin was asked about.
 type attempt struct {
 	token *token // nil: it had none
+	// taken: a text of it is a token by the file, whoever has issued that.
+	taken bool
 	// under is the file that was in force when it began, at that time and moment, by the provider that answers for the token;
 	// without answered, none does.
 	under    file
@@ -317,16 +319,12 @@ func (r *rules) begins(c *conn) {
 // look chooses the provider by the file that is in force.
 func (r *rules) look(c *conn) {
 	a := c.attempt
-	a.under, a.token, a.by, a.answered = r.inForce, nil, provider{}, false
-	if c.Password == nil {
+	a.under, a.by, a.answered = r.inForce, provider{}, false
+	if a.token, a.taken = a.under.finds(c.username, c.Password, r.broker.find); a.token == nil {
 		return
 	}
-	t := r.broker.find(*c.Password)
-	if !a.under.sees(t) {
-		return
-	}
+	t := a.token
 	t.latest = r.moment
-	a.token = t
 	if a.by, a.answered = a.under.answersFor(t); a.answered {
 		r.lookedAt[a.by.asker()] = r.moment
 		r.chosen[affair{t.Name, a.by.Name}] = true
@@ -371,7 +369,7 @@ func (r *rules) judged(c *conn, kind verdict.Kind) {
 			r.broken("%s was refused (%s), though %s is good", c, kind, a.token)
 		}
 	case verdict.Defer:
-		if a.token != nil || a.under.Strict {
+		if a.taken || a.under.Strict {
 			r.broken("%s was left to others in spite of %s", c, a.token)
 		}
 	}
@@ -522,10 +520,7 @@ func (r *rules) barByProvider(c *conn) (why string, certain bool) {
 // sweeps notes that the plugin is about to be asked for a session again.
 func (r *rules) sweeps(c *conn) {
 	r.say("    the broker asks again for %s", c)
-	if c.Password == nil {
-		return
-	}
-	if t := r.broker.find(*c.Password); r.inForce.sees(t) {
+	if t, _ := r.inForce.finds(c.username, c.Password, r.broker.find); t != nil {
 		if p, answers := r.inForce.answersFor(t); answers {
 			r.lookedAt[p.asker()] = r.moment
 			r.chosen[affair{t.Name, p.Name}] = true
@@ -653,8 +648,11 @@ func (r *rules) condemned(a *attempt, known int) bool {
 	})
 }
 
-// reads holds a line of the log against the rules: of a token it names the provider that answers for it.
+// reads holds a line of the log against the rules: of a token it names the provider that answers for it, and never shows it.
 func (r *rules) reads(line string) {
+	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && !c.attempt.taken) {
+		r.broken("%s is in the log", t) // and it is not a name by the file that is in force
+	}
 	if strings.Contains(line, " reloaded ") {
 		r.reloaded()
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -14,9 +15,26 @@ type file struct {
 	// Named files have `providers`; others have one provider, which has no name.
 	Named bool
 	// Strict: a password that is not a token is refused (onNonToken "deny").
-	Strict    bool
+	Strict bool
+	// Source is the field, or the fields in their order, in which a token may be.
+	Source    source
 	Providers []provider
 }
+
+// source is tokenSource, with a space between fields.
+type source string
+
+const (
+	inPassword source = "password"
+	inUsername source = "username"
+)
+
+// sources are all that there can be.
+var sources = rapid.SampledFrom([]source{inPassword, inPassword, inUsername, inPassword + " " + inUsername, inUsername + " " + inPassword})
+
+func (s source) fields() []string { return strings.Fields(string(s)) }
+
+func (s source) has(field source) bool { return slices.Contains(s.fields(), string(field)) }
 
 // provider is what a file says of one identity provider.
 type provider struct {
@@ -155,10 +173,23 @@ func (f file) answersFor(t *token) (provider, bool) {
 	return f.rest()
 }
 
-// sees tells whether a text is a token, by the file: opaque ones are passwords like any other unless a provider is to be asked.
-func (f file) sees(t *token) bool {
+// finds finds the token of a login. Opaque ones are text like any other unless a provider is to be asked; then every text is one, so
+// that taken can be true though nobody has issued it.
+func (f file) finds(username, password *string, find func(string) *token) (t *token, taken bool) {
 	_, asked := f.opaque()
-	return t != nil && (!t.Opaque || asked)
+	for _, field := range f.Source.fields() {
+		text := password
+		if field == string(inUsername) {
+			text = username
+		}
+		if text == nil || *text == "" {
+			continue
+		}
+		if t := find(*text); asked || t != nil && !t.Opaque {
+			return t, true
+		}
+	}
+	return nil, false
 }
 
 // reaches tells whether it can come into force though an identity provider is down: nothing else is read before that but keys.
@@ -173,7 +204,7 @@ var secrets = [...]string{"secret 0, which is long enough for HMAC", "secret 1, 
 func often(t *rapid.T, name string) bool { return rapid.IntRange(0, 3).Draw(t, name) == 0 }
 
 func drawFile(t *rapid.T) file {
-	f := file{Named: rapid.IntRange(0, 2).Draw(t, "providers") > 0, Strict: often(t, "onNonToken deny")}
+	f := file{Named: rapid.IntRange(0, 2).Draw(t, "providers") > 0, Strict: often(t, "onNonToken deny"), Source: sources.Draw(t, "tokenSource")}
 	for range 1 + rapid.IntRange(0, most-1).Draw(t, "more") {
 		f = f.with(t, drawProvider(t))
 		if !f.Named {
@@ -198,6 +229,9 @@ func (f file) with(t *rapid.T, p provider) file {
 	}
 	if p.Mode != local {
 		p.Secret = ""
+	}
+	if f.Source.has(inUsername) {
+		p.MatchUsername, p.Deny = true, false
 	}
 	f.Providers = append(slices.Clone(f.Providers), p)
 	return f
@@ -226,6 +260,12 @@ func (f file) changed(t *rapid.T) file {
 	p := f.Providers[i]
 	what := rapid.SampledFrom([]string{"broker-wide", "options", "place", "add", "remove", "reorder", "rename", "issuer", "all"}).Draw(t, "change")
 	switch {
+	case what == "broker-wide" && rapid.Bool().Draw(t, "tokenSource"):
+		all := f.Providers
+		f.Source, f.Providers = sources.Draw(t, "tokenSource"), nil
+		for _, p := range all {
+			f = f.with(t, p)
+		}
 	case what == "broker-wide":
 		f.Strict = !f.Strict
 	case what == "options":
@@ -320,8 +360,14 @@ func (f file) text() string {
 	} else {
 		all = f.Providers[0].object()
 	}
+	common := all["options"].(object)["common"].(object)
 	if f.Strict {
-		all["options"].(object)["common"].(object)["onNonToken"] = "deny"
+		common["onNonToken"] = "deny"
+	}
+	if fields := f.Source.fields(); len(fields) > 1 {
+		common["tokenSource"] = fields
+	} else {
+		common["tokenSource"] = f.Source
 	}
 	return string(must(json.MarshalIndent(all, "", " ")))
 }
