@@ -22,6 +22,7 @@ import (
 type token struct {
 	Name, Text      string
 	Subject, Issuer string    // Issuer is empty where the token has none
+	Tenant          string    // as Issuer
 	Expires         time.Time // zero: never
 	Opaque          bool      // it is not a JWT
 	Key             string    // what it is signed by: a secret, a key, or what nobody trusts
@@ -80,6 +81,9 @@ func (t *token) claims() object {
 	all := object{"sub": t.Subject, "jti": t.Name}
 	if t.Issuer != "" {
 		all["iss"] = t.Issuer
+	}
+	if t.Tenant != "" {
+		all["tid"] = t.Tenant
 	}
 	if !t.Expires.IsZero() {
 		all["exp"] = t.Expires.Unix()
@@ -205,8 +209,11 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	about, by, t := "the keys", asker{p.number, r.Header.Get(askerHeader)}, (*token)(nil)
-	if r.URL.Path == "/introspect" {
-		by.name, _, _ = r.BasicAuth()
+	plain := r.URL.Path == "/check"
+	if plain || r.URL.Path == "/introspect" {
+		if !plain {
+			by.name, _, _ = r.BasicAuth()
+		}
 		if t = p.find(r.PostFormValue("token")); t == nil { // a password, which mode introspection can't tell from a token
 			_, _ = w.Write([]byte(`{"active":false}`))
 			return
@@ -219,7 +226,7 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.seen++
 	told := happening{kind: answered, asker: by, request: p.seen, token: t}
-	body := p.answer(&told)
+	status, body := p.answer(&told, plain)
 	manner, held := p.manner, &request{about: about, let: make(chan bool, 1)}
 	if manner == holding {
 		p.held = append(p.held, held)
@@ -246,11 +253,12 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
+	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }
 
-// answer is what there is to say at this moment. p.mu is held.
-func (p *idp) answer(told *happening) []byte {
+// answer is what there is to say at this moment: as RFC 7662 has it, or plain. p.mu is held.
+func (p *idp) answer(told *happening, plain bool) (status int, body []byte) {
 	t := told.token
 	if t == nil {
 		told.keys = slices.Clone(p.names)
@@ -259,15 +267,20 @@ func (p *idp) answer(told *happening) []byte {
 			public := p.keys.get(name).Public().(ed25519.PublicKey)
 			set = append(set, object{"kty": "OKP", "crv": "Ed25519", "kid": kidOf(name), "x": base64.RawURLEncoding.EncodeToString(public)})
 		}
-		return must(json.Marshal(object{"keys": set}))
+		return http.StatusOK, must(json.Marshal(object{"keys": set}))
 	}
 	told.active = t.IDP == p.number && t.Key != forged && !t.Revoked
-	members := object{}
-	if told.active {
+	members := object{"active": false}
+	switch {
+	case plain && !told.active && t.number%2 == 0:
+		return http.StatusForbidden, nil
+	case plain:
+		members = object{"token": object{"isGood": told.active}}
+	case told.active:
 		members = t.claims()
+		members["active"] = true
 	}
-	members["active"] = told.active
-	return must(json.Marshal(members))
+	return http.StatusOK, must(json.Marshal(members))
 }
 
 func (p *idp) revoke(t *token) {

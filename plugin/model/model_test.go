@@ -225,8 +225,17 @@ func (d *driver) someProvider(t *rapid.T) provider {
 
 // mint makes a token of a provider, good unless asked otherwise.
 func (d *driver) mint(p provider, change func(*token)) *token {
-	k := &token{Subject: "a", Issuer: p.Issuer, IDP: p.IDP, Key: d.trusted(p), Expires: d.clock.now().Add(time.Hour).Truncate(time.Second)}
-	if rest, _ := d.inForce.rest(); p.Mode == introspection && p.Issuer == "" && rest != p {
+	k := &token{Subject: "a", IDP: p.IDP, Key: d.trusted(p), Expires: d.clock.now().Add(time.Hour).Truncate(time.Second)}
+	if all := p.claimed(); len(all) > 0 {
+		k.Issuer = all[len(d.tokens.all)%len(all)]
+	}
+	if all := strings.Fields(p.Tenants); len(all) > 0 {
+		k.Tenant = all[len(d.tokens.all)%len(all)]
+		if id, isTenant := strings.CutPrefix(k.Issuer, tenant("")); isTenant {
+			k.Tenant = id
+		}
+	}
+	if rest, _ := d.inForce.rest(); p.Mode == introspection && len(p.issuers()) == 0 && rest != p {
 		k.Opaque = true // it gets no others
 	}
 	trusted := k.Key
@@ -291,7 +300,7 @@ func (d *driver) connectAnew(t *rapid.T) {
 		username = text(user)
 	}
 	switch fault := rapid.SampledFrom([]string{
-		"none", "expired", "forged", "issuer", "no issuer", "borrowed issuer", "idp", "key", "endless", "opaque", "opaque, borrowed issuer", "password", "nothing",
+		"none", "expired", "forged", "issuer", "no issuer", "borrowed issuer", "tenant", "idp", "key", "endless", "opaque", "opaque, borrowed issuer", "password", "nothing",
 	}).Draw(t, "token"); fault {
 	case "password":
 		pass = text(password)
@@ -320,7 +329,12 @@ func (d *driver) spoil(t *rapid.T, k *token, fault string) {
 	case "no issuer":
 		k.Issuer = ""
 	case "borrowed issuer":
-		k.Issuer = issuer(rapid.IntRange(0, idps).Draw(t, "issuer"))
+		k.Issuer = anIssuer.Draw(t, "issuer")
+	case "tenant":
+		k.Tenant = tenantIDs.Draw(t, "tenant")
+		if rapid.Bool().Draw(t, "in the issuer") {
+			k.Issuer = tenant(k.Tenant)
+		}
 	case "idp":
 		k.IDP = (k.IDP + 1) % idps
 	case "key":
@@ -331,7 +345,7 @@ func (d *driver) spoil(t *rapid.T, k *token, fault string) {
 		k.Opaque = true
 	case "opaque, borrowed issuer":
 		p, _ := d.inForce.opaque()
-		k.Opaque, k.IDP, k.Issuer = true, p.IDP, rapid.SampledFrom(d.inForce.Providers).Draw(t, "issuer").Issuer
+		k.Opaque, k.IDP, k.Issuer = true, p.IDP, rapid.SampledFrom(append(d.inForce.claimed(), "")).Draw(t, "issuer")
 	}
 }
 
@@ -379,7 +393,7 @@ func (d *driver) describe(field *string) string {
 	if k == nil {
 		return *field
 	}
-	return fmt.Sprintf("%s (of %s by %q, idp%d, key %s, opaque %t, until %s)", k, k.Subject, k.Issuer, k.IDP, k.Key, k.Opaque, k.Expires.Format(time.TimeOnly))
+	return fmt.Sprintf("%s (of %s by %q %s, idp%d, key %s, opaque %t, until %s)", k, k.Subject, k.Issuer, k.Tenant, k.IDP, k.Key, k.Opaque, k.Expires.Format(time.TimeOnly))
 }
 
 // follow drops a client whose verdict is pending, and sends a CONNECT by its id: from its address, or from another, where

@@ -424,8 +424,10 @@ func (r *rules) bar(c *conn) (why string, certain bool) {
 		return "nobody answers for its issuer, " + a.token.Issuer, false
 	case a.by.Mode != introspection && !r.trusted(a):
 		return "its signature is by " + a.token.Key, false
-	case a.by.Issuer != "" && a.token.Issuer != a.by.Issuer:
+	case !a.by.isItsIssuer(a.token):
 		return "its issuer is " + a.token.Issuer, false
+	case !a.by.isItsTenant(a.token):
+		return "its tenant is " + a.token.Tenant, false
 	case r.isAnothers(a):
 		return "another provider claims its issuer, " + a.token.Issuer, false
 	case a.token.Expires.IsZero() && a.by.kicks():

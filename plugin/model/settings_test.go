@@ -43,6 +43,10 @@ type provider struct {
 	IDP    int    // whose keys and endpoint it names
 	Secret string // in mode local
 	Issuer string // empty: any that no other claims
+	Alias  string // another one
+	// Tenants are those that are admitted, with a space between them, where an issuer has the token's claim tid in it; empty: there is
+	// no such issuer.
+	Tenants string
 
 	Validate, Kick               bool
 	Leeway                       time.Duration
@@ -52,6 +56,7 @@ type provider struct {
 	Lazy                         bool
 
 	Check            string // empty: no revocation, but in mode introspection
+	Plain            bool   // the endpoint is not one of RFC 7662
 	Allow            bool
 	TTL, NegativeTTL time.Duration
 	Recheck          time.Duration
@@ -103,7 +108,47 @@ func (p provider) id() string {
 	if p.Name == "" {
 		return ""
 	}
-	return p.Name + " " + p.Issuer
+	all := p.issuers()
+	slices.Sort(all)
+	return p.Name + " " + strings.Join(all, " ")
+}
+
+// tenant is the issuer of a tenant, or of all of them.
+func tenant(id string) string { return "https://tenants.example/" + id }
+
+const ofTenant = "{claim:tid}"
+
+// issuers are those that it names.
+func (p provider) issuers() (all []string) {
+	for _, i := range []string{p.Issuer, p.Alias} {
+		if i != "" {
+			all = append(all, i)
+		}
+	}
+	if p.Tenants != "" {
+		all = append(all, tenant(ofTenant))
+	}
+	return all
+}
+
+// claimed are the issuers that it claims to the letter.
+func (p provider) claimed() []string {
+	all := slices.DeleteFunc(p.issuers(), func(i string) bool { return i == tenant(ofTenant) })
+	for id := range strings.FieldsSeq(p.Tenants) {
+		all = append(all, tenant(id))
+	}
+	return all
+}
+
+// isItsIssuer tells whether a token's iss is one of its own, in a token that says of itself what that takes.
+func (p provider) isItsIssuer(t *token) bool {
+	return len(p.issuers()) == 0 || slices.Contains([]string{p.Issuer, p.Alias}, t.Issuer) && t.Issuer != "" ||
+		p.Tenants != "" && t.Tenant != "" && t.Issuer == tenant(t.Tenant)
+}
+
+// isItsTenant tells whether a token has the claim that it needs because of an issuer.
+func (p provider) isItsTenant(t *token) bool {
+	return p.Tenants == "" || slices.Contains(strings.Fields(p.Tenants), t.Tenant)
 }
 
 // asker is how the identity provider knows it.
@@ -119,7 +164,7 @@ func (p provider) called(subject string) string {
 
 // asksAsIn tells whether another file's provider asks the same endpoint.
 func (p provider) asksAsIn(other provider) bool {
-	return p.id() == other.id() && p.asks() && other.asks() && p.IDP == other.IDP
+	return p.id() == other.id() && p.asks() && other.asks() && p.IDP == other.IDP && p.Plain == other.Plain
 }
 
 // same finds the provider with this id.
@@ -141,17 +186,29 @@ func (f file) find(is func(provider) bool) (found provider, there bool) {
 	return provider{}, false
 }
 
-// claims finds the provider that claims an issuer.
+// claims finds the provider that claims an issuer: to the letter, or as that of any tenant.
 func (f file) claims(issuer string) (provider, bool) {
-	return f.find(func(p provider) bool { return p.Issuer != "" && p.Issuer == issuer })
+	if p, there := f.find(func(p provider) bool { return slices.Contains(p.claimed(), issuer) }); there {
+		return p, true
+	}
+	id, isTenant := strings.CutPrefix(issuer, tenant(""))
+	return f.find(func(p provider) bool { return p.Tenants != "" && isTenant && id != "" && !strings.Contains(id, "/") })
+}
+
+// claimed are all issuers that its providers claim to the letter.
+func (f file) claimed() (all []string) {
+	for _, p := range f.Providers {
+		all = append(all, p.claimed()...)
+	}
+	return all
 }
 
 // rest finds the provider of tokens whose issuer nobody claims; that of opaque tokens is it only if there is no other.
 func (f file) rest() (provider, bool) {
-	if p, there := f.find(func(p provider) bool { return p.Issuer == "" && p.Mode != introspection }); there {
+	if p, there := f.find(func(p provider) bool { return len(p.issuers()) == 0 && p.Mode != introspection }); there {
 		return p, true
 	}
-	return f.find(func(p provider) bool { return p.Issuer == "" })
+	return f.find(func(p provider) bool { return len(p.issuers()) == 0 })
 }
 
 // opaque finds the provider of what is not a JWT.
@@ -199,6 +256,15 @@ func (f file) reaches(inForce file) bool {
 
 func issuer(n int) string { return fmt.Sprintf("https://idp%d.example", n) }
 
+// anIssuer is any that tokens and files name, and everyIssuer are those that a file can have to the letter: the last one is also that
+// of a tenant who is never admitted as such.
+var (
+	everyIssuer = []string{issuer(0), issuer(1), issuer(2), issuer(3), tenant("z")}
+	anIssuer    = rapid.SampledFrom(append([]string{tenant("x"), tenant("y"), tenant("x/y"), tenant("")}, everyIssuer...))
+	tenants     = rapid.SampledFrom([]string{"x", "y", "x y"})
+	tenantIDs   = rapid.SampledFrom([]string{"x", "y", "z", "", "x/y"})
+)
+
 var secrets = [...]string{"secret 0, which is long enough for HMAC", "secret 1, which is long enough for HMAC"}
 
 func often(t *rapid.T, name string) bool { return rapid.IntRange(0, 3).Draw(t, name) == 0 }
@@ -220,10 +286,11 @@ func (f file) with(t *rapid.T, p provider) file {
 		p.Mode = local
 	}
 	if f.Named {
-		p.Name = f.unused(t, "name", p.Name, []string{"one", "two", "three", "four"}, func(p provider) string { return p.Name })
-		if _, there := f.find(func(p provider) bool { return p.Issuer == "" && p.Mode != introspection }); p.Issuer != "" || (there && p.Mode != introspection) {
-			p.Issuer = f.unused(t, "issuer", p.Issuer, []string{issuer(0), issuer(1), issuer(2), issuer(3)}, func(p provider) string { return p.Issuer })
-		}
+		p.Name = unused(t, "name", p.Name, []string{"one", "two", "three", "four"}, func(name string) bool {
+			_, taken := f.find(func(p provider) bool { return p.Name == name })
+			return taken
+		})
+		p = f.apart(t, p)
 	} else {
 		p.Template = false // there is no name to put there
 	}
@@ -237,11 +304,28 @@ func (f file) with(t *rapid.T, p provider) file {
 	return f
 }
 
-// unused is what a provider would have, or one of all that no other provider has.
-func (f file) unused(t *rapid.T, what, would string, all []string, of func(provider) string) string {
-	all = slices.DeleteFunc(all, func(text string) bool {
-		return slices.ContainsFunc(f.Providers, func(p provider) bool { return of(p) == text })
-	})
+// apart has a provider name no issuer that another does, and one where another has none.
+func (f file) apart(t *rapid.T, p provider) provider {
+	taken := func(issuer string) bool {
+		_, taken := f.find(func(p provider) bool { return slices.Contains(p.issuers(), issuer) })
+		return taken
+	}
+	if taken(tenant(ofTenant)) {
+		p.Tenants = ""
+	}
+	if taken(p.Alias) || p.Alias == p.Issuer {
+		p.Alias = ""
+	}
+	_, rest := f.find(func(p provider) bool { return len(p.issuers()) == 0 && p.Mode != introspection })
+	if p.Issuer != "" || (rest && p.Mode != introspection && len(p.issuers()) == 0) {
+		p.Issuer = unused(t, "issuer", p.Issuer, everyIssuer, func(issuer string) bool { return taken(issuer) || issuer == p.Alias })
+	}
+	return p
+}
+
+// unused is what a provider would have, or one of all that is not taken.
+func unused(t *rapid.T, what, would string, all []string, taken func(string) bool) string {
+	all = slices.DeleteFunc(slices.Clone(all), taken)
 	if slices.Contains(all, would) {
 		return would
 	}
@@ -285,7 +369,7 @@ func (f file) changed(t *rapid.T) file {
 		p.Name = ""
 		f = f.replaced(t, i, p)
 	case what == "issuer" && f.Named:
-		p.Issuer = issuer(rapid.IntRange(0, idps).Draw(t, "issuer"))
+		p.drawIssuers(t)
 		f = f.replaced(t, i, p)
 	default:
 		f = drawFile(t)
@@ -305,11 +389,26 @@ func (f file) replaced(t *rapid.T, i int, p provider) file {
 func drawProvider(t *rapid.T) provider {
 	var p provider
 	if rapid.Bool().Draw(t, "issuer") {
-		p.Issuer = issuer(rapid.IntRange(0, idps).Draw(t, "issuer"))
+		p.drawIssuers(t)
 	}
 	p.drawPlace(t)
 	p.drawOptions(t)
 	return p
+}
+
+// drawIssuers draws one or more.
+func (p *provider) drawIssuers(t *rapid.T) {
+	one := rapid.SampledFrom(everyIssuer)
+	p.Issuer, p.Alias, p.Tenants = one.Draw(t, "issuer"), "", ""
+	if often(t, "alias") {
+		p.Alias = one.Draw(t, "alias")
+	}
+	if often(t, "tenants") {
+		p.Tenants = tenants.Draw(t, "tenants")
+		if rapid.Bool().Draw(t, "they alone") {
+			p.Issuer = ""
+		}
+	}
 }
 
 // drawPlace draws where its keys and answers come from.
@@ -325,6 +424,7 @@ func (p *provider) drawOptions(t *rapid.T) {
 	p.Validate, p.Kick = !often(t, "validateExpiration false"), !often(t, "kickExpiredClients false")
 	p.MatchUsername, p.MatchClientID = flag("matchUsername"), often(t, "matchClientId")
 	p.Template, p.Deny, p.Lazy = flag("template"), often(t, "mismatch denied"), flag("lazyConnect")
+	p.Plain = false
 	p.Leeway, p.Check, p.Allow, p.TTL, p.NegativeTTL, p.Recheck, p.Narrow = 0, "", false, 0, 0, 0, false
 	if often(t, "leeway") {
 		p.Leeway = 5 * time.Second
@@ -337,6 +437,8 @@ func (p *provider) drawOptions(t *rapid.T) {
 			if p.Check == afterConnect {
 				p.Check = beforeConnect
 			}
+		} else {
+			p.Plain = often(t, "plain")
 		}
 		span := rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Second})
 		p.TTL, p.NegativeTTL = span.Draw(t, "ttl"), span.Draw(t, "negativeTtl")
@@ -420,8 +522,15 @@ func (p provider) common() object {
 	if p.Validate {
 		common["kickExpiredClients"] = p.Kick
 	}
-	if p.Issuer != "" {
-		common["issuer"] = p.Issuer
+	switch all := p.issuers(); len(all) {
+	case 0:
+	case 1:
+		common["issuer"] = all[0]
+	default:
+		common["issuer"] = all
+	}
+	if p.Tenants != "" {
+		common["requiredClaims"] = object{"tid": strings.Fields(p.Tenants)}
 	}
 	if p.Deny {
 		common["onSubjectMismatch"] = "deny"
@@ -430,13 +539,22 @@ func (p provider) common() object {
 }
 
 func (p provider) revocation() object {
-	endpoint := object{"uri": fmt.Sprintf("http://idp%d/introspect", p.IDP)}
-	if p.Name != "" {
-		endpoint["clientId"], endpoint["clientSecret"] = p.Name, "secret"
-	}
 	revocation := object{
-		"introspection": endpoint, "check": p.Check, "timeoutMs": timeout.Milliseconds(), "retryWindowMs": retryWindow.Milliseconds(),
+		"check": p.Check, "timeoutMs": timeout.Milliseconds(), "retryWindowMs": retryWindow.Milliseconds(),
 		"cache": object{"ttlMs": p.TTL.Milliseconds(), "negativeTtlMs": p.NegativeTTL.Milliseconds()},
+	}
+	if p.Plain {
+		revocation["plain"] = object{
+			"uri":               fmt.Sprintf("http://idp%d/check", p.IDP),
+			"requestParameters": object{"plain": object{"headers": object{askerHeader: p.Name}}},
+			"response":          object{"jsonPath": "token.isGood", "successValue": true},
+		}
+	} else {
+		endpoint := object{"uri": fmt.Sprintf("http://idp%d/introspect", p.IDP)}
+		if p.Name != "" {
+			endpoint["clientId"], endpoint["clientSecret"] = p.Name, "secret"
+		}
+		revocation["introspection"] = endpoint
 	}
 	if p.Allow {
 		revocation["onUnavailable"] = "allow"
