@@ -150,6 +150,18 @@ func (r *Raw) WaitDisconnect() (Disconnect, error) {
 // Close drops the connection.
 func (r *Raw) Close() { _ = r.conn.Close() }
 
+// PublishPacket is PUBLISH with QoS 0 of MQTT 3.1.1.
+func PublishPacket(topic, payload string, retain bool) []byte {
+	var b bytes.Buffer
+	packet := packets3.PublishPacket{
+		FixedHeader: packets3.FixedHeader{MessageType: packets3.Publish, Retain: retain}, TopicName: topic, Payload: []byte(payload),
+	}
+	if err := packet.Write(&b); err != nil {
+		panic(fmt.Sprintf("harness: PUBLISH: %v", err)) // a buffer takes everything
+	}
+	return b.Bytes()
+}
+
 // AuthPacket is AUTH (MQTT 5 §3.15): reason 0x18 goes on with an authentication, 0x19 begins another one.
 func AuthPacket(reason byte, a Auth) []byte {
 	var b bytes.Buffer
