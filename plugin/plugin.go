@@ -9,6 +9,7 @@ import (
 	"context"
 	"time"
 
+	"go-jwt-auth/plugin/audit"
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
@@ -44,6 +45,7 @@ type Options struct {
 type Table struct {
 	pending *pending.Table
 	holders *session.Holders
+	trails  audit.Trails
 }
 
 // NewTable returns an empty table.
@@ -66,6 +68,7 @@ type Plugin struct {
 	loop  *loop.Loop
 	ticks loop.Ticks
 	chain *chain.Chain
+	trail *audit.Trail
 	// tickAt is when the Tick is to come that was asked for last; zero: it has come.
 	tickAt    time.Time
 	sessions  *session.Registry
@@ -140,11 +143,18 @@ func (p *Plugin) Close() {
 	if p.chain != nil {
 		p.chain.Close()
 	}
+	p.trail.Close(flushFor)
 }
+
+// flushFor is how long the broker's end waits for the last lines of the audit trail.
+const flushFor = time.Second
 
 // BasicAuth judges a login and, if it is accepted, gives the client its identity and records its session. If the
 // verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
+	if p.trail != nil {
+		connect.Began = p.now()
+	}
 	p.table.pending.DropSuperseded(connect, p.broker.IsConnectedAs)
 	if !p.ticks.Seen() {
 		p.endRound(connect)
@@ -207,6 +217,7 @@ func (p *Plugin) Reload() {
 		p.withoutTicks()
 	}
 	p.openSweep()
+	p.trail.Reopen()
 	p.reload()
 }
 

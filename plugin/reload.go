@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"go-jwt-auth/plugin/audit"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
@@ -14,7 +16,14 @@ import (
 // candidate is a configuration that is about to come into force, with all there is to say about it.
 type candidate struct {
 	chain *chain.Chain
+	trail *audit.Trail
 	notes []event.Note
+}
+
+// discard closes what does not come into force.
+func (c candidate) discard() {
+	c.trail.Close(0)
+	c.chain.Discard()
 }
 
 // prepare reads the file and builds its chain; if the file asks for it, the endpoints are reached and the keys read.
@@ -44,6 +53,10 @@ func (p *Plugin) prepare(ctx context.Context, inForce *chain.Chain) (candidate, 
 		built.Discard()
 		return c, p.inFile(err)
 	}
+	if c.trail, err = p.table.trails.Open(cfg.Audit, p.report); err != nil {
+		built.Discard()
+		return c, fmt.Errorf("%s: $.options.audit: the audit trail can't be opened: %w", p.file, err)
+	}
 	c.chain = built
 	return c, nil
 }
@@ -57,6 +70,8 @@ func (p *Plugin) inFile(err error) error {
 func (p *Plugin) adopt(c candidate, how string) {
 	before := p.chain
 	p.chain = c.chain
+	p.trail.Close(0)
+	p.trail = c.trail
 	if before != nil {
 		p.chain.Inherit(before)
 		p.leaveBehind(before)
@@ -64,6 +79,7 @@ func (p *Plugin) adopt(c candidate, how string) {
 	}
 	cfg := p.chain.Config()
 	p.log(event.Info, "version %s %s %s: %s", Version, how, p.file, Describe(cfg))
+	p.recordFile(before != nil, audit.Done, Describe(cfg))
 	for _, text := range Advise(cfg, Abilities{Delays: p.broker.CanDelay(), SetsClientID: p.broker.CanSetClientID()}) {
 		c.notes = append(c.notes, event.Warn(text))
 	}
@@ -71,6 +87,15 @@ func (p *Plugin) adopt(c candidate, how string) {
 	for _, by := range p.chain.Fresh() {
 		p.tryOut(by)
 	}
+}
+
+// joined is an error in one line, which may join several.
+func joined(err error) string {
+	var all []string
+	for _, each := range chain.Parts(err) {
+		all = append(all, each.Error())
+	}
+	return strings.Join(all, "; ")
 }
 
 // leaveBehind says what becomes of clients that were admitted by an endpoint which the new file does not name.
@@ -117,12 +142,13 @@ func (p *Plugin) reload() {
 		return func() {
 			switch {
 			case number != p.reloads && c.chain != nil:
-				c.chain.Discard()
+				c.discard()
 			case number != p.reloads:
 			case err != nil:
 				p.logNotes(c.notes)
 				p.logEach(event.Error, err)
 				p.log(event.Error, "%s was not reloaded: the configuration from before stays in force", p.file)
+				p.recordFile(true, audit.Failed, joined(err))
 			default:
 				p.adopt(c, "reloaded")
 			}

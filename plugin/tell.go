@@ -4,26 +4,65 @@ import (
 	"fmt"
 	"slices"
 
+	"go-jwt-auth/plugin/audit"
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
 
-// tell takes an event to the log.
-func (p *Plugin) tell(e event.Event) { p.lines.Event(&e) }
+// tell takes an event to the log and to the audit trail.
+func (p *Plugin) tell(e event.Event) {
+	p.lines.Event(&e)
+	if p.trail != nil {
+		p.trail.Event(&e, p.now())
+	}
+}
+
+// recordFile takes what became of jwt.json to the audit trail.
+func (p *Plugin) recordFile(again bool, result, detail string) {
+	what := audit.Start
+	if again {
+		what = audit.Reload
+	}
+	p.trail.Put(audit.Record{Time: p.now(), Event: what, Result: result, File: p.file, Detail: verdict.Line(detail)})
+}
+
+// recordTurn takes a provider that went down or came up to the audit trail.
+func (p *Plugin) recordTurn(n event.Note) {
+	result := audit.Up
+	if n.Turn == event.Down {
+		result = audit.Down
+	}
+	p.trail.Put(audit.Record{Time: p.now(), Event: audit.Provider, Result: result, Provider: n.Provider, Detail: n.Text})
+}
 
 // tellOf tells what has happened to a login.
 func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider.Result) {
 	e := event.Event{Kind: kind, Client: p.clientOf(connect), Verdict: result.Verdict, LogID: result.LogID}
 	if by := result.Provider; by != nil {
-		e.Provider, e.Path = by.Name(), by.Config().Path
+		e.Provider, e.Path, e.Logged = by.Name(), by.Config().Path, by.Config().Common.LogLogins
+	}
+	if p.trail != nil {
+		p.detail(&e, connect, result)
 	}
 	if name := result.Identity.Username; name != nil {
 		e.Username = verdict.ValueUnless(result.Bearer(), *name)
 	}
 	p.tell(e)
+}
+
+// detail adds to an event about a login what the log does not show.
+func (p *Plugin) detail(e *event.Event, connect broker.Connect, result provider.Result) {
+	if !connect.Began.IsZero() {
+		e.Took = p.now().Sub(connect.Began)
+	}
+	e.Subject = verdict.ValueUnless(result.Bearer(), result.Subject)
+	if connect.Username != nil && !slices.Contains(p.chain.Config().TokenSource, config.TokenInUsername) {
+		e.Sent = verdict.ValueUnless(result.Bearer(), *connect.Username)
+	}
 }
 
 // clientOf names a client in the log.
@@ -56,5 +95,8 @@ func (p *Plugin) logNotes(notes []event.Note) {
 	slices.SortStableFunc(notes, func(a, b event.Note) int { return int(a.Level) - int(b.Level) })
 	for _, n := range notes {
 		p.log(n.Level, "%s", n.Text)
+		if n.Turn != event.None {
+			p.recordTurn(n)
+		}
 	}
 }

@@ -22,6 +22,8 @@ type Connect struct {
 	Username, Password *string
 	// Address is the client's network address, for the log.
 	Address string
+	// Began is when it came; zero: nobody wants to know.
+	Began time.Time
 }
 
 // ExtAuth is what a client shows in an enhanced authentication (MQTT 5 §4.12): in its CONNECT, whose Password is then not

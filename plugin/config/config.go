@@ -38,8 +38,16 @@ type Config struct {
 	OnNonToken NonToken
 	// MaxTokenBytes: longer passwords are refused unread; 64 to 65535, the longest that MQTT can carry. Default 16384.
 	MaxTokenBytes int
+	// Audit is where the audit trail goes (`$.options.audit`).
+	Audit Audit
 	// Providers are the identity providers whose tokens are accepted, at least one.
 	Providers []*Provider
+}
+
+// Audit is `$.options.audit`: to a file, to syslog, to both or, by default, to neither.
+type Audit struct {
+	FilePath string // absolute
+	Syslog   bool
 }
 
 // Provider is one identity provider: its keys, and the rules that its tokens obey.
@@ -249,6 +257,8 @@ type Common struct {
 	// RememberVerified keeps the claims of tokens that were accepted, until they expire, so that each signature is checked once.
 	// Default true.
 	RememberVerified bool
+	// LogLogins logs accepted logins at notice level rather than for debugging alone.
+	LogLogins bool
 }
 
 // RequiredClaim is one entry of `$.options.common.requiredClaims`.

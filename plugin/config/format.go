@@ -32,7 +32,9 @@ func brokerKeys(file *Config) []key {
 		{"options.common.tokenSource", tokenSources(&file.TokenSource)},
 		{"options.common.onNonToken", oneOf(&file.OnNonToken, NonTokenDefer, NonTokenDeny)},
 		{"options.common.maxTokenBytes", integer(&file.MaxTokenBytes, tokenSizes)},
-	}, unsupported("options.enhancedAuth", "options.control", "options.metrics", "options.audit")...)
+		{"options.audit.filePath", filePath(&file.Audit.FilePath)},
+		{"options.audit.syslog", boolean(&file.Audit.Syslog)},
+	}, unsupported("options.enhancedAuth", "options.control", "options.metrics")...)
 }
 
 // providerKeys are a provider's. They are read in this order, whatever the file's own.
@@ -83,6 +85,7 @@ func providerKeys(c *Provider) []key {
 		{"options.common.kickExpiredClientsWithWill", boolean(&common.KickWithWill)},
 		{"options.common.allowWeakKeys", boolean(&common.AllowWeakKeys)},
 		{"options.common.rememberVerified", boolean(&common.RememberVerified)},
+		{"options.common.logLogins", boolean(&common.LogLogins)},
 
 		{"options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
 		{"options.revocation.check", oneOf(&revocation.Check, CheckBeforeConnect, CheckAfterConnect, CheckOnRetry)},

@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"time"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/verdict"
@@ -39,6 +40,12 @@ type Event struct {
 	Verdict verdict.Verdict
 	// Username is the one that it was given; zero: it keeps its own.
 	Username verdict.Value
+	// Logged: an accepted login is logged at notice level (logLogins).
+	Logged bool
+	// Sent is the username that it sent itself; zero: none, or it may be a token. Subject is the sub of a token that was found good,
+	// and Took the time from CONNECT to the verdict; zero: not known. The log shows none of them.
+	Sent, Subject verdict.Value
+	Took          time.Duration
 	// LogID names its token; empty: it sent none.
 	LogID string
 	// Path is where that provider's keys stand in jwt.json.
@@ -102,6 +109,9 @@ func (e *Event) appendJudged(line []byte) (Level, []byte) {
 		}
 		if v.Unchecked {
 			return Notice, e.appendToken(fmt.Appendf(line, " without having been asked about (%s): %s", e.Path.Key("options.revocation.onUnavailable"), v.Note))
+		}
+		if e.Logged {
+			return Notice, e.appendToken(line)
 		}
 		return Debug, e.appendToken(line)
 	case verdict.Pending:

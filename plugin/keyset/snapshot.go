@@ -39,7 +39,7 @@ func (s snapshot) inherit(accept acceptance, cached bool) snapshot {
 // follow makes s the successor of last, and reports what is new.
 func (s *snapshot) follow(last *snapshot, origin string, report func(event.Note)) {
 	if last.staleSaid {
-		report(event.Inform(fmt.Sprintf("the keys at %s can be read again", origin)))
+		report(event.CameUp(fmt.Sprintf("the keys at %s can be read again", origin)))
 	}
 	changed := s.digest != last.digest
 	if changed || last.inherited {
@@ -68,6 +68,6 @@ func (s *snapshot) sayStale(cause error, maxStale time.Duration, origin string, 
 	if cause != nil {
 		text = cause.Error()
 	}
-	report(event.Warn(fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
+	report(event.WentDown(fmt.Sprintf("the keys at %s can't be read (%s): those read at %s go on serving, until %s at the latest",
 		origin, text, s.arrived.UTC().Format(time.RFC3339), s.arrived.Add(maxStale).UTC().Format(time.RFC3339))))
 }

@@ -56,10 +56,10 @@ func newBreaker(path config.Path, report func(event.Note)) *breaker {
 func (b *breaker) reportTo(path config.Path, report func(event.Note)) {
 	onChange := func(opened bool) {
 		if !opened {
-			report(event.Inform("it answers again"))
+			report(event.CameUp("it answers again"))
 			return
 		}
-		report(event.Warn(fmt.Sprintf("%d requests in a row brought no usable answer, the last: %s. It is left alone, but for one request every %s: "+
+		report(event.WentDown(fmt.Sprintf("%d requests in a row brought no usable answer, the last: %s. It is left alone, but for one request every %s: "+
 			"meanwhile %s decides", failuresInARow, b.lastFailure(), openFor, path.Key("options.revocation.onUnavailable"))))
 	}
 	b.report.Store(&onChange)

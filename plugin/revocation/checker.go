@@ -110,7 +110,8 @@ func New(cfg *config.Revocation, o Options) (*Checker, error) {
 
 // report passes on what the operator should know of the endpoint.
 func (c *Checker) report(n event.Note) {
-	c.options.Report(event.Note{Level: n.Level, Text: c.protocol.name() + " endpoint: " + n.Text})
+	n.Text = c.protocol.name() + " endpoint: " + n.Text
+	c.options.Report(n)
 }
 
 // Close ends the requests that are under way.

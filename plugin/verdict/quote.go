@@ -78,6 +78,23 @@ func (v Value) AppendTo(line []byte) []byte {
 	return AppendQuote(line, v.text)
 }
 
+// Text is the value for a place that quotes it itself, as JSON does: see Shorten.
+func (v Value) Text(most int) string {
+	if v.secret {
+		return redacted
+	}
+	return Shorten(v.text, most)
+}
+
+// Shorten returns s without what looks like a token, and cut after most bytes (4 or more), for a place that quotes it itself.
+func Shorten(s string, most int) string {
+	shown := redact(s)
+	if len(shown) <= most {
+		return shown
+	}
+	return fmt.Sprintf("%s… (%d bytes)", cut(shown, most), len(s))
+}
+
 // Word returns s unchanged if it is one word of printable ASCII without quotes, as addresses, paths and names of claims are;
 // otherwise it returns Quote(s).
 func Word(s string) string {

@@ -3,7 +3,10 @@
 // that is done by the packages that check a token.
 package verdict
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind says what becomes of a login.
 type Kind uint8
@@ -115,6 +118,12 @@ type Verdict struct {
 // Refuse returns a Deny with its reason and what was expected and found, as one line (Line).
 func Refuse(reason Reason, format string, args ...any) Verdict {
 	return Verdict{Kind: Deny, Reason: reason, Detail: Line(fmt.Sprintf(format, args...))}
+}
+
+// Split parts the String of a refusal into its reason and the detail.
+func Split(text string) (reason Reason, detail string) {
+	before, after, _ := strings.Cut(text, ": ")
+	return Reason(before), after
 }
 
 // String is the form of the log: "expired: at 2026-11-23T15:00:00Z, 5s ago".
