@@ -450,12 +450,15 @@ func brokenFiles() []brokenFile {
 		{"keyFile alone", with("options.tls.keyFile", `"secret"`), []string{"$.options.tls.certFile: must be there beside keyFile"}},
 		{"insecureSkipVerify in quotes", with("options.tls.insecureSkipVerify", `"false"`), []string{`$.options.tls.insecureSkipVerify: must be true or false without quotes, found "false"`}},
 
+		// The audit trail
+		{"syslog in quotes", with("options.audit.syslog", `"true"`), []string{`$.options.audit.syslog: must be true or false without quotes, found "true"`}},
+		{"an audit file without name", with("options.audit.filePath", `""`), []string{"$.options.audit.filePath: must not be empty: give a value or remove the key"}},
+
 		// Not in this version
 		{"authorization", with("options.authorization", `{}`), []string{"$.options.authorization: " + unmade}},
 		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unmade}},
 		{"control", with("options.control.renew", `true`), []string{"$.options.control: " + unmade}},
 		{"metrics", with("options.metrics.listen", `"127.0.0.1:9641"`), []string{"$.options.metrics: " + unmade}},
-		{"audit", with("options.audit.syslog", `true`), []string{"$.options.audit: " + unmade}},
 		{"maxSessionMs", with("options.common.maxSessionMs", `1000`), []string{"$.options.common.maxSessionMs: " + unmade}},
 
 		{

@@ -204,6 +204,9 @@ func effects(dir string) []effect {
 		{"options.common.onNonToken", `"deny"`, nil, func(c loaded) any { return c.OnNonToken }, NonTokenDeny},
 		{"options.common.allowWeakKeys", `true`, nil, func(c loaded) any { return c.Common.AllowWeakKeys }, true},
 		{"options.common.rememberVerified", `false`, nil, func(c loaded) any { return c.Common.RememberVerified }, false},
+		{"options.common.logLogins", `true`, nil, func(c loaded) any { return c.Common.LogLogins }, true},
+		{"options.audit.filePath", `"audit.jsonl"`, nil, func(c loaded) any { return c.Audit.FilePath }, filepath.Join(dir, "audit.jsonl")},
+		{"options.audit.syslog", `true`, nil, func(c loaded) any { return c.Audit.Syslog }, true},
 		{"options.common.maxTokenBytes", `65535`, nil, func(c loaded) any { return c.MaxTokenBytes }, 65535},
 
 		{"options.revocation.onUnavailable", `"allow"`, client, func(c loaded) any { return c.Revocation.OnUnavailable }, UnavailableAllow},

@@ -57,8 +57,8 @@ func brokenProviders() []brokenFile {
 		{"what is of each provider, at the top", withTop(`"options": {"lazyConnect": true, "common": {"issuer": "a", "leewayMs": 1}, "revocation": {"timeoutMs": "x"}, "tls": 1}`, from("a", issuerA)), []string{
 			beside("options.lazyConnect"), beside("options.common.issuer"), beside("options.common.leewayMs"), beside("options.revocation"), beside("options.tls"),
 		}},
-		{"what is of the broker, in a provider", several(from("a", issuerA, tokenFrom, `"password"`, "options.common.onNonToken", `"deny"`, "options.common.maxTokenBytes", `1000`)), []string{
-			inside("options.common.maxTokenBytes"), inside("options.common.onNonToken"), inside(tokenFrom),
+		{"what is of the broker, in a provider", several(from("a", issuerA, tokenFrom, `"password"`, "options.common.onNonToken", `"deny"`, "options.common.maxTokenBytes", `1000`, "options.audit.syslog", `true`)), []string{
+			inside("options.audit.syslog"), inside("options.common.maxTokenBytes"), inside("options.common.onNonToken"), inside(tokenFrom),
 		}},
 		{"what is of the broker and not made, in a provider", several(from("a", issuerA, "options.control.renew", `false`)), []string{inside("options.control")}},
 		{"what is not made, at the top", withTop(`"options": {"metrics": {}, "enhancedAuth": {}}`, from("a", issuerA)), []string{"$.options.metrics: " + unmade, "$.options.enhancedAuth: " + unmade}},

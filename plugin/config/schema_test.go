@@ -90,6 +90,9 @@ func readSchema(t *testing.T) map[string]*facts {
 	walk("$", &root)
 	for _, k := range brokerKeys(defaults()) {
 		delete(keys, inProviders+"."+k.path) // brokenProviders
+		if section := parent(k.path); !slices.ContainsFunc(providerKeys(providerDefaults("$")), func(p key) bool { return strings.HasPrefix(p.path, section+".") }) {
+			delete(keys, inProviders+"."+section)
+		}
 	}
 	return keys
 }
@@ -190,7 +193,7 @@ func allKeys() map[string]bool {
 func unmadeKeys() []string {
 	return []string{
 		"options.authorization", "options.common.maxSessionMs",
-		"options.enhancedAuth", "options.control", "options.metrics", "options.audit",
+		"options.enhancedAuth", "options.control", "options.metrics",
 	}
 }
 
