@@ -75,6 +75,9 @@ tree() {
 	if [ "$libc" = glibc ]; then
 		install -D packaging/go-jwt-auth.conf "$to/usr/lib/systemd/system/mosquitto.service.d/go-jwt-auth.conf"
 	fi
+	install -D debian/mosquitto-go-jwt-auth.logrotate "$to.etc/mosquitto-go-jwt-auth"
+	chmod 644 "$to.etc/mosquitto-go-jwt-auth"
+	touch -d "@$SOURCE_DATE_EPOCH" "$to.etc/mosquitto-go-jwt-auth"
 	cp debian/mosquitto-go-jwt-auth.lintian-overrides "$to/usr/share/lintian/overrides/$name"
 	find "$to" -type d -exec chmod 755 {} +
 	find "$to" -type f -exec chmod 644 {} +

@@ -20,6 +20,7 @@ ip link set lo up
 cd "$folder/root"
 install -m 644 "$root/build/go_jwt_auth.so" usr/lib/go_jwt_auth.so
 install -m 755 "$root/build/go-jwt-auth" usr/bin/go-jwt-auth
+install -m 644 "$root/debian/mosquitto-go-jwt-auth.logrotate" etc/logrotate.d/mosquitto-go-jwt-auth
 rm -rf etc/mosquitto/conf.d/* etc/mosquitto/jwt.json var/lib/mosquitto/*
 mkdir -p srv/doc etc/mosquitto/conf.d
 # There is no systemd here: this does what Debian's unit does.
