@@ -147,7 +147,8 @@ func (t *Trail) release() (ending []*sink) {
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
 	for _, s := range t.sinks {
-		if s.users--; s.users == 0 {
+		s.users--
+		if s.users == 0 {
 			delete(t.of.sinks, s.name)
 			close(s.queue)
 			ending = append(ending, s)

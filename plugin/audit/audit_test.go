@@ -100,7 +100,8 @@ func TestLines(t *testing.T) {
 		{"pending", event.Event{Client: client, Verdict: verdict.Verdict{Kind: verdict.Pending}}, ""},
 		{"a password of another kind", event.Event{Client: client, Verdict: verdict.Verdict{Kind: verdict.Defer}}, ""},
 		{
-			"a password that resembles a token", event.Event{Client: client, Verdict: verdict.Verdict{Kind: verdict.Defer, Note: `a token with "Bearer" before it`}},
+			"a password that resembles a token",
+			event.Event{Client: client, Verdict: verdict.Verdict{Kind: verdict.Defer, Note: `a token with "Bearer" before it`}},
 			`"login","result":"deferred",` + who + `"detail":"a token with \"Bearer\" before it"}`,
 		},
 		{"left before its verdict", event.Event{Kind: event.LeftPending, Client: client, Verdict: expired}, `"login","result":"left",` + who + `"reason":"expired","detail":"exp is over"}`},
@@ -108,18 +109,21 @@ func TestLines(t *testing.T) {
 		{"not confirmed", event.Event{Kind: event.NotConfirmed, Client: client, Verdict: verdict.Verdict{Kind: verdict.Accept, Note: "no answer"}}, `"confirmation","result":"unanswered",` + who + `"detail":"no answer"}`},
 		{"disconnected", event.Event{Kind: event.Disconnected, Client: client, Why: "expired: its time ended at noon"}, `"disconnect","result":"done",` + who + `"reason":"expired","detail":"its time ended at noon"}`},
 		{
-			"not disconnected", event.Event{Kind: event.NotDisconnected, Client: client, Why: "revoked: inactive", Err: errors.New("no memory")},
+			"not disconnected",
+			event.Event{Kind: event.NotDisconnected, Client: client, Why: "revoked: inactive", Err: errors.New("no memory")},
 			`"disconnect","result":"failed",` + who + `"reason":"revoked","detail":"inactive; no memory"}`,
 		},
 		{"not there", event.Event{Kind: event.NotThere, Client: client}, ""},
 		{"asked again", event.Event{Kind: event.Reaffirmed, Client: client}, ""},
 		{"not rechecked", event.Event{Kind: event.NotRechecked, Client: client}, ""},
 		{
-			"a token in another field", event.Event{Client: event.Client{ID: verdict.ValueUnless("opaque", "opaque"), Address: "eyJhbGciOiJub25lIn0.eyJhIjoxfQ.x"}, Sent: verdict.ValueUnless("", "x-eyJhbGciOiJub25lIn0.eyJhIjoxfQ.x"), Verdict: accept},
+			"a token in another field",
+			event.Event{Client: event.Client{ID: verdict.ValueUnless("opaque", "opaque"), Address: "eyJhbGciOiJub25lIn0.eyJhIjoxfQ.x"}, Sent: verdict.ValueUnless("", "x-eyJhbGciOiJub25lIn0.eyJhIjoxfQ.x"), Verdict: accept},
 			`"login","result":"accepted","clientid":"(a token)","address":"(a token)","username":"x-(a token)"}`,
 		},
 		{
-			"texts from outside", event.Event{Client: event.Client{ID: verdict.ValueUnless("", "a\n{\"event\":\"login\"}\xff\u2028<"), Address: strings.Repeat("x", 2000)}, Verdict: accept},
+			"texts from outside",
+			event.Event{Client: event.Client{ID: verdict.ValueUnless("", "a\n{\"event\":\"login\"}\xff\u2028<"), Address: strings.Repeat("x", 2000)}, Verdict: accept},
 			`"login","result":"accepted","clientid":"a\n{\"event\":\"login\"}\ufffd\u2028<","address":"` + strings.Repeat("x", 1024) + `… (2000 bytes)"}`,
 		},
 	} {
@@ -372,7 +376,7 @@ func receive(t *testing.T, from io.Reader) string {
 }
 
 // RFC 5424 §6: PRI VERSION TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG.
-var message = regexp.MustCompile(`^<([0-9]{1,3})>1 (2026-11-29T12:00:00\.123456Z) ([!-~]{1,255}) go_jwt_auth ([0-9]{1,128}) ([!-~]{1,32}) - (\{.*\})$`)
+var message = regexp.MustCompile(`^<([0-9]{1,3})>1 (2026-11-29T12:00:00\.123456Z) ([\x21-\x7e]{1,255}) go_jwt_auth ([0-9]{1,128}) ([\x21-\x7e]{1,32}) - (\{.*\})$`)
 
 func TestSyslog(t *testing.T) {
 	trails := Trails{Socket: filepath.Join(t.TempDir(), "log")}
@@ -382,7 +386,7 @@ func TestSyslog(t *testing.T) {
 	for _, c := range []struct{ result, pri string }{{Accepted, "85"}, {Refused, "84"}, {Failed, "83"}} {
 		trail.Put(Record{Time: noon, Event: Login, Result: c.result})
 		got := message.FindStringSubmatch(receive(t, daemon))
-		if got == nil || got[1] != c.pri || got[5] != Login || !json.Valid([]byte(got[6])) {
+		if len(got) != 7 || got[1] != c.pri || got[5] != Login || !json.Valid([]byte(got[6])) {
 			t.Errorf("%s: %q", c.result, got)
 		}
 	}

@@ -19,7 +19,8 @@ type file struct {
 
 func openFile(name string) (*file, error) {
 	f := &file{name: name}
-	return f, f.reopen()
+	err := f.reopen()
+	return f, err
 }
 
 // reopen opens the file by its name, and makes it if it is not there: for the broker's user to write and its group to read. A

@@ -82,7 +82,8 @@ func recordOf(e *event.Event) (r Record, is bool) {
 	switch e.Kind {
 	case event.Judged:
 		r.Event = Login
-		return r, r.judged(v)
+		is = r.judged(v)
+		return r, is
 	case event.LeftPending, event.LeftAccepted:
 		r.Event, r.Result, r.Reason, r.Detail = Login, Left, v.Reason, v.Detail
 	case event.NotConfirmed:

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -37,7 +38,8 @@ func openSyslog(socket string) (*syslog, error) {
 	if name, err := os.Hostname(); err == nil && isPrintable(name) {
 		s.host = name
 	}
-	return s, s.reopen()
+	err := s.reopen()
+	return s, err
 }
 
 // isPrintable tells whether a text may stand in the header: PRINTUSASCII of at most 255 (§6).
@@ -48,8 +50,9 @@ func isPrintable(s string) bool {
 // reopen connects anew: a daemon that was restarted has another socket.
 func (s *syslog) reopen() error {
 	var failed []error
+	var dialer net.Dialer
 	for _, socket := range s.sockets {
-		to, err := net.Dial("unixgram", socket)
+		to, err := dialer.DialContext(context.Background(), "unixgram", socket) // which waits for nothing
 		if err == nil {
 			s.close()
 			s.to = to

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -21,9 +22,7 @@ import (
 // audited is the tutorial's jwt.json with an audit trail in the broker's folder.
 func audited(changes object) object {
 	c := object{"options.audit.filePath": "{dir}/audit.jsonl", "options.common.matchUsernameToSubject": true}
-	for path, value := range changes {
-		c[path] = value
-	}
+	maps.Copy(c, changes)
 	return c
 }
 
