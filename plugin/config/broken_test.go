@@ -18,6 +18,8 @@ const (
 	introspection = "$.options.revocation.introspection.requestParameters.plain"
 	inStrings     = "it does not look into strings"
 
+	topicPlaceholders = "$.options.authorization.grants[0].publish["
+
 	userTemplate = "options.common.usernameTemplate"
 	impersonal   = "must hold {sub} or {claim:NAME}, found neither: all clients would have one name"
 
@@ -454,8 +456,65 @@ func brokenFiles() []brokenFile {
 		{"syslog in quotes", with("options.audit.syslog", `"true"`), []string{`$.options.audit.syslog: must be true or false without quotes, found "true"`}},
 		{"an audit file without name", with("options.audit.filePath", `""`), []string{"$.options.audit.filePath: must not be empty: give a value or remove the key"}},
 
+		// Rights from tokens
+		{"authorization of nothing", with("options.authorization", `{}`), []string{`$.options.authorization: must hold "rules" or "grants": nobody could do anything`}},
+		{"authorization with onNoMatch alone", with("options.authorization.onNoMatch", `"defer"`), []string{`$.options.authorization: must hold "rules" or "grants": nobody could do anything`}},
+		{"authorization a list", with("options.authorization", `[]`), []string{"$.options.authorization: must be an object, found an array"}},
+		{"rules an object", with("options.authorization.rules", `{"claim": "acl", "format": "emqx"}`), []string{`$.options.authorization.rules: must be an array of objects such as {"claim": "mqtt", "format": "topics"}, found an object`}},
+		{"no rules", with("options.authorization.rules", `[]`), []string{"$.options.authorization.rules: must not be empty: give a value or remove the key"}},
+		{"a rule that is a text", with("options.authorization.rules", `["acl"]`), []string{`$.options.authorization.rules[0]: must be a JSON object, found "acl"`}},
+		{"a rule without format", with("options.authorization.rules", `[{"claim": "acl"}]`), []string{`$.options.authorization.rules[0].format: must be there: "topics", "emqx" or "publ-subs"`}},
+		{"a rule of another format", with("options.authorization.rules", `[{"claim": "acl", "format": "EMQX"}]`), []string{`$.options.authorization.rules[0].format: must be "topics", "emqx" or "publ-subs", found "EMQX"; did you mean "emqx"?`}},
+		{"a rule without claim", with("options.authorization.rules", `[{"format": "publ-subs"}, {"format": "topics"}]`), []string{`$.options.authorization.rules[1].claim: must be there: the claim that holds the rights, such as "acl"`}},
+		{"a claim beside publ and subs", with("options.authorization.rules", `[{"format": "publ-subs", "claim": "publ"}]`), []string{`$.options.authorization.rules[0].claim: must not stand beside format "publ-subs", whose claims are publ and subs`}},
+		{"a rule with an unknown key", with("options.authorization.rules", `[{"format": "emqx", "clam": "acl"}]`), []string{
+			`$.options.authorization.rules[0].claim: must be there: the claim that holds the rights, such as "acl"`, `$.options.authorization.rules[0].clam: is no known key and has no effect; did you mean "claim"?`,
+		}},
+		{"a grant for nobody", granting(`{"publish": ["a"]}`), []string{`$.options.authorization.grants[0]: must hold one of "scope", "claim" and "everyone", which say whose rights these are, found none`}},
+		{"a grant for too many", granting(`{"everyone": true, "scope": "a", "publish": ["a"]}`), []string{`$.options.authorization.grants[0]: must hold one of "scope", "claim" and "everyone", which say whose rights these are, found 2`}},
+		{"a grant of nothing", granting(`{"everyone": true}`), []string{`$.options.authorization.grants[0]: must hold "publish" or "subscribe": the topics that are granted`}},
+		{"a grant of no topics", granting(`{"everyone": true, "publish": []}`), []string{"$.options.authorization.grants[0].publish: must not be empty: give a value or remove the key"}},
+		{"a grant for not everyone", granting(`{"everyone": false, "publish": "a"}`), []string{"$.options.authorization.grants[0].everyone: must be true: remove the entry to grant nothing"}},
+		{"a grant for a claim of any value", granting(`{"claim": "a", "publish": "a"}`), []string{"$.options.authorization.grants[0].value: must be there beside claim: what it must be, or hold"}},
+		{"a grant for a value of no claim", granting(`{"scope": "a", "value": "a", "publish": "a"}`), []string{`$.options.authorization.grants[0].value: must not stand without "claim"`}},
+		{"a grant for an object", granting(`{"claim": "a", "value": {}, "publish": "a"}`), []string{"$.options.authorization.grants[0].value: must be a string, a number or a boolean, found an object"}},
+		{"a grant for two scopes", granting(`{"scope": "a b", "publish": "a"}`), []string{`$.options.authorization.grants[0].scope: must be one scope (printable ASCII without space, " or \; several stand in an array), found "a b"`}},
+		{"topics that are no filters", granting(`{"everyone": true, "publish": ["a#", "", "#/a", "a+/b", 1], "subscribe": ["+a", "a\u0000"]}`), []string{
+			`$.options.authorization.grants[0].publish[0]: must be a topic filter, and has "#" in a level with other characters`,
+			"$.options.authorization.grants[0].publish[1]: must not be empty: give a value or remove the key",
+			`$.options.authorization.grants[0].publish[2]: must be a topic filter, and has "#" elsewhere than at its end`,
+			`$.options.authorization.grants[0].publish[3]: must be a topic filter, and has "+" in a level with other characters`,
+			"$.options.authorization.grants[0].publish[4]: must be a string, found 1",
+			`$.options.authorization.grants[0].subscribe[0]: must be a topic filter, and has "+" in a level with other characters`,
+			"$.options.authorization.grants[0].subscribe[1]: must be a topic filter, and holds a NUL",
+		}},
+		{"a wildcard in a level with a placeholder", granting(`{"everyone": true, "publish": ["a/+{sub}/b", "{sub}#"]}`), []string{
+			`$.options.authorization.grants[0].publish[0]: must be a topic filter, and has "+" in a level with other characters`,
+			`$.options.authorization.grants[0].publish[1]: must be a topic filter, and has "#" in a level with other characters`,
+		}},
+		{"a shared subscription", granting(`{"everyone": true, "subscribe": ["$share/g/a", "$share"]}`), []string{
+			`$.options.authorization.grants[0].subscribe[0]: must not begin with "$share/": name the filter behind the group, which is what a shared subscription is judged by`,
+			`$.options.authorization.grants[0].subscribe[1]: must not begin with "$share/": name the filter behind the group, which is what a shared subscription is judged by`,
+		}},
+		{"placeholders", granting(`{"everyone": true, "publish": ["{user}", "{", "}", "{}", "{claim:}", "{iss}", "${username}"]}`), []string{
+			topicPlaceholders + `0]: must hold no placeholder but {username}, {clientid}, {sub}, {provider} and {claim:NAME}, found "{user}"`,
+			topicPlaceholders + `1]: must have a "}" for each "{", found a "{" without one: "{{" is a brace of the text itself`,
+			topicPlaceholders + `2]: must have a "{" for each "}", found a "}" without one: "}}" is a brace of the text itself`,
+			topicPlaceholders + `3]: must name what stands between braces, found "{}"`,
+			topicPlaceholders + `4]: must hold no placeholder but {username}, {clientid}, {sub}, {provider} and {claim:NAME}, found "{claim:}"`,
+			topicPlaceholders + `5]: must hold no placeholder but {username}, {clientid}, {sub}, {provider} and {claim:NAME}, found "{iss}"`,
+			topicPlaceholders + `6]: must not hold {username} unless matchUsernameToSubject or usernameTemplate says what the username is: a client could choose its own rights`,
+		}},
+		{"names that nothing ties to the token", granting(`{"everyone": true, "publish": "{username}", "subscribe": ["a/{clientid}"]}`, match, "false"), []string{
+			"$.options.authorization.grants[0].publish: must not hold {username} unless matchUsernameToSubject or usernameTemplate says what the username is: a client could choose its own rights",
+			"$.options.authorization.grants[0].subscribe[0]: must not hold {clientid} unless matchClientIdToSubject or clientIdTemplate says what the client id is: a client could choose its own rights",
+		}},
+		{"a provider without name", granting(`{"everyone": true, "publish": ["{provider}/a"]}`), []string{`$.options.authorization.grants[0].publish[0]: must not hold {provider} in a file without "providers": there is no name to put there`}},
+		{"no rules at all", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.maxRules", `0`), []string{"$.options.authorization.maxRules: must be a number of rules above 0, found 0"}},
+		{"too many rules", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.maxRules", `4097`), []string{"$.options.authorization.maxRules: must be at most 4096 rules, because each of a client's actions is held against all of them, found 4097"}},
+		{"what no rule is about is allowed", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.onNoMatch", `"allow"`), []string{`$.options.authorization.onNoMatch: must be "deny" or "defer", found "allow"`}},
+
 		// Not in this version
-		{"authorization", with("options.authorization", `{}`), []string{"$.options.authorization: " + unmade}},
 		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unmade}},
 		{"control", with("options.control.renew", `true`), []string{"$.options.control: " + unmade}},
 		{"metrics", with("options.metrics.listen", `"127.0.0.1:9641"`), []string{"$.options.metrics: " + unmade}},

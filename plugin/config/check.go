@@ -18,6 +18,7 @@ func (s *scope) check(file *Config, c *Provider) {
 	s.checkTokenSource(file, c)
 	s.checkRevocation(c)
 	s.checkTLS(c)
+	s.checkAuthorization(c)
 }
 
 func (s *scope) checkAlgorithms(c *Provider) {

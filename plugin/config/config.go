@@ -73,6 +73,8 @@ type Provider struct {
 	Common Common
 	// Revocation is nil where the file asks for none.
 	Revocation *Revocation
+	// Authorization is nil if tokens of this provider say nothing of what their bearers may do.
+	Authorization *Authorization
 	// TLS is how endpoints of the identity provider are reached over https.
 	TLS TLS
 }
@@ -139,6 +141,7 @@ func providerDefaults(at string) *Provider {
 				Response:     Response{SuccessCodes: []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226}},
 			},
 		},
+		Authorization: &Authorization{OnNoMatch: NoMatchDeny, MaxRules: 256},
 	}
 }
 

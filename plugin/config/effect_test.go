@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -115,6 +116,14 @@ func effects(dir string) []effect {
 		return all
 	}
 	matched := []string{"options.common.matchUsernameToSubject", `true`}
+	granting := []string{"options.authorization.grants", `[{"everyone": true, "publish": "a"}]`}
+	grantsOf := func(c loaded) any {
+		var all []string
+		for _, g := range c.Authorization.Grants {
+			all = append(all, fmt.Sprintln(g.Scope, g.Claim, g.Values, g.Everyone, g.Publish, g.Subscribe))
+		}
+		return all
+	}
 	return []effect{
 		{"algorithm", `"EdDSA"`, nil, func(c loaded) any { return c.Algorithms }, []string{"EdDSA"}},
 		{"algorithm", `["RS256", "Ed25519"]`, nil, func(c loaded) any { return c.Algorithms }, []string{"RS256", "EdDSA"}},
@@ -283,6 +292,13 @@ func effects(dir string) []effect {
 		{"options.tls.caFile", `"file.pem"`, nil, func(c loaded) any { return c.TLS.CAFile }, filepath.Join(dir, "file.pem")},
 		{"options.tls.certFile", `"file.pem"`, []string{"options.tls.keyFile", `"secret"`}, func(c loaded) any { return c.TLS.CertFile }, filepath.Join(dir, "file.pem")},
 		{"options.tls.keyFile", `"secret"`, []string{"options.tls.certFile", `"file.pem"`}, func(c loaded) any { return c.TLS.KeyFile }, filepath.Join(dir, "secret")},
+		{"options.authorization.rules", `[{"claim": "a.b", "format": "topics"}, {"format": "publ-subs"}, {"claim": "acl", "format": "emqx"}]`, nil, func(c loaded) any { return c.Authorization.Rules }, []RightsClaim{{"a.b", RightsTopics}, {"", RightsPublSubs}, {"acl", RightsEMQX}}},
+		{"options.authorization.grants", `[{"scope": "a", "publish": "b/#"}, {"claim": "c.d", "value": [1, true, "x"], "publish": ["+/{sub}", "{{{claim:e f/g}}}"], "subscribe": ["{username}"]}, {"everyone": true, "subscribe": "#"}]`, matched, grantsOf, []string{
+			"a  [] false [b/#] []\n", " c.d [1 true x] false [+/{sub} {{{claim:e f/g}}}] [{username}]\n", "  [] true [] [#]\n",
+		}},
+		{"options.authorization.onNoMatch", `"defer"`, granting, func(c loaded) any { return c.Authorization.OnNoMatch }, NoMatchDefer},
+		{"options.authorization.maxRules", `4096`, granting, func(c loaded) any { return c.Authorization.MaxRules }, 4096},
+		{"options.authorization.logDenied", `true`, granting, func(c loaded) any { return c.Authorization.LogDenied }, true},
 		{"options.tls.insecureSkipVerify", `true`, nil, func(c loaded) any { return c.TLS.InsecureSkipVerify }, true},
 	}
 }
@@ -325,6 +341,9 @@ func TestKeyHasEffect(t *testing.T) {
 
 // sameSections says whether what e.got looks into is there in both.
 func sameSections(a, b *Provider) bool {
+	if a.Authorization == nil || b.Authorization == nil {
+		return a.Authorization == b.Authorization
+	}
 	if a.Revocation == nil || b.Revocation == nil {
 		return a.Revocation == b.Revocation
 	}

@@ -41,7 +41,7 @@ func brokerKeys(file *Config) []key {
 func providerKeys(c *Provider) []key {
 	jwks, common, tls := &c.JWKS, &c.Common, &c.TLS
 	revocation, introspection, plain := c.Revocation, &c.Revocation.Introspection, c.Revocation.Plain
-	return append([]key{
+	return slices.Concat([]key{
 		{"algorithm", list(&c.Algorithms, algorithm)},
 		{"mode", mode(&c.Mode)},
 
@@ -116,7 +116,7 @@ func providerKeys(c *Provider) []key {
 		{"options.tls.certFile", tls.file(&tls.CertFile, fileaccess.Public)},
 		{"options.tls.keyFile", tls.file(&tls.KeyFile, fileaccess.Private)},
 		{"options.tls.insecureSkipVerify", boolean(&tls.InsecureSkipVerify)},
-	}, unsupported("options.authorization", "options.common.maxSessionMs")...)
+	}, authorizationKeys(c.Authorization), unsupported("options.common.maxSessionMs"))
 }
 
 // Bounds of the numbers. Each upper one says why it is there.
@@ -131,6 +131,7 @@ var (
 	calls      = bounds{1, 1024, "calls", "the provider has to bear them, and each takes a file descriptor of the broker's"}
 	rechecks   = bounds{second, day, "milliseconds", "revoked tokens would go on serving"}
 	entries    = bounds{1, 1_000_000, "entries", "memory is bounded by it"}
+	rules      = bounds{1, 4096, "rules", "each of a client's actions is held against all of them"}
 	tokenSizes = bounds{64, 65535, "bytes", "MQTT carries no longer password"}
 )
 

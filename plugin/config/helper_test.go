@@ -97,6 +97,11 @@ func local(changes ...string) string {
 	return with(append([]string{"mode", `"local"`, "options.modes.jwks", "", "options.modes.local", `"key"`}, changes...)...)
 }
 
+// granting is with, and this entry of grants below the changes.
+func granting(entry string, changes ...string) string {
+	return with(append([]string{"options.authorization.grants", "[" + entry + "]"}, changes...)...)
+}
+
 // several is a file with these providers.
 func several(providers ...string) string {
 	return `{"providers": [` + strings.Join(providers, ", ") + `]}`

@@ -62,7 +62,7 @@ func brokenProviders() []brokenFile {
 		}},
 		{"what is of the broker and not made, in a provider", several(from("a", issuerA, "options.control.renew", `false`)), []string{inside("options.control")}},
 		{"what is not made, at the top", withTop(`"options": {"metrics": {}, "enhancedAuth": {}}`, from("a", issuerA)), []string{"$.options.metrics: " + unmade, "$.options.enhancedAuth: " + unmade}},
-		{"what is not made, in a provider", several(from("a", issuerA, "options.authorization", `{}`)), []string{"$.providers[0].options.authorization: " + unmade}},
+		{"what is not made, in a provider", several(from("a", issuerA, "options.common.maxSessionMs", `1`)), []string{"$.providers[0].options.common.maxSessionMs: " + unmade}},
 		{"a broker-wide key that is wrong", withTop(`"options": {"common": {"onNonToken": "no"}}`, from("a", issuerA)), []string{`$.options.common.onNonToken: must be "defer" or "deny", found "no"`}},
 		{"in a provider all is checked", several(from("a", issuerA), from("b", issuerB, "options.modes.jwks.timeoutMs", `0`, "options.tls.certFile", `"secret"`)), []string{
 			"$.providers[1].options.modes.jwks.timeoutMs: must be a number of milliseconds above 0, found 0",

@@ -83,8 +83,8 @@ func readSchema(t *testing.T) map[string]*facts {
 		for _, part := range append(slices.Concat(s.AllOf, s.AnyOf), s.Then, s.Else) {
 			walk(path, part)
 		}
-		if path == "$.providers" {
-			walk(inProviders, s.Items)
+		if path == "$.providers" || strings.HasSuffix(path, ".authorization.rules") || strings.HasSuffix(path, ".authorization.grants") {
+			walk(path+"[…]", s.Items)
 		}
 	}
 	walk("$", &root)
@@ -171,6 +171,14 @@ func allKeys() map[string]bool {
 			}
 			all[root] = true
 			switch base(k.path) {
+			case "rules", "grants":
+				all[root+"."+k.path+"[…]"] = true
+				for _, m := range slices.Concat(rightsMembers(&RightsClaim{}), grantMembers(&Grant{})) {
+					isGrant := slices.ContainsFunc(grantMembers(&Grant{}), func(g key) bool { return g.path == m.path })
+					if m.path == "claim" || isGrant == (base(k.path) == "grants") {
+						all[root+"."+k.path+"[…]."+m.path] = true
+					}
+				}
 			case "requestParameters":
 				for _, m := range requestMembers(&Request{}) {
 					all[root+"."+k.path+".plain."+m.path] = true
@@ -192,7 +200,7 @@ func allKeys() map[string]bool {
 // unmadeKeys are those that this version refuses.
 func unmadeKeys() []string {
 	return []string{
-		"options.authorization", "options.common.maxSessionMs",
+		"options.common.maxSessionMs",
 		"options.enhancedAuth", "options.control", "options.metrics",
 	}
 }
@@ -227,7 +235,13 @@ func home(key, value string) string {
 	case key == "providers":
 		return `{"providers": ` + value + `}`
 	}
+	if list, member, isMember := strings.Cut(key, "[…]."); isMember {
+		return with(list, "["+entryWith(base(list), member, value)+"]")
+	}
 	switch {
+	case key == "options.authorization.rules", key == "options.authorization.grants":
+	case strings.HasPrefix(key, "options.authorization."):
+		rest = []string{"options.authorization.grants", `[{"everyone": true, "publish": "a"}]`}
 	case strings.HasPrefix(key, "options.modes.local"):
 		build = local
 	case strings.HasPrefix(key, "options.modes.oidc"):
@@ -285,6 +299,19 @@ func home(key, value string) string {
 	return build(append(rest, key, value)...)
 }
 
+// entryWith is a good entry of a list in options.authorization that has this member.
+func entryWith(list, member, value string) string {
+	rest := map[string]string{
+		"rules.claim": `"format": "emqx"`, "rules.format": `"claim": "acl"`,
+		"grants.claim": `"value": "a", "publish": "a"`, "grants.value": `"claim": "a", "publish": "a"`,
+		"grants.scope": `"publish": "a"`, "grants.everyone": `"publish": "a"`, "grants.publish": `"everyone": true`, "grants.subscribe": `"everyone": true`,
+	}[list+"."+member]
+	if value == `"publ-subs"` {
+		return `{"format": "publ-subs"}`
+	}
+	return `{"` + member + `": ` + value + ", " + rest + "}"
+}
+
 // What the schema says of each key is held against what this package does: a key at its default changes nothing, bounds are
 // where the refusals begin, and the words and examples are accepted.
 func TestSchemaSaysWhatHolds(t *testing.T) {
@@ -298,7 +325,7 @@ func TestSchemaSaysWhatHolds(t *testing.T) {
 		}
 		return c
 	}
-	withoutDefault := []string{"mode", "algorithm", "options.revocation.recheckIntervalMs"} // their absence is no value
+	withoutDefault := []string{"mode", "algorithm", "options.revocation.recheckIntervalMs", "options.authorization.rules[…].format"} // their absence is no value
 	for path, f := range readSchema(t) {
 		key := strings.TrimPrefix(path, "$.")
 		isMethod := strings.HasSuffix(path, ".requestParameters.plain.method") // empty in a Config, which means POST

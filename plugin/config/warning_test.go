@@ -90,6 +90,14 @@ func oddFiles() []oddFile {
 			"$.options.revocation.plain.requestParameters.filePath: the file DIR/secret-request.json is open to every user of this machine (mode 0644): chgrp GROUP DIR/secret-request.json && chmod 0640 DIR/secret-request.json",
 		}},
 		{"request readable by others", asking(parameters, `{"filePath": "request.json"}`), nil},
+		{"unknown members of rights", with("options.authorization", `{"rules": [{"claim": "a", "format": "topics", "qos": 1}], "grants": [{"everyone": true, "Publish": [], "subscribe": ["a", "a"]}], "grant": []}`), []string{
+			"$.options.authorization.rules[0].qos: is no known key and has no effect",
+			`$.options.authorization.grants[0].Publish: is no known key and has no effect; did you mean "publish"?`,
+			`$.options.authorization.grants[0].subscribe[1]: is there twice, found "a" again`,
+			`$.options.authorization.grant: is no known key and has no effect; did you mean "grants"?`,
+		}},
+		{"braces that are no placeholder", granting(`{"everyone": true, "publish": ["{{username}}/{{clientid}}/{{provider}}"]}`), nil},
+		{"names that are tied to the token", granting(`{"everyone": true, "publish": ["{username}/{clientid}"]}`, match, "true", "options.common.clientIdTemplate", `"{sub}"`), nil},
 		{"byte order mark", "\uFEFF" + with(), nil},
 		{"Windows' line ends", strings.ReplaceAll(with(), ",", ",\r\n"), nil},
 	}

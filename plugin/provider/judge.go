@@ -10,6 +10,7 @@ import (
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/revocation"
+	"go-jwt-auth/plugin/rights"
 	"go-jwt-auth/plugin/token"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -248,6 +249,23 @@ func (p *Provider) identify(claims token.Claims, j *judgement) {
 	}
 	p.setDeadlines(claims, j)
 	j.Identity, j.Verdict = p.mapper.Map(claims, j.login.Connect, j.Bearer(), j.Trace)
+	if j.Kind == verdict.Accept && p.rights != nil {
+		j.Rights, j.Verdict = p.rights.Compile(claims, j.who(), j.Trace)
+	}
+}
+
+// who is the client under the names that it is to have.
+func (j *judgement) who() rights.Who {
+	who := rights.Who{ClientID: j.login.ClientID}
+	for _, name := range []*string{j.login.Username, j.Identity.Username} {
+		if name != nil {
+			who.Username = *name
+		}
+	}
+	if j.Identity.ClientID != nil {
+		who.ClientID = *j.Identity.ClientID
+	}
+	return who
 }
 
 // refuseForeign refuses an issuer that another provider claims. The choice among the providers has seen to it for tokens that
@@ -295,15 +313,29 @@ func (p *Provider) subject(claims token.Claims) string {
 
 // Recheck asks about the token of a client that is connected, whatever is remembered of it. The verdict is Accept, Deny
 // with Revoked, or Deny with another reason if nothing was learnt.
-func (p *Provider) Recheck(ctx context.Context, bearer string, expires time.Time) (v verdict.Verdict) {
+func (p *Provider) Recheck(ctx context.Context, bearer string, expires time.Time) verdict.Verdict {
+	v, _ := p.RecheckAs(ctx, bearer, expires, rights.Who{})
+	return v
+}
+
+// RecheckAs is Recheck of a client under the names that it has. In mode introspection Rights come with Accept, which go in the place of
+// those before: they allow nothing if the answer's can't be read. Nil: there is nothing new to be said of its rights.
+func (p *Provider) RecheckAs(ctx context.Context, bearer string, expires time.Time, who rights.Who) (v verdict.Verdict, held *rights.Rights) {
 	defer guard.Catch(denyOn(&v))
 	if p.checker == nil {
-		return verdict.Refuse(verdict.ProviderUnavailable, "there is no endpoint to ask any more")
+		return verdict.Refuse(verdict.ProviderUnavailable, "there is no endpoint to ask any more"), nil
 	}
 	slot, err := p.checker.Acquire(bearer, expires)
 	if err != nil {
-		return verdict.Refuse(verdict.ServerBusy, "%s", err)
+		return verdict.Refuse(verdict.ServerBusy, "%s", err), nil
 	}
-	_, v = p.checker.Judge(slot.Ask(ctx), nil)
-	return v
+	claims, v := p.checker.Judge(slot.Ask(ctx), nil)
+	if v.Kind != verdict.Accept || p.rights == nil || !p.Opaque() {
+		return v, nil
+	}
+	held, read := p.rights.Compile(token.NewClaims(claims), who, nil)
+	if read.Kind != verdict.Accept {
+		v.Note, held = read.String(), new(rights.Rights)
+	}
+	return v, held
 }

@@ -18,6 +18,7 @@ import (
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/revocation"
+	"go-jwt-auth/plugin/rights"
 	"go-jwt-auth/plugin/token"
 )
 
@@ -56,6 +57,7 @@ type Provider struct {
 	// lastGood verifies by the keys that were there last, whatever their age.
 	lastGood *token.Verifier
 	mapper   identity.Mapper
+	rights   *rights.Compiler    // nil if the configuration has no rights from tokens
 	checker  *revocation.Checker // nil if revocation is not configured
 	// open counts what Begin has left open, and what Hold holds.
 	open sync.WaitGroup
@@ -76,6 +78,9 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	report := o.Report
 	o.Report = func(n event.Note) { report(n.Of(cfg.Name)) }
 	p := &Provider{cfg: cfg, id: ID(cfg.ID()), options: o, client: client, mapper: identity.New(cfg, o.KeepsClientIDs)}
+	if cfg.Authorization != nil {
+		p.rights = rights.New(cfg)
+	}
 	if cfg.Mode == config.ModeOIDC {
 		p.discovery = discovery.New(cfg, client, o.Now)
 	}

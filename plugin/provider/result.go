@@ -6,6 +6,7 @@ import (
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/identity"
+	"go-jwt-auth/plugin/rights"
 	"go-jwt-auth/plugin/token"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -29,6 +30,8 @@ type Result struct {
 	Provider *Provider
 	// Identity is what the broker is to change, with Accept and Pending.
 	Identity identity.Identity
+	// Rights are what the client may do, with Accept; nil if that is for others to say (no options.authorization).
+	Rights *rights.Rights
 	// Expiry is the token's exp; zero if it has none. GoodUntil is when the token ends to be accepted, LeaveAt when a client
 	// that came with it has to leave; zero: never.
 	Expiry, GoodUntil, LeaveAt time.Time

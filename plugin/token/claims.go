@@ -82,6 +82,15 @@ func (c Claims) show(name string) string {
 	return describe(value.Any(), present)
 }
 
+// HasScope tells whether a scope was granted.
+func (c Claims) HasScope(scope string) bool { return slices.Contains(c.scopes(), scope) }
+
+// Holds tells whether a claim, by its dotted path, equals one of the values, or is an array with an element that does.
+func (c Claims) Holds(path string, values []any) bool {
+	claim, _ := c.all.Lookup(path)
+	return holds(claim, values)
+}
+
 // scopes are the granted scopes: `scope` as a string of words (RFC 8693 §4.2, RFC 9068 §2.2.3) or `scp` (Entra ID, Okta);
 // either occurs as an array too. Words are parted by U+0020 alone (RFC 6749 §3.3).
 func (c Claims) scopes() []string {

@@ -84,6 +84,8 @@ const (
 	UnsafeIdentity Reason = "unsafe identity"
 	// IdentityMismatch: the client's own username or id differs from the mapped one, and may not be rewritten.
 	IdentityMismatch Reason = "identity mismatch"
+	// MalformedRights: what a claim says of its bearer's rights can't be read, or is too much.
+	MalformedRights Reason = "malformed rights"
 	// ClientIDTaken: the client id, which the login has not just chosen, is that of somebody else's session.
 	ClientIDTaken Reason = "client id taken"
 	// Revoked: the identity provider says that the token is not active (RFC 7662 §2.2).

@@ -66,6 +66,7 @@ func TestReasonsAreStable(t *testing.T) {
 		"NoIdentity":          "no identity",
 		"UnsafeIdentity":      "unsafe identity",
 		"IdentityMismatch":    "identity mismatch",
+		"MalformedRights":     "malformed rights",
 		"ClientIDTaken":       "client id taken",
 		"Revoked":             "revoked",
 		"ProviderUnavailable": "provider unavailable",

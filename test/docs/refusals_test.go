@@ -148,6 +148,7 @@ func TestEveryReasonIsShownAsLogged(t *testing.T) {
 		{verdict.NoIdentity, plain(`"matchUsernameToSubject": true, "usernameClaim": "email"`), good, ""},
 		{verdict.UnsafeIdentity, plain(`"matchUsernameToSubject": true`), signed(t, secret, with("sub", "sensor/1")), ""},
 		{verdict.IdentityMismatch, plain(`"matchUsernameToSubject": true, "onSubjectMismatch": "deny"`), good, "bob"},
+		{verdict.MalformedRights, plain(`}, "authorization": {"rules": [{"claim": "mqtt", "format": "topics"}]`), signed(t, secret, with("mqtt", map[string]any{"publish": []string{"a", "a/#/b"}})), ""},
 		{verdict.Revoked, fmt.Sprintf(asked, "inactive"), good, ""},
 		{verdict.ProviderUnavailable, fmt.Sprintf(asked, "refuses"), good, ""},
 	} {

@@ -1,0 +1,187 @@
+package rights
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// readEMQX reads EMQX's `acl`: an array of rules, or, as before EMQX 5.5, an object of topics that are allowed.
+func (w *writer) readEMQX(value any) error {
+	if members, isObject := value.(map[string]any); isObject {
+		return w.readLists(members, []flags{publishes, subscribes, publishes | subscribes}, w.emqxTopic)
+	}
+	rules, isArray := value.([]any)
+	if !isArray {
+		return fault("", `must be an array of rules, or an object with "pub", "sub" and "all", found %s`, kindOf(value))
+	}
+	for i, r := range rules {
+		if err := w.emqxRule(fmt.Sprintf("[%d]", i), i, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emqxRule reads {"permission", "action", "topic" or "topics", "qos", "retain"}. A member of another name could narrow a rule (username_re,
+// ipaddr …), so that it can't be read.
+func (w *writer) emqxRule(where string, number int, value any) error {
+	members, isObject := value.(map[string]any)
+	if !isObject {
+		return fault(where, "must be an object, found %s", kindOf(value))
+	}
+	for name := range members {
+		switch name {
+		case "permission", "action", "topic", "topics", "qos", "retain":
+		default:
+			return fault(where, `must hold nothing but permission, action, topic, topics, qos, retain, found %s`, verdict.Quote(name))
+		}
+	}
+	var f flags
+	switch members["permission"] {
+	case "allow":
+	case "deny":
+		f = denies
+	default:
+		return fault(where+".permission", `must be "allow" or "deny", found %s`, kindOf(members["permission"]))
+	}
+	switch members["action"] {
+	case "publish", "pub":
+		f |= publishes
+	case "subscribe", "sub":
+		f |= subscribes
+	case "all":
+		f |= publishes | subscribes
+	default:
+		return fault(where+".action", `must be "publish", "subscribe" or "all", found %s`, kindOf(members["action"]))
+	}
+	qos, ok := emqxQoS(members["qos"])
+	if !ok {
+		return fault(where+".qos", "must be 0, 1, 2 or an array of these, found %s", kindOf(members["qos"]))
+	}
+	retain, ok := emqxRetain(members["retain"])
+	if !ok {
+		return fault(where+".retain", `must be true, false or "all", found %s`, kindOf(members["retain"]))
+	}
+	f |= qos | retain
+	topics, several := members["topics"].([]any)
+	topic, one := members["topic"].(string)
+	switch {
+	case members["topic"] != nil && members["topics"] != nil, !one && !several:
+		return fault(where, `must hold either "topic", a topic filter, or "topics", an array of them`)
+	case one:
+		topics = []any{topic}
+	}
+	for _, t := range topics {
+		text, isText := t.(string)
+		if !isText {
+			return fault(where+".topics", "must be an array of topic filters, found %s in it", kindOf(t))
+		}
+		w.place = placeIn(0, number)
+		if err := w.emqxTopic(where+".topic", text, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emqxQoS reads a number, an array of numbers, or a text of numbers with commas between them.
+func emqxQoS(value any) (f flags, ok bool) {
+	var items []any
+	switch v := value.(type) {
+	case nil:
+		return anyQoS, true
+	case []any:
+		items = v
+	case string:
+		for item := range strings.SplitSeq(v, ",") {
+			items = append(items, item)
+		}
+	default:
+		items = []any{v}
+	}
+	for _, item := range items {
+		switch item {
+		case json.Number("0"), "0":
+			f |= qos0
+		case json.Number("1"), "1":
+			f |= qos1
+		case json.Number("2"), "2":
+			f |= qos2
+		default:
+			return 0, false
+		}
+	}
+	return f, true
+}
+
+func emqxRetain(value any) (f flags, ok bool) {
+	switch value {
+	case nil, "all":
+		return anyRetain, true
+	case true, "true", "1", json.Number("1"):
+		return retained, true
+	case false, "false", "0", json.Number("0"):
+		return unretained, true
+	default:
+		return 0, false
+	}
+}
+
+// emqxTopic reads a topic filter with placeholders, or, behind "eq ", one that is meant as it stands. A rule that denies must not
+// vanish because of a value that can't be filled in.
+func (w *writer) emqxTopic(where, text string, f flags) error {
+	filter, literal := strings.CutPrefix(text, "eq ")
+	parts := []config.TopicPart{{Literal: filter}}
+	if literal {
+		f |= equals
+	} else {
+		var wrong string
+		if parts, wrong = emqxParts(text); wrong != "" {
+			return fault(where, "%s (it is %s)", wrong, verdict.Quote(text))
+		}
+	}
+	wrong := config.FaultOfTopic(parts)
+	if filter == "" {
+		wrong = orEmpty(wrong)
+	}
+	if wrong != "" {
+		return fault(where, "%s (it is %s)", wrong, verdict.Quote(text))
+	}
+	filter, unfilled := w.fill(parts)
+	switch {
+	case unfilled == "":
+		return w.add(filter, f)
+	case f&denies != 0:
+		return fault(where, "must deny %s, and %s", verdict.Quote(text), unfilled)
+	default:
+		return w.count()
+	}
+}
+
+// emqxParts takes a topic apart at its placeholders.
+func emqxParts(text string) (parts []config.TopicPart, wrong string) {
+	for text != "" {
+		literal, rest, found := strings.Cut(text, "${")
+		if literal != "" {
+			parts = append(parts, config.TopicPart{Literal: literal})
+		}
+		if !found {
+			break
+		}
+		name, behind, closed := strings.Cut(rest, "}")
+		switch {
+		case closed && name == "username":
+			parts = append(parts, config.TopicPart{Username: true})
+		case closed && name == "clientid":
+			parts = append(parts, config.TopicPart{ClientID: true})
+		default:
+			return nil, "must hold no placeholder but ${username} and ${clientid}"
+		}
+		text = behind
+	}
+	return parts, ""
+}
