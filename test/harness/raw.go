@@ -162,6 +162,16 @@ func PublishPacket(topic, payload string, retain bool) []byte {
 	return b.Bytes()
 }
 
+// SubscribePacket is SUBSCRIBE with QoS 1 of MQTT 5.
+func SubscribePacket(filter string) []byte {
+	var b bytes.Buffer
+	packet := packets5.Subscribe{PacketID: 1, Properties: &packets5.Properties{}, Subscriptions: []packets5.SubOptions{{Topic: filter, QoS: 1}}}
+	if _, err := (&packets5.ControlPacket{FixedHeader: packets5.FixedHeader{Type: packets5.SUBSCRIBE, Flags: 2}, Content: &packet}).WriteTo(&b); err != nil {
+		panic(fmt.Sprintf("harness: SUBSCRIBE: %v", err)) // a buffer takes everything
+	}
+	return b.Bytes()
+}
+
 // AuthPacket is AUTH (MQTT 5 §3.15): reason 0x18 goes on with an authentication, 0x19 begins another one.
 func AuthPacket(reason byte, a Auth) []byte {
 	var b bytes.Buffer

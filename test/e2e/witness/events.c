@@ -153,7 +153,7 @@ static int on_acl_check(int event, void *event_data, void *userdata)
 	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: ACL_CHECK id=%s username=%s client=%p access=%d topic=%s qos=%d retain=%d",
 			text(mosquitto_client_id(check->client)), text(mosquitto_client_username(check->client)), (void *)check->client,
 			check->access, check->topic, check->qos, check->retain);
-	if(strncmp(check->topic, "allow/", strlen("allow/")) == 0){
+	if(strncmp(check->topic, "allow/", strlen("allow/")) == 0 || strcmp(check->topic, CONTROL_TOPIC) == 0){
 		return MOSQ_ERR_SUCCESS;
 	}
 	return strncmp(check->topic, "deny/", strlen("deny/")) == 0 ? MOSQ_ERR_ACL_DENIED : MOSQ_ERR_PLUGIN_DEFER;
