@@ -90,9 +90,7 @@ func Covers(filter, other string) bool {
 	if wild(filter) && dollar(other) || wild(other) && !wild(filter) {
 		return false
 	}
-	if other == "#" { // no topic is empty, so "+/#" matches the same
-		return filter == "#" || filter == "+/#"
-	}
+	other = unfolded(other)
 	for {
 		level, filterRest, filterMore := strings.Cut(filter, "/")
 		if level == "#" {
@@ -114,6 +112,7 @@ func Overlaps(filter, other string) bool {
 	if wild(filter) && dollar(other) || wild(other) && dollar(filter) {
 		return false
 	}
+	filter, other = unfolded(filter), unfolded(other)
 	for {
 		level, filterRest, filterMore := strings.Cut(filter, "/")
 		otherLevel, otherRest, otherMore := strings.Cut(other, "/")
@@ -127,6 +126,17 @@ func Overlaps(filter, other string) bool {
 		}
 		filter, other = filterRest, otherRest
 	}
+}
+
+// unfolded is a filter whose "#" stands for at least one level, where it can't stand for none: no topic is empty.
+func unfolded(filter string) string {
+	switch filter {
+	case "#":
+		return "+/#"
+	case "/#":
+		return "/+/#"
+	}
+	return filter
 }
 
 // wild tells whether a filter begins with a wildcard.
