@@ -89,11 +89,15 @@ func (t *TopicTemplate) String() string { return t.source }
 // ParseTopic reads a topic filter with placeholders in braces, of the provider p; wrong says what is the matter with it. The names
 // of clients are admitted only where something ties them to the token.
 func (p *Provider) ParseTopic(text string) (t *TopicTemplate, wrong string) {
+	t = &TopicTemplate{source: text}
+	if text != "" && !strings.ContainsAny(text, "{}") {
+		t.Parts = []TopicPart{{Literal: text}}
+		return t, FaultOfTopic(t.Parts)
+	}
 	pieces, wrong := takeApart(text)
 	if wrong != "" {
 		return nil, wrong
 	}
-	t = &TopicTemplate{source: text}
 	for _, piece := range pieces {
 		part, wrong := p.topicPart(piece)
 		if wrong != "" {
@@ -142,18 +146,24 @@ func (p *Provider) topicPart(piece piece) (part TopicPart, wrong string) {
 
 // FaultOfTopic says why parts are no topic filter, whatever stands in the place of their placeholders; empty if they are.
 func FaultOfTopic(parts []TopicPart) string {
-	var filled strings.Builder
-	for _, part := range parts {
-		filled.WriteString(part.Literal)
-		if part.Literal == "" {
-			filled.WriteByte('x')
-		}
+	filter := ""
+	if len(parts) == 1 {
+		filter = parts[0].Literal
 	}
-	filter := filled.String()
+	if filter == "" {
+		var filled strings.Builder
+		for _, part := range parts {
+			filled.WriteString(part.Literal)
+			if part.Literal == "" {
+				filled.WriteByte('x')
+			}
+		}
+		filter = filled.String()
+	}
 	if fault := topic.FaultOfFilter(filter); fault != "" {
 		return "must be a topic filter, and " + fault
 	}
-	if shared, _ := topic.Unshare(filter); shared != filter || filter == "$share" || strings.HasPrefix(filter, "$share/") {
+	if filter == "$share" || strings.HasPrefix(filter, "$share/") {
 		return `must not begin with "$share/": name the filter behind the group, which is what a shared subscription is judged by`
 	}
 	return ""

@@ -150,35 +150,61 @@ func (w *writer) claim(path string, read func(value any) error) error {
 	return nil
 }
 
-// fault is what is wrong in a claim: where in it, and what.
-func fault(where, format string, args ...any) error {
-	if where != "" && where[0] != '[' {
-		where = "." + where
+// spot is a place in a claim: one of its lists, if that has a name; an element of it, unless index is -1; a member of that.
+type spot struct {
+	list   string
+	index  int
+	member string
+}
+
+// claimItself is where the claim stands.
+var claimItself = spot{index: -1} //nolint:gochecknoglobals // a constant
+
+func (s spot) String() string {
+	text := ""
+	if s.list != "" {
+		text = "." + s.list
 	}
-	return errors.New(where + " " + fmt.Sprintf(format, args...))
+	if s.index >= 0 {
+		text += fmt.Sprintf("[%d]", s.index)
+	}
+	if s.member != "" {
+		text += "." + s.member
+	}
+	return text
+}
+
+func (s spot) of(member string) spot {
+	s.member = member
+	return s
+}
+
+// fault is what is wrong in a claim, and where in it.
+func (s spot) fault(format string, args ...any) error {
+	return errors.New(s.String() + " " + fmt.Sprintf(format, args...))
 }
 
 // readTopics reads {"publish": […], "subscribe": […]}, whose filters may hold placeholders.
 func (w *writer) readTopics(value any) error {
 	members, isObject := value.(map[string]any)
 	if !isObject {
-		return fault("", `must be an object with "publish" and "subscribe", found %s`, kindOf(value))
+		return claimItself.fault(`must be an object with "publish" and "subscribe", found %s`, kindOf(value))
 	}
-	return w.readLists(members, []flags{publishes, subscribes}, func(where, text string, f flags) error {
+	return w.readLists(members, []flags{publishes, subscribes}, func(at spot, text string, f flags) error {
 		t, wrong := w.provider.ParseTopic(text)
 		if wrong != "" {
-			return fault(where, "%s (it is %s)", wrong, verdict.Quote(text))
+			return at.fault("%s (it is %s)", wrong, verdict.Quote(text))
 		}
 		return w.template(t, f)
 	})
 }
 
 // readLists reads an object of the origin's lists. about are what these are about.
-func (w *writer) readLists(members map[string]any, about []flags, read func(where, text string, f flags) error) error {
+func (w *writer) readLists(members map[string]any, about []flags, read func(at spot, text string, f flags) error) error {
 	names := w.origins[w.origin].lists
 	for name := range members {
 		if !slices.Contains(names, name) {
-			return fault("", "must hold nothing but %s, found %s", strings.Join(names, ", "), verdict.Quote(name))
+			return claimItself.fault("must hold nothing but %s, found %s", strings.Join(names, ", "), verdict.Quote(name))
 		}
 	}
 	for i, name := range names {
@@ -189,26 +215,25 @@ func (w *writer) readLists(members map[string]any, about []flags, read func(wher
 	return nil
 }
 
-// readList reads an array of filters, or one alone.
-func (w *writer) readList(where string, list int, value any, f flags, read func(where, text string, f flags) error) error {
+// readList reads an array of filters, or one alone. list counts the origin's lists from 1 on.
+func (w *writer) readList(name string, list int, value any, f flags, read func(at spot, text string, f flags) error) error {
 	w.place = placeIn(list, 0)
 	items, isArray := value.([]any)
 	switch text, isText := value.(string); {
 	case value == nil:
 		return nil
 	case isText:
-		return read(where, text, f)
+		return read(spot{list: name, index: -1}, text, f)
 	case !isArray:
-		return fault(where, "must be an array of topic filters, found %s", kindOf(value))
+		return spot{list: name, index: -1}.fault("must be an array of topic filters, found %s", kindOf(value))
 	}
 	for i, item := range items {
-		at := fmt.Sprintf("%s[%d]", where, i)
 		text, isText := item.(string)
 		if !isText {
-			return fault(at, "must be a topic filter, found %s", kindOf(item))
+			return spot{list: name, index: i}.fault("must be a topic filter, found %s", kindOf(item))
 		}
 		w.place = placeIn(list, i)
-		if err := read(at, text, f); err != nil {
+		if err := read(spot{list: name, index: i}, text, f); err != nil {
 			return err
 		}
 	}
@@ -218,9 +243,9 @@ func (w *writer) readList(where string, list int, value any, f flags, read func(
 // readLiterals reads an array of filters without placeholders.
 func (w *writer) readLiterals(about flags) func(value any) error {
 	return func(value any) error {
-		return w.readList("", 0, value, about|anyQoS|anyRetain, func(where, text string, f flags) error {
+		return w.readList("", 0, value, about|anyQoS|anyRetain, func(at spot, text string, f flags) error {
 			if wrong := config.FaultOfTopic([]config.TopicPart{{Literal: text}}); wrong != "" || text == "" {
-				return fault(where, "%s (it is %s)", orEmpty(wrong), verdict.Quote(text))
+				return at.fault("%s (it is %s)", orEmpty(wrong), verdict.Quote(text))
 			}
 			return w.add(text, f)
 		})
@@ -265,6 +290,9 @@ func (w *writer) template(t *config.TopicTemplate, f flags) error {
 // be what the client has sent as its token. A name that is tied to the token has been made of values that are fit (package identity): what
 // else is in it is the operator's own text.
 func (w *writer) fill(parts []config.TopicPart) (filter, fault string) {
+	if len(parts) == 1 && parts[0].Literal != "" {
+		return parts[0].Literal, ""
+	}
 	var b strings.Builder
 	for _, part := range parts {
 		value, name, tied := part.Literal, "", true

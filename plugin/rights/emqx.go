@@ -2,7 +2,6 @@ package rights
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"go-jwt-auth/plugin/config"
@@ -16,10 +15,10 @@ func (w *writer) readEMQX(value any) error {
 	}
 	rules, isArray := value.([]any)
 	if !isArray {
-		return fault("", `must be an array of rules, or an object with "pub", "sub" and "all", found %s`, kindOf(value))
+		return claimItself.fault(`must be an array of rules, or an object with "pub", "sub" and "all", found %s`, kindOf(value))
 	}
 	for i, r := range rules {
-		if err := w.emqxRule(fmt.Sprintf("[%d]", i), i, r); err != nil {
+		if err := w.emqxRule(i, r); err != nil {
 			return err
 		}
 	}
@@ -28,16 +27,17 @@ func (w *writer) readEMQX(value any) error {
 
 // emqxRule reads {"permission", "action", "topic" or "topics", "qos", "retain"}. A member of another name could narrow a rule (username_re,
 // ipaddr …), so that it can't be read.
-func (w *writer) emqxRule(where string, number int, value any) error {
+func (w *writer) emqxRule(number int, value any) error {
+	at := spot{index: number}
 	members, isObject := value.(map[string]any)
 	if !isObject {
-		return fault(where, "must be an object, found %s", kindOf(value))
+		return at.fault("must be an object, found %s", kindOf(value))
 	}
 	for name := range members {
 		switch name {
 		case "permission", "action", "topic", "topics", "qos", "retain":
 		default:
-			return fault(where, `must hold nothing but permission, action, topic, topics, qos, retain, found %s`, verdict.Quote(name))
+			return at.fault(`must hold nothing but permission, action, topic, topics, qos, retain, found %s`, verdict.Quote(name))
 		}
 	}
 	var f flags
@@ -46,7 +46,7 @@ func (w *writer) emqxRule(where string, number int, value any) error {
 	case "deny":
 		f = denies
 	default:
-		return fault(where+".permission", `must be "allow" or "deny", found %s`, kindOf(members["permission"]))
+		return at.of("permission").fault(`must be "allow" or "deny", found %s`, kindOf(members["permission"]))
 	}
 	switch members["action"] {
 	case "publish", "pub":
@@ -56,32 +56,32 @@ func (w *writer) emqxRule(where string, number int, value any) error {
 	case "all":
 		f |= publishes | subscribes
 	default:
-		return fault(where+".action", `must be "publish", "subscribe" or "all", found %s`, kindOf(members["action"]))
+		return at.of("action").fault(`must be "publish", "subscribe" or "all", found %s`, kindOf(members["action"]))
 	}
 	qos, ok := emqxQoS(members["qos"])
 	if !ok {
-		return fault(where+".qos", "must be 0, 1, 2 or an array of these, found %s", kindOf(members["qos"]))
+		return at.of("qos").fault("must be 0, 1, 2 or an array of these, found %s", kindOf(members["qos"]))
 	}
 	retain, ok := emqxRetain(members["retain"])
 	if !ok {
-		return fault(where+".retain", `must be true, false or "all", found %s`, kindOf(members["retain"]))
+		return at.of("retain").fault(`must be true, false or "all", found %s`, kindOf(members["retain"]))
 	}
 	f |= qos | retain
 	topics, several := members["topics"].([]any)
 	topic, one := members["topic"].(string)
 	switch {
 	case members["topic"] != nil && members["topics"] != nil, !one && !several:
-		return fault(where, `must hold either "topic", a topic filter, or "topics", an array of them`)
+		return at.fault(`must hold either "topic", a topic filter, or "topics", an array of them`)
 	case one:
 		topics = []any{topic}
 	}
 	for _, t := range topics {
 		text, isText := t.(string)
 		if !isText {
-			return fault(where+".topics", "must be an array of topic filters, found %s in it", kindOf(t))
+			return at.of("topics").fault("must be an array of topic filters, found %s in it", kindOf(t))
 		}
 		w.place = placeIn(0, number)
-		if err := w.emqxTopic(where+".topic", text, f); err != nil {
+		if err := w.emqxTopic(at.of("topic"), text, f); err != nil {
 			return err
 		}
 	}
@@ -133,7 +133,7 @@ func emqxRetain(value any) (f flags, ok bool) {
 
 // emqxTopic reads a topic filter with placeholders, or, behind "eq ", one that is meant as it stands. A rule that denies must not
 // vanish because of a value that can't be filled in.
-func (w *writer) emqxTopic(where, text string, f flags) error {
+func (w *writer) emqxTopic(at spot, text string, f flags) error {
 	filter, literal := strings.CutPrefix(text, "eq ")
 	parts := []config.TopicPart{{Literal: filter}}
 	if literal {
@@ -141,7 +141,7 @@ func (w *writer) emqxTopic(where, text string, f flags) error {
 	} else {
 		var wrong string
 		if parts, wrong = emqxParts(text); wrong != "" {
-			return fault(where, "%s (it is %s)", wrong, verdict.Quote(text))
+			return at.fault("%s (it is %s)", wrong, verdict.Quote(text))
 		}
 	}
 	wrong := config.FaultOfTopic(parts)
@@ -149,14 +149,14 @@ func (w *writer) emqxTopic(where, text string, f flags) error {
 		wrong = orEmpty(wrong)
 	}
 	if wrong != "" {
-		return fault(where, "%s (it is %s)", wrong, verdict.Quote(text))
+		return at.fault("%s (it is %s)", wrong, verdict.Quote(text))
 	}
 	filter, unfilled := w.fill(parts)
 	switch {
 	case unfilled == "":
 		return w.add(filter, f)
 	case f&denies != 0:
-		return fault(where, "must deny %s, and %s", verdict.Quote(text), unfilled)
+		return at.fault("must deny %s, and %s", verdict.Quote(text), unfilled)
 	default:
 		return w.count()
 	}

@@ -95,13 +95,14 @@ func (r Rule) String() string {
 	}
 	b.WriteString(" " + verdict.Quote(r.Filter))
 	if r.QoS != nil {
-		var qos []string
-		for _, q := range r.QoS {
-			qos = append(qos, fmt.Sprint(q))
+		qos := make([]string, len(r.QoS))
+		for i, q := range r.QoS {
+			qos[i] = fmt.Sprint(q)
 		}
-		b.WriteString(" with QoS " + strings.Join(qos, " or "))
 		if len(qos) == 0 {
-			b.WriteString("of none")
+			b.WriteString(" with no QoS")
+		} else {
+			b.WriteString(" with QoS " + strings.Join(qos, " or "))
 		}
 	}
 	if r.Retain != nil {

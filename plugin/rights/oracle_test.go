@@ -358,7 +358,7 @@ func holdAgainst(t testing.TB, d *dice, u *universe, drew drawn, compilers map[*
 		if want == undecided {
 			want = otherwise
 		}
-		got := held.Allow(access, text, uint8(qos), retain == 1) //nolint:gosec // at most 2
+		got := held.Allow(access, text, uint8(qos), retain == 1)
 		if got != want {
 			t.Fatalf("%v of %+v, access %d to %q with QoS %d, retain %d: got %s, want %s\n%v", drew.claims, drew.who, access, text, qos, retain, got, want, slices.Collect(held.Rules()))
 		}

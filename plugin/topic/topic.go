@@ -67,21 +67,32 @@ func Matches(filter, name string) bool {
 	return MatchesBelow(filter, name)
 }
 
-// MatchesBelow is Matches for what stands behind the same text in a filter and a topic, where '$' is a character like others.
+// MatchesBelow is Matches for what stands behind the same levels in a filter and a topic, where '$' is a character like others.
 func MatchesBelow(filter, name string) bool {
-	for {
-		level, filterRest, filterMore := strings.Cut(filter, "/")
-		if level == "#" {
+	for i, j := 0, 0; ; i, j = i+1, j+1 { // each is at the beginning of a level
+		switch {
+		case i < len(filter) && filter[i] == '#':
 			return true
+		case i < len(filter) && filter[i] == '+':
+			i++
+			if end := strings.IndexByte(name[j:], '/'); end >= 0 {
+				j += end
+			} else {
+				j = len(name)
+			}
+		default:
+			for ; i < len(filter) && filter[i] != '/'; i, j = i+1, j+1 {
+				if j == len(name) || name[j] != filter[i] {
+					return false
+				}
+			}
+			if j < len(name) && name[j] != '/' {
+				return false
+			}
 		}
-		nameLevel, nameRest, nameMore := strings.Cut(name, "/")
-		if level != "+" && level != nameLevel {
-			return false
+		if i == len(filter) || j == len(name) {
+			return i == len(filter) && j == len(name) || filter[i:] == "/#"
 		}
-		if !filterMore || !nameMore {
-			return filterMore == nameMore || filterRest == "#"
-		}
-		filter, name = filterRest, nameRest
 	}
 }
 

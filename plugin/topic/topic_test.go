@@ -2,6 +2,7 @@ package topic_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ func words(n int, levels, last []string) (all []string) {
 	for range n {
 		var next []string
 		for _, b := range begin {
-			for _, level := range append(levels[:len(levels):len(levels)], last...) {
+			for _, level := range slices.Concat(levels, last) {
 				if b+level != "" {
 					all = append(all, b+level)
 				}
