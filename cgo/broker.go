@@ -142,6 +142,10 @@ func (b *mosquitto) AskAbout(client broker.Conn, ask bool) {
 	C.gja_ask_about(b.instance, C.uintptr_t(client), C.bool(ask))
 }
 
+func (b *mosquitto) MayKeepWill(client broker.Conn) bool {
+	return bool(C.gja_may_keep_will(C.uintptr_t(client)))
+}
+
 // release unregisters the $CONTROL topics, before C frees the instance.
 func (b *mosquitto) release() {
 	for topic := range b.topics {

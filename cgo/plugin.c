@@ -285,23 +285,36 @@ static int on_control(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
+/* With check_retain_source, whoever has published a retained message is asked about before that is delivered. It is shown as a
+ * client that has nothing but names, at an address on the broker's stack. */
+static bool is_retain_source(const struct mosquitto_evt_acl_check *check)
+{
+	return check->access == MOSQ_ACL_WRITE && check->retain && mosquitto_client_address(check->client) == NULL;
+}
+
 static int on_acl_check(int event, void *event_data, void *userdata)
 {
 	struct mosquitto_evt_acl_check *check = event_data;
 	struct gja_instance *instance = userdata;
+	uintptr_t client = (uintptr_t)check->client;
 	const char *id, *username;
 
 	(void)event;
 	/* The HTTP API of 2.1 asks from a thread of its own, as it does in BASIC_AUTH. */
-	if(!pthread_equal(pthread_self(), instance->main_thread) ||
-			!client_set_has(&instance->asked_about, (uintptr_t)check->client)){
+	if(!pthread_equal(pthread_self(), instance->main_thread)){
 		return MOSQ_ERR_PLUGIN_DEFER;
+	}
+	if(!client_set_has(&instance->asked_about, client)){
+		if(!is_retain_source(check)){
+			return MOSQ_ERR_PLUGIN_DEFER;
+		}
+		client = 0;
 	}
 	signals_use_altstack();
 	id = mosquitto_client_id(check->client);
 	username = mosquitto_client_username(check->client);
 	/* Go reads the strings where they are. */
-	return gja_go_acl_check(instance->handle, (uintptr_t)check->client, (char *)id, id ? strlen(id) : 0, (char *)username,
+	return gja_go_acl_check(instance->handle, client, (char *)id, id ? strlen(id) : 0, (char *)username,
 			username ? strlen(username) : 0, (char *)check->topic, strlen(check->topic), check->access, check->qos,
 			check->retain);
 }
@@ -517,6 +530,11 @@ void gja_ask_about(struct gja_instance *instance, uintptr_t client, bool ask)
 	}else{
 		client_set_remove(&instance->asked_about, client);
 	}
+}
+
+bool gja_may_keep_will(uintptr_t client)
+{
+	return !gja_broker_is_2_1() && mosquitto_client_protocol_version((struct mosquitto *)client) == 5;
 }
 
 const char *gja_persistence_location(void)

@@ -64,6 +64,8 @@ const (
 // ACLCheck asks whether a client may do something. Its strings are the broker's memory, for as long as the event takes: to keep one is
 // to clone it. It comes after Disconnect, too, for the client's will, and for clients that are away.
 type ACLCheck struct {
+	// Conn is 0 if it is about the publisher of a retained message that is to be delivered to somebody, by what the broker has noted of it
+	// (`check_retain_source`); Access is Write then.
 	Conn Conn
 	// ClientID and Username are empty if there is none.
 	ClientID, Username string
@@ -125,6 +127,9 @@ type Broker interface {
 	// AskAbout says whether ACLCheck is called for a connection. For all others the check is deferred. It is to be called with false
 	// before the broker frees the connection, of which nothing is told after Disconnect and the check of a will.
 	AskAbout(conn Conn, ask bool)
+	// MayKeepWill tells, from inside of Disconnect, whether the broker may ask later about the client's will (2.0, which does not say whether
+	// that has a delay, of clients with MQTT 5). 2.1 keeps the session of such a client.
+	MayKeepWill(conn Conn) bool
 	// PersistenceLocation is where the broker keeps its files; empty if it does not say (2.0).
 	PersistenceLocation() string
 	// TickIn asks for Tick once so much time has passed, by a clock that nobody sets. The last call counts.

@@ -323,9 +323,13 @@ func (b *mosquitto) SetClientID(address broker.Conn, id string) error {
 	return nil
 }
 
-func (b *mosquitto) CanSetClientID() bool        { return !b.V20 }
-func (b *mosquitto) CanDelay() bool              { return !b.V20 }
-func (b *mosquitto) TellsOfConnects() bool       { return !b.V20 }
+func (b *mosquitto) CanSetClientID() bool  { return !b.V20 }
+func (b *mosquitto) CanDelay() bool        { return !b.V20 }
+func (b *mosquitto) TellsOfConnects() bool { return !b.V20 }
+
+// MayKeepWill is never true: these clients have no wills.
+func (b *mosquitto) MayKeepWill(broker.Conn) bool { return false }
+
 func (b *mosquitto) PersistenceLocation() string { return "" }
 
 // Publish and what follows belong to events that this broker does not have yet.
