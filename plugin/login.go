@@ -88,6 +88,8 @@ func (p *Plugin) record(connect broker.Connect, result provider.Result, open *pr
 	s := &session.Session{Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt}
 	p.sessions.Admit(s, connect, passwordOf(connect, result))
 	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))
+	p.table.cameBy(connect.ClientID)
+	p.grantRights(connect, result)
 	p.lifetimes.ScheduleRecheck(s, by, result.Bearer(), result.Expiry)
 	if open != nil {
 		p.lifetimes.Confirm(s, by, open)

@@ -7,6 +7,7 @@ package plugin
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go-jwt-auth/plugin/audit"
@@ -46,10 +47,26 @@ type Table struct {
 	pending *pending.Table
 	holders *session.Holders
 	trails  audit.Trails
+	// rights are those of each instance's clients.
+	rights []*session.RightsTable
 }
 
 // NewTable returns an empty table.
 func NewTable() *Table { return &Table{pending: pending.NewTable(), holders: session.NewHolders()} }
+
+// dropRights forgets a connection, with whichever instance it was.
+func (t *Table) dropRights(conn broker.Conn) {
+	for _, of := range t.rights {
+		of.Drop(conn)
+	}
+}
+
+// cameBy records that somebody was let in by a client id.
+func (t *Table) cameBy(id string) {
+	for _, of := range t.rights {
+		of.CameBy(id)
+	}
+}
 
 // The names of the settings.
 const (
@@ -76,6 +93,11 @@ type Plugin struct {
 	pending   *pending.Logins
 	lifetimes *lifetime.Lifetimes
 
+	rights *session.RightsTable
+	// checksACL: ACL_CHECK is registered.
+	checksACL bool
+	denials   denials
+
 	// reloads numbers the reloads: only the result of the last one counts. giveUp ends the preparation of that one.
 	reloads int
 	giveUp  context.CancelFunc
@@ -93,13 +115,16 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 		o.Table = NewTable()
 	}
 	p := &Plugin{broker: b, lines: broker.NewLog(b), now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table}
+	p.rights = session.NewRightsTable(b.AskAbout, o.Now)
+	o.Table.rights = append(o.Table.rights, p.rights)
 	p.loop = loop.New(o.Now, b.Wake, func(fault error) { p.log(event.Error, "fault in the background: %s", fault) })
 	p.pending = &pending.Logins{
 		Table: o.Table.pending, Broker: b, Loop: p.loop, Now: o.Now,
 		Identify: p.identify, Contested: contested, MayHold: p.mayHold, Record: p.record, Tell: p.tellOf,
+		Grant: p.grantRights, Withdraw: p.rights.Drop,
 	}
 	p.lifetimes = &lifetime.Lifetimes{
-		Broker: b, Loop: p.loop, Now: o.Now, Sessions: p.sessions, Holders: o.Table.holders,
+		Broker: b, Loop: p.loop, Now: o.Now, Sessions: p.sessions, Holders: o.Table.holders, Rights: p.rights,
 		Provider: func(id provider.ID) *provider.Provider { return p.chain.Provider(id) },
 		File:     func() string { return p.file }, Tell: p.tell,
 	}
@@ -133,12 +158,17 @@ func (p *Plugin) start(settings map[string]string) error {
 		p.logNotes(c.notes)
 		return err
 	}
+	if err := p.checkACL(c.chain.Config()); err != nil {
+		c.chain.Discard()
+		return err
+	}
 	p.adopt(c, "started with")
 	return nil
 }
 
 // Close ends what runs in the background.
 func (p *Plugin) Close() {
+	p.table.rights = slices.DeleteFunc(p.table.rights, func(t *session.RightsTable) bool { return t == p.rights })
 	p.loop.Close()
 	if p.chain != nil {
 		p.chain.Close()
@@ -158,6 +188,7 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 	p.table.pending.DropSuperseded(connect, p.broker.IsConnectedAs)
 	if !p.ticks.Seen() {
 		p.endRound(connect)
+		p.rights.EndDue()
 	}
 	// Before the login is looked at: a kick inside it would find nobody, or the client that it is about to take over from.
 	p.withoutTicks()
@@ -167,9 +198,7 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 	if p.broker.TellsOfConnects() {
 		p.bypass.asked(connect.Conn)
 	}
-	// The client that was connected from this address is not any more.
-	p.sessions.Leave(connect.Conn)
-	p.table.holders.Leave(connect.Conn, false, time.Time{})
+	p.vacate(connect.Conn)
 	return p.login(connect)
 }
 
@@ -178,9 +207,6 @@ func (p *Plugin) ExtAuth(broker.ExtAuth) verdict.Verdict { return verdict.Verdic
 
 // Control takes a message to a $CONTROL topic.
 func (p *Plugin) Control(broker.Message) {}
-
-// ACLCheck leaves what a client may do to other plugins and to the ACL file.
-func (p *Plugin) ACLCheck(broker.ACLCheck) verdict.Kind { return verdict.Defer }
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(conn broker.Conn, clientID string) {
@@ -192,14 +218,20 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 	if !p.table.holders.Has(conn, clientID) {
 		p.table.holders.Enter(conn, clientID, session.Owner{})
 	}
+	if !p.rights.IsConnected(conn, clientID) {
+		p.table.dropRights(conn)
+		p.table.cameBy(clientID)
+	}
 }
 
 // Disconnect records that a client's connection has ended. kept: the broker keeps its session, or may do so (2.0).
 func (p *Plugin) Disconnect(conn broker.Conn, kept bool) {
+	if !p.ticks.Seen() {
+		p.rights.EndDue()
+	}
 	p.table.pending.Gone(conn)
 	p.bypass.gone(conn)
-	p.sessions.Leave(conn)
-	p.table.holders.Leave(conn, kept, p.now())
+	p.leave(conn, kept)
 	p.withoutTicks()
 }
 
@@ -207,6 +239,7 @@ func (p *Plugin) Disconnect(conn broker.Conn, kept bool) {
 func (p *Plugin) Tick() {
 	p.ticks.Tick()
 	p.sessions.CloseSweep()
+	p.rights.EndDue()
 	p.work()
 }
 
@@ -232,6 +265,9 @@ const tickUnit = time.Millisecond
 func (p *Plugin) work() {
 	rest := p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck)
 	p.chain.Refresh()
+	if p.checksACL {
+		_ = p.checkACL(p.chain.Config()) // which can only end it
+	}
 	p.tickAt = time.Time{} // it has come; and what was asked for inside of the turn would come before the rest is over
 	p.schedule(rest)
 }
@@ -251,6 +287,14 @@ func (p *Plugin) schedule(rest time.Duration) {
 	}
 	p.tickAt = at
 	p.broker.TickIn(wait)
+}
+
+// tickSoon asks for a Tick in the next round of the broker's loop.
+func (p *Plugin) tickSoon() {
+	if now := p.now(); p.tickAt.IsZero() || now.Before(p.tickAt) {
+		p.tickAt = now
+		p.broker.TickIn(0)
+	}
 }
 
 // withoutTicks does the work of Tick inside a callback that is about a client, for a broker that never ticks (Mosquitto

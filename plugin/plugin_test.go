@@ -57,11 +57,17 @@ type fakeBroker struct {
 	published           []string
 	controls, taken     map[string]bool
 	checksACL, extAuths bool
+	refuseACL           bool // CheckACL fails
 	asksAbout           map[broker.Conn]bool
 
+	// mqtt5 are clients by MQTT 5.
+	mqtt5 map[broker.Conn]bool
+
 	v20    bool
-	refuse error  // of SetUsername and SetClientID
-	naming func() // called by SetUsername
+	refuse error // of SetUsername and SetClientID
+	// admitting is called where the broker asks about what is queued for a client: when it is let in, before anybody is told.
+	admitting func(broker.Conn)
+	naming    func() // called by SetUsername
 
 	woken chan struct{} // holds one wake, from any goroutine
 }
@@ -117,6 +123,9 @@ func (b *fakeBroker) Complete(id string, accepted bool) {
 // connect lets a client in, which takes over the session of the one with the same id.
 func (b *fakeBroker) connect(id string, c broker.Conn) {
 	old, taken := b.connected[id]
+	if b.admitting != nil {
+		b.admitting(c)
+	}
 	b.connected[id] = c
 	delete(b.away, id)
 	if taken && old != c {
@@ -186,6 +195,9 @@ func (b *fakeBroker) Control(topic string, on bool) error {
 }
 
 func (b *fakeBroker) CheckACL(on bool) error {
+	if b.refuseACL {
+		return errors.New("it has no memory left")
+	}
 	b.checksACL = on
 	return nil
 }
@@ -202,6 +214,8 @@ func (b *fakeBroker) AskAbout(c broker.Conn, ask bool) {
 		delete(b.asksAbout, c)
 	}
 }
+
+func (b *fakeBroker) MayKeepWill(c broker.Conn) bool { return b.v20 && b.mqtt5[c] }
 
 func (b *fakeBroker) PersistenceLocation() string { return "" }
 func (b *fakeBroker) TickIn(wait time.Duration)   { b.tickIn = wait }

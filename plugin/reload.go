@@ -140,6 +140,11 @@ func (p *Plugin) reload() {
 	p.loop.Background(func() func() {
 		c, err := p.prepare(ctx, inForce)
 		return func() {
+			if number == p.reloads && err == nil {
+				if err = p.checkACL(c.chain.Config()); err != nil {
+					c.chain.Discard()
+				}
+			}
 			switch {
 			case number != p.reloads && c.chain != nil:
 				c.discard()

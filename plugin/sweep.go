@@ -76,6 +76,9 @@ func (p *Plugin) askedAgain(connect broker.Connect) verdict.Verdict {
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
 	connected := p.sessions.Has(connect.Conn)
+	if !connected {
+		p.rights.DropOther(connect.Conn, connect.ClientID, usernameOf(connect))
+	}
 	known := !connected && p.broker.Knows(connect.ClientID, connect.Conn, p.ticks.Seen())
 	entered := p.table.holders.Has(connect.Conn, connect.ClientID)
 	away := known && !entered

@@ -21,6 +21,8 @@ const (
 	NotConfirmed
 	// NotRechecked: it stays although nothing was learnt when its turn came to be asked about again.
 	NotRechecked
+	// WithoutRights: it stays, and may do nothing, as what the endpoint says of its rights can't be read.
+	WithoutRights
 	// LeftPending: it left before its verdict; LeftAccepted: when that had been given.
 	LeftPending
 	LeftAccepted
@@ -28,6 +30,8 @@ const (
 	Disconnected
 	NotThere
 	NotDisconnected
+	// Denied: it may not do what it wants to, by its token.
+	Denied
 )
 
 // Event is what has happened to a client.
@@ -50,9 +54,11 @@ type Event struct {
 	LogID string
 	// Path is where that provider's keys stand in jwt.json.
 	Path config.Path
-	// Why it had to leave, with Disconnected, NotThere and NotDisconnected; Err is why it did not.
+	// Why it had to leave, with Disconnected, NotThere and NotDisconnected, or has no rights, with WithoutRights; Err is why it did not. With Denied, what it may not and why.
 	Why string
 	Err error
+	// Notable has Denied logged as a notice.
+	Notable bool
 }
 
 // Client is who it happened to.
@@ -83,6 +89,8 @@ func (e *Event) AppendLine(line []byte) (Level, []byte) {
 		return Notice, e.appendToken(fmt.Appendf(line, " stays without having been asked about (%s): %s", e.Path.Key("options.revocation.onUnavailable"), e.Verdict.Note))
 	case NotRechecked:
 		return Debug, e.appendToken(fmt.Appendf(line, " stays, though nothing was learnt about it: %s", e.Verdict))
+	case WithoutRights:
+		return Notice, e.appendToken(fmt.Appendf(line, " stays, and may do nothing: %s", e.Why))
 	case LeftPending:
 		return Debug, fmt.Appendf(line, " left before its verdict (%s)", e.Verdict)
 	case LeftAccepted:
@@ -93,6 +101,12 @@ func (e *Event) AppendLine(line []byte) (Level, []byte) {
 		return Debug, fmt.Appendf(line, " was not there when it was to be disconnected (%s)", e.Why)
 	case NotDisconnected:
 		return Error, fmt.Appendf(line, " could not be disconnected (%s): %s", e.Why, e.Err)
+	case Denied:
+		line = e.appendToken(fmt.Appendf(line, " may not %s", e.Why))
+		if e.Notable {
+			return Notice, line
+		}
+		return Debug, line
 	case Judged:
 	}
 	return e.appendJudged(line)

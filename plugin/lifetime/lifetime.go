@@ -23,6 +23,7 @@ type Lifetimes struct {
 	Now      func() time.Time
 	Sessions *session.Registry
 	Holders  *session.Holders
+	Rights   *session.RightsTable
 	// Provider is the one with this id in the configuration in force, or nil.
 	Provider func(provider.ID) *provider.Provider
 	// File is the path of jwt.json, for messages.

@@ -6,6 +6,7 @@ import (
 
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/rights"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -119,16 +120,17 @@ func (l *Lifetimes) ask(s *session.Session, current *provider.Provider, next tim
 		l.rechecking = map[*provider.Provider]int{}
 	}
 	l.rechecking[current]++
+	who := rights.Who{Username: l.Rights.UsernameAt(s.Conn), ClientID: s.ClientID}
 	bearer, expires, release := s.Asked.Bearer, s.Asked.Expires, current.Hold()
 	l.Loop.Background(func() func() {
 		defer release()
-		v := current.Recheck(l.Loop.Context(), bearer, expires)
+		v, held := current.RecheckAs(l.Loop.Context(), bearer, expires, who)
 		return func() {
 			l.rechecking[current]--
 			if l.rechecking[current] == 0 {
 				delete(l.rechecking, current)
 			}
-			l.rechecked(s, next, v)
+			l.rechecked(s, next, v, held)
 		}
 	})
 }
@@ -149,8 +151,9 @@ func (l *Lifetimes) notAskedAbout(s *session.Session) {
 	}
 }
 
-// rechecked disconnects a client whose token is not active any more. That there was no answer changes nothing.
-func (l *Lifetimes) rechecked(s *session.Session, next time.Time, v verdict.Verdict) {
+// rechecked disconnects a client whose token is not active any more. That there was no answer changes nothing. held are its rights from now
+// on, if the answer says so.
+func (l *Lifetimes) rechecked(s *session.Session, next time.Time, v verdict.Verdict, held *rights.Rights) {
 	if !l.Sessions.Lives(s) {
 		return
 	}
@@ -158,9 +161,17 @@ func (l *Lifetimes) rechecked(s *session.Session, next time.Time, v verdict.Verd
 		l.Expel(s, v)
 		return
 	}
-	if v.Kind != verdict.Accept {
+	if held != nil {
+		l.Rights.Replace(s.Conn, held)
+	}
+	switch {
+	case v.Kind != verdict.Accept:
 		e := Event(event.NotRechecked, s)
 		e.Verdict = v
+		l.Tell(e)
+	case v.Note != "":
+		e := Event(event.WithoutRights, s)
+		e.Why = v.Note
 		l.Tell(e)
 	}
 	l.Sessions.Recheck(s, next)

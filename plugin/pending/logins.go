@@ -25,6 +25,9 @@ type Logins struct {
 	// MayHold refuses that.
 	Contested func(connect broker.Connect, result provider.Result) (id string, is bool)
 	MayHold   func(id string, connect broker.Connect, result provider.Result) *verdict.Verdict
+	// Grant enters what a client may do that is about to be let in: the broker asks before Complete returns. Withdraw takes that back.
+	Grant    func(connect broker.Connect, result provider.Result)
+	Withdraw func(conn broker.Conn)
 	// Record enters a client that was let in, and has what is still open ended.
 	Record func(connect broker.Connect, result provider.Result, open *provider.Open)
 	// Tell reports what has happened to a login.
@@ -78,13 +81,16 @@ func (l *Logins) complete(a *attempt) {
 	}
 	a.result.Verdict = v
 	accepted := v.Kind == verdict.Accept
-	if !accepted {
+	if accepted {
+		l.Grant(a.connect, a.result)
+	} else {
 		a.drop()
 	}
 	l.Broker.Complete(id, accepted)
 	switch {
 	case accepted && !l.Broker.IsConnectedAs(id, conn):
 		a.drop()
+		l.Withdraw(conn)
 		l.Tell(event.LeftAccepted, a.connect, a.result)
 		return
 	case accepted:

@@ -97,6 +97,16 @@ func (h *Holders) Has(conn broker.Conn, id string) bool {
 	return entry != nil && entry.id == id
 }
 
+// Connected is the connection that is there by a client id.
+func (h *Holders) Connected(id string) (conn broker.Conn, connected bool) {
+	for entry := h.byID[id]; entry != nil; entry = entry.next {
+		if !entry.trying && !entry.over {
+			return entry.conn, true
+		}
+	}
+	return 0, false
+}
+
 // TakenOver tells whether somebody was let in by a connection's client id after it.
 func (h *Holders) TakenOver(conn broker.Conn, id string) bool {
 	return h.Has(conn, id) && h.byConn[conn].over

@@ -1,0 +1,162 @@
+package plugin
+
+import (
+	"fmt"
+
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/rights"
+	"go-jwt-auth/plugin/session"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// ACLCheck says what a client may do by its token: Accept, Deny, or Defer if others decide. It comes for each message to each
+// subscriber, and allocates nothing but for a line of the log.
+func (p *Plugin) ACLCheck(c broker.ACLCheck) verdict.Kind {
+	if c.Conn == 0 {
+		return p.mayHavePublished(c)
+	}
+	grant := p.rights.Of(c.Conn, c.ClientID, c.Username)
+	if grant == nil {
+		return verdict.Defer
+	}
+	kind := grant.Allow(c.Access, c.Topic, c.QoS, c.Retain)
+	if kind == verdict.Deny {
+		p.denied(c, grant)
+	}
+	return kind
+}
+
+// mayHavePublished judges a retained message that is to be delivered by the rights that its publisher has by now (check_retain_source),
+// if it is connected or its session is kept.
+func (p *Plugin) mayHavePublished(c broker.ACLCheck) verdict.Kind {
+	var grant *session.Grant
+	if conn, connected := p.table.holders.Connected(c.ClientID); connected {
+		grant = p.rights.Of(conn, c.ClientID, c.Username)
+	} else {
+		grant = p.rights.OfAway(c.ClientID, c.Username)
+	}
+	if grant == nil {
+		return verdict.Defer
+	}
+	return grant.Allow(c.Access, c.Topic, c.QoS, c.Retain)
+}
+
+// denied tells of what was denied, unless that was told of lately.
+func (p *Plugin) denied(c broker.ACLCheck, grant *session.Grant) {
+	if !p.denials.tell(c, p.now()) {
+		return
+	}
+	var token string
+	if grant.IDIsToken {
+		token = c.ClientID
+	}
+	_, why := grant.Explain(c.Access, c.Topic, c.QoS, c.Retain)
+	p.tell(event.Event{
+		Kind: event.Denied, Client: event.Client{ID: verdict.ValueUnless(token, c.ClientID)}, Notable: grant.LogDenied,
+		Provider: grant.Provider.Name(), LogID: grant.LogID, Why: fmt.Sprintf("%s %s: %s", actionOf(c), verdict.Quote(c.Topic), why),
+	})
+}
+
+// actionOf is what a client wants to do, up to the topic.
+func actionOf(c broker.ACLCheck) string {
+	switch c.Access {
+	case broker.Read:
+		return "receive from"
+	case broker.Subscribe:
+		return "subscribe to"
+	case broker.Write:
+		if c.Retain {
+			return fmt.Sprintf("publish (QoS %d, retained) to", c.QoS)
+		}
+		return fmt.Sprintf("publish (QoS %d) to", c.QoS)
+	case broker.Unsubscribe:
+	}
+	return "unsubscribe from"
+}
+
+// grantRights enters what a client may do whose login is accepted, before the broker asks about it.
+func (p *Plugin) grantRights(connect broker.Connect, result provider.Result) {
+	grant := p.grantOf(connect, result)
+	if grant == nil {
+		p.rights.Drop(connect.Conn)
+		return
+	}
+	p.rights.Enter(connect.Conn, connect.ClientID, usernameOf(connect), grant)
+}
+
+// grantOf is what a token gives a client; nil: others decide about it. Is there a provider with `authorization`, those without have all of
+// theirs asked about, too: each may renew.
+func (p *Plugin) grantOf(connect broker.Connect, result provider.Result) *session.Grant {
+	r, by := result.Rights, result.Provider
+	if r == nil {
+		if !p.checksACL {
+			return nil
+		}
+		r = rights.None
+	}
+	auth := by.Config().Authorization
+	return &session.Grant{
+		Rights: r, Provider: by.ID(), LogID: result.LogID,
+		LogDenied: auth != nil && auth.LogDenied, IDIsToken: connect.ClientID == result.Bearer(),
+	}
+}
+
+func usernameOf(connect broker.Connect) string {
+	if connect.Username == nil {
+		return ""
+	}
+	return *connect.Username
+}
+
+// vacate forgets who was connected from an address that somebody else comes from.
+func (p *Plugin) vacate(conn broker.Conn) {
+	p.sessions.Leave(conn)
+	p.table.holders.Leave(conn, false, p.now())
+	p.table.dropRights(conn)
+}
+
+// leave records that a connection has ended, with all that is known of it. kept: the broker keeps the client's session, or may do so.
+func (p *Plugin) leave(conn broker.Conn, kept bool) {
+	s := p.sessions.Of(conn)
+	takenOver := s != nil && p.table.holders.TakenOver(conn, s.ClientID)
+	p.sessions.Leave(conn)
+	p.table.holders.Leave(conn, kept, p.now())
+	if !p.checksACL {
+		return
+	}
+	switch {
+	case takenOver:
+		p.rights.Leave(conn, session.KeptNothing)
+	case kept:
+		p.rights.Leave(conn, session.KeptSession)
+	case p.broker.MayKeepWill(conn):
+		p.rights.Leave(conn, session.KeptWill)
+	default:
+		p.rights.Leave(conn, session.KeptNothing)
+	}
+	if p.rights.IsEnding() {
+		p.tickSoon()
+	}
+}
+
+// checkACL registers for ACL_CHECK if a provider of the file gives rights, or a client that is connected has some by a file from before;
+// else it ends that. Once registered, the broker denies everybody what no plugin and no ACL file allows.
+func (p *Plugin) checkACL(file *config.Config) error {
+	needed := p.rights.Bound() > 0
+	for _, cfg := range file.Providers {
+		needed = needed || cfg.Authorization != nil
+	}
+	if needed == p.checksACL {
+		return nil
+	}
+	if err := p.broker.CheckACL(needed); needed && err != nil { // if it can't be ended, all is deferred
+		return fmt.Errorf("the broker does not ask what clients may do: %w", err)
+	}
+	if p.checksACL = needed; !needed {
+		p.rights.Clear()
+	}
+	return nil
+}

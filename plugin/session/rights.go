@@ -1,0 +1,271 @@
+package session
+
+import (
+	"crypto/sha256"
+	"time"
+	"unsafe"
+
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/rights"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// RightsTable knows what clients may do whose tokens gave them rights: those that are connected, and, for a while, those whose
+// session the broker keeps while they are away. A connection is an address that comes back with another client behind it, and not
+// everybody who comes is told of. So rights count only for the client id and the username that they were given to, too; and
+// they end as soon as somebody else is known to be at the address, or by the client id.
+//
+// It belongs to the broker's thread.
+type RightsTable struct {
+	ask func(conn broker.Conn, ask bool)
+	now func() time.Time
+
+	holders map[broker.Conn]*rightsHolder
+	// bound is how many of them are connected and have rights of their own.
+	bound int
+	// sessions and wills are those who are away, the one that was asked about least recently first: with a session that the broker
+	// keeps, or may keep, and with a will at most. awayIDs are their connections by client id.
+	sessions, wills *simplelru.LRU[broker.Conn, awayHolder]
+	awayIDs         map[digest]broker.Conn
+	// ending are those, connected before or away, that the next Tick ends: the broker asks about wills up to then, and reuses no address
+	// before.
+	ending map[broker.Conn]struct{}
+}
+
+// Grant is what a client may do by its token.
+type Grant struct {
+	*rights.Rights
+	// Provider has judged the token, and LogID names that in the log.
+	Provider provider.ID
+	LogID    string
+	// LogDenied is the provider's `authorization.logDenied`.
+	LogDenied bool
+	// IDIsToken says that the client id is the token itself, which no message may show.
+	IDIsToken bool
+}
+
+// own tells whether the token has given the client rights, other than rights.None.
+func (g *Grant) own() bool { return g.Rights != rights.None }
+
+// rightsHolder is a client that is connected, or has been until now.
+type rightsHolder struct {
+	id, username string
+	grant        *Grant
+	gone         bool
+}
+
+// awayHolder is a client that is away. Client ids and usernames have up to 65,535 bytes, and so are not kept.
+type awayHolder struct {
+	id, username digest
+	grant        *Grant
+	since        time.Time
+}
+
+// digest is a SHA-256: nobody can make two names meet.
+type digest [sha256.Size]byte
+
+// digestOf copies nothing: its text may be the broker's memory.
+func digestOf(text string) digest {
+	return sha256.Sum256(unsafe.Slice(unsafe.StringData(text), len(text))) //nolint:gosec // nothing is written there
+}
+
+// The rights of a client that is away are remembered for RightsAwayFor: of MaxRightsAway clients whose session is kept, and of MaxWillsAway
+// others. After that they are not known, as after a restart of the broker.
+const (
+	RightsAwayFor = 7 * 24 * time.Hour
+	MaxRightsAway = 1 << 16
+	MaxWillsAway  = 1 << 12
+)
+
+// Kept is what the broker keeps of a client whose connection has ended.
+type Kept uint8
+
+// What the broker can keep.
+const (
+	KeptNothing Kept = iota
+	// KeptWill: it may keep the will, to publish it later.
+	KeptWill
+	// KeptSession: it keeps the session, or may do so.
+	KeptSession
+)
+
+// NewRightsTable returns an empty table. It tells ask of each connection whether there are rights to ask about.
+func NewRightsTable(ask func(conn broker.Conn, ask bool), now func() time.Time) *RightsTable {
+	t := &RightsTable{
+		ask: ask, now: now,
+		holders: map[broker.Conn]*rightsHolder{}, awayIDs: map[digest]broker.Conn{}, ending: map[broker.Conn]struct{}{},
+	}
+	for of, size := range map[**simplelru.LRU[broker.Conn, awayHolder]]int{&t.sessions: MaxRightsAway, &t.wills: MaxWillsAway} {
+		var err error
+		if *of, err = simplelru.NewLRU(size, t.forgotten); err != nil {
+			panic(err) // only for a size below 1
+		}
+	}
+	return t
+}
+
+// Enter records the rights of a client that is let in, by the names that the broker knows it by. An older record of the same
+// connection is replaced.
+func (t *RightsTable) Enter(conn broker.Conn, id, username string, g *Grant) {
+	t.Drop(conn)
+	t.holders[conn] = &rightsHolder{id: id, username: username, grant: g}
+	t.count(g, 1)
+	t.ask(conn, true)
+}
+
+// Replace gives a client that is connected, and has rights of its own, others.
+func (t *RightsTable) Replace(conn broker.Conn, r *rights.Rights) {
+	if h := t.holders[conn]; h != nil && !h.gone && h.grant.own() {
+		h.grant.Rights = r
+	}
+}
+
+// UsernameAt is the one that a client with rights is connected by; empty if there is none.
+func (t *RightsTable) UsernameAt(conn broker.Conn) string {
+	if h := t.holders[conn]; h != nil {
+		return h.username
+	}
+	return ""
+}
+
+func (t *RightsTable) count(g *Grant, n int) {
+	if g.own() {
+		t.bound += n
+	}
+}
+
+// Leave records the end of a connection. If it is told once more of a client that is away, somebody has taken over the session.
+func (t *RightsTable) Leave(conn broker.Conn, kept Kept) {
+	h := t.holders[conn]
+	switch {
+	case h == nil:
+		if t.sessions.Contains(conn) || t.wills.Contains(conn) {
+			t.ending[conn] = struct{}{}
+		}
+	case h.gone:
+	case kept != KeptNothing:
+		t.count(h.grant, -1)
+		delete(t.holders, conn)
+		id := digestOf(h.id)
+		if before, known := t.awayIDs[id]; known {
+			t.ending[before] = struct{}{}
+		}
+		away := t.sessions
+		if kept == KeptWill {
+			away = t.wills
+		}
+		away.Add(conn, awayHolder{id: id, username: digestOf(h.username), grant: h.grant, since: t.now()})
+		t.awayIDs[id] = conn
+	default:
+		t.count(h.grant, -1)
+		h.gone = true
+		t.ending[conn] = struct{}{}
+	}
+}
+
+// CameBy records that somebody was let in by a client id: what was kept by it ends.
+func (t *RightsTable) CameBy(id string) {
+	if len(t.awayIDs) == 0 {
+		return
+	}
+	if conn, known := t.awayIDs[digestOf(id)]; known {
+		t.ending[conn] = struct{}{}
+	}
+}
+
+// Drop forgets a connection, whose address now belongs to another one or to none.
+func (t *RightsTable) Drop(conn broker.Conn) {
+	delete(t.ending, conn)
+	if h := t.holders[conn]; h != nil {
+		if !h.gone {
+			t.count(h.grant, -1)
+		}
+		delete(t.holders, conn)
+		t.ask(conn, false)
+	}
+	t.sessions.Remove(conn)
+	t.wills.Remove(conn)
+}
+
+// forgotten is called for whoever is no longer remembered as away.
+func (t *RightsTable) forgotten(conn broker.Conn, h awayHolder) {
+	if t.awayIDs[h.id] == conn {
+		delete(t.awayIDs, h.id)
+	}
+	if t.holders[conn] == nil {
+		t.ask(conn, false)
+	}
+}
+
+// IsConnected tells whether a connection is that of a client with rights and this client id.
+func (t *RightsTable) IsConnected(conn broker.Conn, id string) bool {
+	h := t.holders[conn]
+	return h != nil && !h.gone && h.id == id
+}
+
+// DropOther forgets a connection unless it is this client's: the broker asks again for everybody, those that are away included.
+func (t *RightsTable) DropOther(conn broker.Conn, id, username string) {
+	if t.Of(conn, id, username) == nil {
+		t.Drop(conn)
+	}
+}
+
+// IsEnding tells whether EndDue has something to do.
+func (t *RightsTable) IsEnding() bool { return len(t.ending) > 0 }
+
+// EndDue ends what was to end with the next Tick.
+func (t *RightsTable) EndDue() {
+	for conn := range t.ending {
+		t.Drop(conn)
+	}
+}
+
+// Clear forgets everybody.
+func (t *RightsTable) Clear() {
+	for conn := range t.holders {
+		t.Drop(conn)
+	}
+	t.sessions.Purge()
+	t.wills.Purge()
+}
+
+// Bound is how many clients are connected whose tokens have given them rights.
+func (t *RightsTable) Bound() int { return t.bound }
+
+// Of returns the rights of a client, or nil. The names may be the broker's memory.
+func (t *RightsTable) Of(conn broker.Conn, id, username string) *Grant {
+	if h := t.holders[conn]; h != nil {
+		if h.id != id || h.username != username {
+			return nil
+		}
+		return h.grant
+	}
+	h, known := t.sessions.Get(conn)
+	if !known {
+		if h, known = t.wills.Get(conn); !known {
+			return nil
+		}
+	}
+	if t.now().Sub(h.since) >= RightsAwayFor {
+		t.Drop(conn)
+		return nil
+	}
+	if h.id != digestOf(id) || h.username != digestOf(username) {
+		return nil
+	}
+	return h.grant
+}
+
+// OfAway returns the rights of the client that is away by a client id, or nil.
+func (t *RightsTable) OfAway(id, username string) *Grant {
+	if len(t.awayIDs) == 0 {
+		return nil
+	}
+	conn, known := t.awayIDs[digestOf(id)]
+	if !known {
+		return nil
+	}
+	return t.Of(conn, id, username)
+}
