@@ -164,6 +164,9 @@ func (r *rig) plan(window time.Duration) (all []trial) {
 		all = append(all, r.bystanders(v, window*5/2)...)
 	}
 	for _, v := range versions {
+		all = append(all, r.deliveries(v, window)...)
+	}
+	for _, v := range versions {
 		all = append(all, r.endings(v))
 	}
 	for _, v := range versions {

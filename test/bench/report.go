@@ -47,6 +47,7 @@ func (r *results) publish(template, into string) error {
 		{"logins", r.loginTables()},
 		{"variants", r.variantTable()},
 		{"bystander", r.bystanderTable()},
+		{"delivery", r.deliveryTable()},
 		{"rest", r.restTable()},
 		{"micro", r.microTable()},
 		{"sizing", r.sizingTable()},
@@ -221,6 +222,31 @@ func (r *results) bystanderTable() string {
 		get := func(m metric) series { return t.Rounds[m] }
 		row(&b, t.Version, t.Name, get(rate).text(0), get(attempts).text(0), get(pairP50).text(2), get(pairP99).text(2), get(pairMax).text(1),
 			get(pairP99).over(r.get(t.Version, partBystander, anonymous, pairP99)).text(2), get(pairLost).text(0))
+	}
+	if n == 0 {
+		return ""
+	}
+	return b.String()
+}
+
+// deliveryTable has what each delivery costs, and what it costs over one about which nothing is asked.
+func (r *results) deliveryTable() string {
+	var b strings.Builder
+	head(&b, 2, "Mosquitto", "messages, who decides", "deliveries/s", "broker's CPU, µs", "of it the main thread", "over nothing asked, µs", "× ACL file", "not delivered")
+	n := 0
+	for _, t := range r.of(partDelivery) {
+		if len(t.Rounds) == 0 {
+			continue
+		}
+		n++
+		way := oneToOne
+		if strings.HasPrefix(t.Name, oneToMany) {
+			way = oneToMany
+		}
+		get := func(m metric) series { return t.Rounds[m] }
+		of := func(who string) series { return r.get(t.Version, partDelivery, way+who, cpuDelivery) }
+		row(&b, t.Version, t.Name, get(deliveries).text(0), get(cpuDelivery).text(2), get(cpuDeliveryMain).text(2),
+			get(cpuDelivery).minus(of(rulesNone)).text(2), get(cpuDelivery).over(of(rulesFile)).text(2), get(undelivered).text(0))
 	}
 	if n == 0 {
 		return ""
