@@ -155,8 +155,13 @@ func (p *Plugin) checkACL(file *config.Config) error {
 	if err := p.broker.CheckACL(needed); needed && err != nil { // if it can't be ended, all is deferred
 		return fmt.Errorf("the broker does not ask what clients may do: %w", err)
 	}
-	if p.checksACL = needed; !needed {
+	p.checksACL = needed
+	switch {
+	case !needed:
 		p.rights.Clear()
+	case p.chain != nil:
+		p.log(event.Warning, "the broker asks this plugin about rights from now on, after its ACL file and all other plugins: what these allow or deny is done, whatever a "+
+			"token says, until the broker is restarted; the ACL file comes after it with the next reload")
 	}
 	return nil
 }

@@ -56,7 +56,18 @@ func Advise(file *config.Config, can Abilities) (all []string) {
 	for _, cfg := range file.Providers {
 		all = append(all, adviseOn(cfg, len(file.Providers) > 1, can)...)
 	}
-	return append(all, adviseOnNames(file.Providers)...)
+	all = append(all, adviseOnNames(file.Providers)...)
+	return append(all, adviseOnRights(file.Providers)...)
+}
+
+// adviseOnRights says what becomes of all others if tokens give rights: the plugin can't know whether anybody else gives them some.
+func adviseOnRights(providers []*config.Provider) []string {
+	at := slices.IndexFunc(providers, func(p *config.Provider) bool { return p.Authorization != nil })
+	if at < 0 {
+		return nil
+	}
+	return []string{providers[at].Path.Key("options.authorization") + " gives rights by tokens: clients that have none of these (by a password, a certificate or without a name, " +
+		"by a provider without it, or restored after a restart) may do nothing, unless dynamic-security or an ACL file allows it"}
 }
 
 // maxPairs is how many pairs of providers are named.

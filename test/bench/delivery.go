@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"syscall"
 	"time"
@@ -67,9 +66,9 @@ func (r *rig) authorities() (names []string, options map[string]harness.Options)
 	_, name := r.oneSubject()
 	withRights := func(rules int) harness.Options {
 		c := r.config(r.cachedKeys(), nil)
-		maps.Copy(c["options"].(object), object{"authorization": object{
+		c["options"].(object)["authorization"] = object{ //nolint:errcheck,forcetypeassert // config has made it
 			"grants": []object{{"everyone": true, "publish": filters(rules), "subscribe": filters(rules)}}, "maxRules": 1000,
-		}})
+		}
 		return r.ours(c)
 	}
 	aclFile := "user " + name + "\n" + "topic readwrite " + strings.Join(filters(20), "\ntopic readwrite ") + "\n"
