@@ -192,25 +192,34 @@ func TestProviderGuides(t *testing.T) {
 // pod is where a pod finds the token and the certificate authority that it reaches the API server with.
 const pod = "/var/run/secrets/kubernetes.io/serviceaccount/"
 
-// localGuide is examples/providers/NAME/jwt.json with the provider's addresses replaced by those of a local one, and a pod's
-// files by its own. It speaks TLS if the file names a certificate authority, and wants the bearer token that the file names.
+// localGuide is examples/providers/NAME/jwt.json as localConfig.
 func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) *config.Provider {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(examples, name, "jwt.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return localConfig(t, string(text), kid, key, active)
+}
+
+// localConfig is a jwt.json with the provider's addresses replaced by those of a local one, and a pod's and the broker's files by its
+// own. It speaks TLS if the file names a certificate authority, and wants the bearer token that the file names.
+func localConfig(t *testing.T, text, kid string, key testkeys.Key, active *bool) *config.Provider {
+	t.Helper()
 	const bearer = "the.brokers.own"
 	mux := http.NewServeMux()
 	server := httptest.NewUnstartedServer(mux)
 	t.Cleanup(server.Close)
-	if strings.Contains(string(text), `"caFile"`) {
+	if strings.Contains(text, `"caFile"`) {
 		server.StartTLS()
 	} else {
 		server.Start()
 	}
 	dir := t.TempDir()
-	files := map[string]string{"jwt.json": strings.ReplaceAll(string(text), pod, ""), "client-secret": testidp.ClientSecret, "token": bearer}
+	files := map[string]string{
+		"jwt.json": strings.NewReplacer(pod, "", "/etc/mosquitto/", "").Replace(text), "client-secret": testidp.ClientSecret, "token": bearer,
+		"jwks.json": string(testkeys.Set(key.JWK().With("kid", kid))),
+	}
 	if server.TLS != nil {
 		files["ca.crt"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	}
@@ -221,7 +230,7 @@ func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) 
 	}
 	whole, problems := config.Load(filepath.Join(dir, "jwt.json"))
 	if len(problems) > 0 {
-		t.Fatal(strings.Join(problems.Lines(name), "\n"))
+		t.Fatal(strings.Join(problems.Lines("jwt.json"), "\n"))
 	}
 	cfg := whole.Providers[0]
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
@@ -230,7 +239,7 @@ func localGuide(t *testing.T, name, kid string, key testkeys.Key, active *bool) 
 		})
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, r *http.Request) {
-		if sent := r.Header.Get("Authorization"); (sent == "Bearer "+bearer) != strings.Contains(string(text), `"bearerTokenFile"`) {
+		if sent := r.Header.Get("Authorization"); (sent == "Bearer "+bearer) != strings.Contains(text, `"bearerTokenFile"`) {
 			t.Errorf("the key set was asked for with Authorization %q", sent)
 		}
 		_, _ = w.Write(testkeys.Set(key.JWK().With("kid", kid)))
