@@ -112,8 +112,15 @@ const dropped = "GO_JWT_AUTH_AS_BROKER"
 func (c *console) become(cmd *cobra.Command, u *user.User, env []string, in io.Reader, args ...string) error {
 	line := []string{cmd.Name(), "--as=", "--color=" + c.childColour()}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if !slices.Contains([]string{"as", "env", "color"}, f.Name) {
-			line = append(line, "--"+f.Name+"="+f.Value.String())
+		if slices.Contains([]string{"as", "env", "color"}, f.Name) {
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, repeatable := f.Value.(pflag.SliceValue); repeatable {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			line = append(line, "--"+f.Name+"="+value)
 		}
 	})
 	out, errs := &childOutput{to: c.out}, &childOutput{to: c.err}

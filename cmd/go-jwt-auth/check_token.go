@@ -44,7 +44,10 @@ type tokenReport struct {
 	// SecondsLeft is until Expires, negative where that has passed; Kicked is when a connected client has to leave.
 	SecondsLeft *int64     `json:"secondsLeft,omitempty"`
 	Kicked      *time.Time `json:"disconnectedAt,omitempty"`
-	Rights      *rights    `json:"rights,omitempty"`
+	Rights      *dynsec    `json:"rights,omitempty"`
+	// TokenRights are those that the token itself gives; nil: it gives none. May answers what was asked about them.
+	TokenRights *tokenRights `json:"tokenRights,omitempty"`
+	May         []mayRow     `json:"may,omitempty"`
 }
 
 type checkedRow struct {
@@ -59,6 +62,11 @@ type tokenQuestion struct {
 	config, username, clientID, at, dynsec string
 	online                                 bool
 	as                                     brokerUser
+	// may are the wishes as they were written; qos and retain go with each.
+	may    []string
+	wishes []wish
+	qos    uint8
+	retain bool
 }
 
 func newCheckToken(c *console) *cobra.Command {
@@ -73,12 +81,26 @@ Give "-" and the token on standard input: what stands in a command line is seen 
 from the identity provider; whether the token has been revoked is asked only with --online. In mode introspection there is
 nothing to see without it. With several providers it says which one answers for the token, and why.
 
+Where the file takes rights from tokens (options.authorization), they are listed, and --may asks about single topics: the exit code is 1 if
+one of them is denied, and 2 if one is left to others. Several may be asked about, as in the example.
+
 The file is the broker's: as root, it and what it names are read as the broker's user (--as), and nothing of root's environment
 goes with it but what --env names.`,
 		Example: `  go-jwt-auth token --issuer https://id.example.com --client-id sensor-1 | go-jwt-auth check-token --config jwt.json -
-  go-jwt-auth check-token --config jwt.json --online --dynsec /var/lib/mosquitto/dynamic-security.json - < token.txt`,
+  go-jwt-auth check-token --config jwt.json --online --dynsec /var/lib/mosquitto/dynamic-security.json - < token.txt
+  go-jwt-auth check-token --config jwt.json --may publish a/b --may subscribe 'c/#' - < token.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, text := range q.may {
+				w, err := parseMay(text)
+				if err != nil {
+					return err
+				}
+				q.wishes = append(q.wishes, w)
+			}
+			if q.qos > 2 {
+				return fmt.Errorf("--qos: must be 0, 1 or 2, found %d", q.qos)
+			}
 			token, err := c.readToken(args[0])
 			if err != nil {
 				return err
@@ -99,6 +121,9 @@ goes with it but what --env names.`,
 	cmd.Flags().StringVar(&q.username, "username", "", "the username that the client would send (none)")
 	cmd.Flags().StringVar(&q.clientID, "client-id", "a-client", "the client id that it would send")
 	cmd.Flags().StringVar(&q.at, "at", "", "judge as at this time, as in 2026-01-31T12:00:00Z (now)")
+	cmd.Flags().StringArrayVar(&q.may, "may", nil, "say whether it may `publish|subscribe|receive TOPIC`, and by which rule of its token (repeatable)")
+	cmd.Flags().Uint8Var(&q.qos, "qos", 0, "the QoS of what --may asks about")
+	cmd.Flags().BoolVar(&q.retain, "retain", false, "what --may asks about is retained")
 	cmd.Flags().StringVar(&q.dynsec, "dynsec", "", "a dynamic-security.json, to show the roles that result")
 	return cmd
 }
@@ -139,7 +164,7 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 		}
 		now = func() time.Time { return at }
 	}
-	var held rights
+	var held dynsec
 	if q.dynsec != "" {
 		if err := held.read(q.dynsec); err != nil {
 			return fmt.Errorf("--dynsec: %w", err)
@@ -157,7 +182,14 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 		return err
 	}
 	c.waitFor(ctx, addresses(chosen)...)
-	report.fill(built.Check(ctx, login), chosen, now())
+	result := built.Check(ctx, login)
+	report.fill(result, chosen, now())
+	if report.Verdict == "accept" {
+		if result.Rights != nil {
+			report.TokenRights = newTokenRights(result.Rights)
+		}
+		report.May = q.answer(result.Rights)
+	}
 	if report.Verdict == "accept" && q.dynsec != "" {
 		name := q.username
 		if report.Username != nil {
@@ -176,7 +208,7 @@ func (c *console) checkToken(ctx context.Context, q tokenQuestion, token string)
 	case report.Verdict != "accept":
 		return errNo
 	}
-	return nil
+	return outcome(report.May)
 }
 
 // patient is the configuration for somebody who has time: keys are waited for, and the endpoint is asked before the answer, or
@@ -306,12 +338,14 @@ func (c *console) show(cfg *config.Config, chosen *config.Provider, r tokenRepor
 		c.printf("  username   %s\n", identityText(r.Username))
 		c.printf("  client id  %s\n", identityText(r.ClientID))
 		c.printf("  expires    %s\n", expiryText(chosen.Common, r))
+		c.showRights(r.TokenRights)
 		if r.Rights != nil {
 			c.printf("  rights     %s\n", r.Rights)
 		}
 		if r.Detail != "" {
 			c.printf("  %s\n", c.doubtful.of("%s", r.Detail))
 		}
+		c.showAnswers(r.May)
 	}
 }
 
@@ -350,8 +384,8 @@ func expiryText(common config.Common, r tokenReport) string {
 	return text + ", without its will"
 }
 
-// rights are what dynamic-security grants a username.
-type rights struct {
+// dynsec is what dynamic-security grants a username.
+type dynsec struct {
 	Known  bool     `json:"known"`
 	Roles  []string `json:"roles"`
 	Groups []string `json:"groups"`
@@ -380,7 +414,7 @@ type named struct {
 	Group string `json:"groupname"`
 }
 
-func (r *rights) read(name string) error {
+func (r *dynsec) read(name string) error {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
@@ -392,7 +426,7 @@ func (r *rights) read(name string) error {
 }
 
 // of finds what username has: its own roles, and those of its groups.
-func (r *rights) of(username string) {
+func (r *dynsec) of(username string) {
 	r.Roles, r.Groups = []string{}, []string{}
 	for _, client := range r.file.Clients {
 		if client.Username != username {
@@ -419,7 +453,7 @@ func (r *rights) of(username string) {
 	}
 }
 
-func (r *rights) String() string {
+func (r *dynsec) String() string {
 	switch {
 	case !r.Known:
 		return "none: dynamic-security has no client of that username"

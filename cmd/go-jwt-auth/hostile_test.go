@@ -157,6 +157,19 @@ func TestNoClaimSteersTheTerminal(t *testing.T) {
 	for _, more := range [][]string{nil, {"--json"}} {
 		tool(t, token, append([]string{"check-token", "--config", name, "--dynsec", dynsec, "-"}, more...)...).quiet(t).want(t, 0)
 	}
+	rights := jwtJSON(t, p, `"options": {`, `"options": {"authorization": {"rules": [{"claim": "acl", "format": "emqx"}]},`)
+	for _, acl := range []any{
+		map[string]any{"pub": []string{commands, "a/" + commands}},
+		map[string]any{commands: 1},
+		commands,
+		[]any{map[string]any{"permission": commands}},
+		[]any{map[string]any{"permission": "allow", "action": "all", "topic": commands + "#"}},
+	} {
+		token := p.Token("sensor-1", time.Hour, idp.Audience("mqtt"), idp.Claim("acl", acl))
+		for _, more := range [][]string{nil, {"--json"}, {"--may", "publish", commands}, {"--may", "publish", commands, "--json"}, {"--may", commands}} {
+			tool(t, token, append([]string{"check-token", "--config", rights, "-"}, more...)...).quiet(t)
+		}
+	}
 }
 
 // What can't be written is no success, or a script goes on with an empty file.

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, c *console) int {
 	out := &sink{to: c.out}
 	c.out = out
 	root := newRoot(c)
-	root.SetArgs(args)
+	root.SetArgs(joinMay(args))
 	err := root.ExecuteContext(ctx)
 	if err == nil && out.err != nil {
 		err = fmt.Errorf("standard output: %w", out.err)

@@ -87,7 +87,8 @@ func (c *Compiler) Compile(claims token.Claims, who Who, trace *verdict.Trace) (
 		trace.Pass("rights", fmt.Sprintf("at most %d rules", c.cfg.MaxRules), fmt.Sprintf("%d rules", w.read))
 	}
 	return &Rights{
-		text: w.text.String(), rules: slices.Clip(w.rules), origins: c.origins, defers: c.cfg.OnNoMatch == config.NoMatchDefer,
+		text: w.text.String(), rules: slices.Clip(w.rules), origins: c.origins,
+		void: uint16(w.read - len(w.rules)), defers: c.cfg.OnNoMatch == config.NoMatchDefer, //nolint:gosec // bounded by maxRules
 	}, verdict.Verdict{Kind: verdict.Accept}
 }
 

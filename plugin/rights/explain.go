@@ -37,6 +37,12 @@ func (r *Rights) Rules() iter.Seq[Rule] {
 	}
 }
 
+// Void counts the rules that are left out, as a value for their placeholders is missing or not fit.
+func (r *Rights) Void() int { return int(r.void) }
+
+// Defers tells whether what no rule is about is left to the next plugin or the ACL file (`$.options.authorization.onNoMatch`).
+func (r *Rights) Defers() bool { return r.defers }
+
 func (r *Rights) rule(i int) Rule {
 	f := r.rules[i].flags
 	shown := Rule{

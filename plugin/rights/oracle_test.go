@@ -427,7 +427,10 @@ func TestRandomRights(t *testing.T) {
 	u, compilers := newUniverse(), compilersOf(cfgs)
 	checks, refused := 0, 0
 	bytes := make([]byte, 160)
-	for range *executions {
+	for n := range *executions {
+		if n > 0 && n%1_000_000 == 0 {
+			t.Logf("%d tokens, of which %d can't be read, in %d checks", n, refused, checks)
+		}
 		for i := range bytes {
 			bytes[i] = byte(random.Uint32())
 		}

@@ -30,6 +30,8 @@ type Rights struct {
 	rules []rule
 	// origins are the compiler's.
 	origins []origin
+	// void counts the rules that match nothing, because a value for their placeholders is missing or not fit.
+	void uint16
 	// defers: what no rule matches is left to the next plugin or the ACL file, and otherwise denied.
 	defers bool
 }

@@ -185,6 +185,13 @@ func TestExplain(t *testing.T) {
 	for range held.Rules() {
 		break // a caller may have seen enough
 	}
+	if held.Void() != 0 || held.Defers() {
+		t.Errorf("void %d, defers %t", held.Void(), held.Defers())
+	}
+	held = rightsOf(t, `{"grants": [{"everyone": true, "publish": ["a/{claim:x}", "b/{sub}", "c/{claim:y}"]}], "onNoMatch": "defer"}`, `{"sub": "s", "x": "#"}`)
+	if held.Void() != 2 || !held.Defers() {
+		t.Errorf("void %d, defers %t", held.Void(), held.Defers())
+	}
 }
 
 // sampleRights have n rules of each kind of filter, for publishing and subscribing, below what most topics begin with.
