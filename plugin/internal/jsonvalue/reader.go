@@ -56,24 +56,61 @@ func (r *reader) object() (Value, error) {
 		}
 		return Value{}, ErrNotObject
 	}
-	began, err := pass(d)
-	if err != nil {
+	if _, err := d.ReadToken(); err != nil {
 		return Value{}, explain(err)
 	}
-	end := d.InputOffset()
+	began := r.at(-1)
+	if err := r.members(); err != nil {
+		return Value{}, explain(err)
+	}
+	end := r.at(0)
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return Value{}, ErrTrailing
 	}
-	v := Value{text: string(r.raw[began:end])}
-	r.index = r.index[:0]
-	for c := (cursor{text: v.text}); c.more(); {
-		name, nameEnd := c.next()
-		value, end := c.next()
-		r.index = append(r.index, span{name, nameEnd, value, end})
-		v.escaped = v.escaped || strings.IndexByte(v.text[name:nameEnd], '\\') >= 0
+	v := Value{text: string(r.raw[began:end]), index: slices.Clone(r.index)}
+	for i := range v.index {
+		s := &v.index[i]
+		s.name, s.nameEnd, s.value, s.end = s.name-began, s.nameEnd-began, s.value-began, s.end-began
+		v.escaped = v.escaped || strings.IndexByte(v.text[s.name:s.nameEnd], '\\') >= 0
 	}
-	v.index = slices.Clone(r.index)
 	return v, nil
+}
+
+// at is so many bytes from where the decoder stands.
+func (r *reader) at(from int) uint32 {
+	return uint32(int(r.decoder.InputOffset()) + from) //nolint:gosec // no text is that long
+}
+
+// members reads the members of an object to its end, and notes in index where they stand.
+func (r *reader) members() error {
+	d := &r.decoder
+	r.index = r.index[:0]
+	// The decoder's own bound is higher, and it reads a whole value faster than one token after the other.
+	mayBeDeep := bytes.Count(r.raw, []byte("{"))+bytes.Count(r.raw, []byte("[")) > maxDepth
+	for d.PeekKind() != '}' {
+		name, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		s := span{name: r.at(-len(name)), nameEnd: r.at(0)}
+		if kind := d.PeekKind(); mayBeDeep && (kind == '{' || kind == '[') {
+			began, err := pass(d)
+			if err != nil {
+				return err
+			}
+			s.value = uint32(began) //nolint:gosec // no text is that long
+		} else {
+			value, err := d.ReadValue()
+			if err != nil {
+				return err
+			}
+			s.value = r.at(-len(value))
+		}
+		s.end = r.at(0)
+		r.index = append(r.index, s)
+	}
+	_, err := d.ReadToken()
+	return err
 }
 
 // pass reads over one object or array, and returns where it began.
@@ -82,7 +119,7 @@ func pass(d *jsontext.Decoder) (began int64, err error) {
 		return 0, err
 	}
 	began = d.InputOffset() - 1
-	for depth := d.StackDepth(); depth > 0; depth = d.StackDepth() {
+	for depth, outside := d.StackDepth(), d.StackDepth(); depth >= outside; depth = d.StackDepth() {
 		if depth > maxDepth {
 			return 0, ErrDepth
 		}
