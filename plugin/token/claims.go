@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/verdict"
@@ -15,10 +16,44 @@ import (
 // Claims are what a token says (RFC 7519 §4), or an introspection response about it (RFC 7662 §2.2).
 type Claims struct {
 	all jsonvalue.Value
+	// read is what each login asks for; nil: it is read then.
+	read *read
+}
+
+// read is what was read of the claims of a verified token.
+type read struct {
+	id            string // see Claims.ID
+	nbf, iat, exp instant
+}
+
+// instant is a NumericDate (RFC 7519 §2), nothing, or something else.
+type instant struct {
+	at      time.Time
+	present bool
+	err     error
+}
+
+// readAhead returns the same claims with all of read.
+func (c Claims) readAhead(t Text) Claims {
+	r := &read{id: c.ID(t)}
+	r.nbf.at, r.nbf.present, r.nbf.err = c.instant("nbf")
+	r.iat.at, r.iat.present, r.iat.err = c.instant("iat")
+	r.exp.at, r.exp.present, r.exp.err = c.instant("exp")
+	c.read = r
+	return c
+}
+
+// size is what they take of memory, in bytes.
+func (c Claims) size() int {
+	size := c.all.Size()
+	if c.read != nil {
+		size += int(unsafe.Sizeof(*c.read)) + len(c.read.id)
+	}
+	return size
 }
 
 // NewClaims wraps claims that did not come out of a token. Numbers are json.Number.
-func NewClaims(all map[string]any) Claims { return Claims{jsonvalue.Of(all)} }
+func NewClaims(all map[string]any) Claims { return Claims{all: jsonvalue.Of(all)} }
 
 // Lookup finds a claim by its dotted path; see jsonvalue.Value.Lookup.
 func (c Claims) Lookup(path string) (any, bool) {
@@ -64,6 +99,16 @@ func (c Claims) HasAudience(name string) bool {
 
 // instant reads a NumericDate (RFC 7519 §2).
 func (c Claims) instant(name string) (at time.Time, present bool, err error) {
+	if c.read != nil {
+		switch name {
+		case "nbf":
+			return c.read.nbf.all()
+		case "iat":
+			return c.read.iat.all()
+		case "exp":
+			return c.read.exp.all()
+		}
+	}
 	value, present := c.all.Get(name)
 	if !present {
 		return time.Time{}, false, nil
@@ -74,6 +119,8 @@ func (c Claims) instant(name string) (at time.Time, present bool, err error) {
 	}
 	return at, true, nil
 }
+
+func (i *instant) all() (at time.Time, present bool, err error) { return i.at, i.present, i.err }
 
 var errNotNumericDate = errors.New("not a NumericDate")
 

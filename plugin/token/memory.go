@@ -72,7 +72,7 @@ func (m *memory) put(t Text, r remembered) {
 	}
 	var size int
 	r.header, size = r.header.compact()
-	r.bytes = perToken + size + r.claims.all.Size()
+	r.bytes = perToken + size + r.claims.size()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tokens.Remove(t.digest)
