@@ -1,6 +1,8 @@
 /*
  * host.c - what Mosquitto 2.0 is to the plugin, and no more: for machines of which there is no Mosquitto to try it with.
  * host PLUGIN JWT_JSON TOKEN…: loads the plugin as the broker does and prints the verdict on each token.
+ * host PLUGIN JWT_JSON TOKEN -- COUNT TOPIC…: then asks so many times whether its client may receive from each topic, and prints the
+ * answer and what one took of the processor.
  */
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -8,12 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
 
-static MOSQ_FUNC_generic_callback basic_auth;
+static MOSQ_FUNC_generic_callback basic_auth, acl_check;
 static void *instance;
 static char known_as[256];
 
@@ -25,6 +28,9 @@ int mosquitto_callback_register(
 	if(event == MOSQ_EVT_BASIC_AUTH){
 		basic_auth = callback;
 		instance = userdata;
+	}
+	if(event == MOSQ_EVT_ACL_CHECK){
+		acl_check = callback;
 	}
 	return MOSQ_ERR_SUCCESS;
 }
@@ -120,6 +126,31 @@ int mosquitto_broker_publish_copy(const char *clientid, const char *topic, int p
 	return MOSQ_ERR_SUCCESS;
 }
 
+static double now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void check(struct mosquitto *client, int count, const char *topic)
+{
+	struct mosquitto_evt_acl_check delivery = {.client = client, .topic = topic, .access = MOSQ_ACL_READ};
+	double began;
+	int rc = MOSQ_ERR_SUCCESS;
+
+	if(acl_check == NULL){
+		printf("host: nobody checks\n");
+		return;
+	}
+	began = now_ns();
+	for(int i = 0; i < count; i++){
+		rc = acl_check(MOSQ_EVT_ACL_CHECK, &delivery, instance);
+	}
+	printf("host: access %d, %.1f ns, %s\n", rc, (now_ns() - began) / count, topic);
+}
+
 int main(int argc, char *argv[])
 {
 	const int versions[] = {5, 4, 3};
@@ -144,6 +175,12 @@ int main(int argc, char *argv[])
 	login.client = (struct mosquitto *)&client;
 	login.username = "any";
 	for(int i = 3; i < argc; i++){
+		if(strcmp(argv[i], "--") == 0 && i + 1 < argc){
+			for(int topic = i + 2; topic < argc; topic++){
+				check(login.client, atoi(argv[i + 1]), argv[topic]);
+			}
+			break;
+		}
 		known_as[0] = '\0';
 		login.password = argv[i];
 		printf("host: verdict %d, known as \"%s\"\n", basic_auth(MOSQ_EVT_BASIC_AUTH, &login, instance), known_as);
