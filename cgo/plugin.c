@@ -534,7 +534,7 @@ void gja_ask_about(struct gja_instance *instance, uintptr_t client, bool ask)
 
 bool gja_may_keep_will(uintptr_t client)
 {
-	return !gja_broker_is_2_1() && mosquitto_client_protocol_version((struct mosquitto *)client) == 5;
+	return mosquitto_client_protocol_version((struct mosquitto *)client) == 5;
 }
 
 const char *gja_persistence_location(void)

@@ -126,7 +126,7 @@ void gja_ask_about(struct gja_instance *instance, uintptr_t client, bool ask);
 /* Gives the verdict on the login that is pending by this client id. From TICK only; without effect on 2.0. */
 void gja_complete(const char *clientid, bool accepted);
 
-/* Tells, from inside of DISCONNECT, whether the broker may publish the client's will later: 2.0 does not say whether that has a delay. */
+/* Tells, from inside of DISCONNECT, whether the broker may publish the client's will later: it does not say whether that has a delay. */
 bool gja_may_keep_will(uintptr_t client);
 
 /* Where the broker keeps its files; NULL on 2.0. */

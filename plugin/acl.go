@@ -18,7 +18,7 @@ func (p *Plugin) ACLCheck(c broker.ACLCheck) verdict.Kind {
 	if c.Conn == 0 {
 		return p.mayHavePublished(c)
 	}
-	grant := p.rights.Of(c.Conn, c.ClientID, c.Username)
+	grant := p.rights.For(c.Conn, c.ClientID, c.Username, c.Access)
 	if grant == nil {
 		return verdict.Defer
 	}
@@ -137,7 +137,7 @@ func (p *Plugin) leave(conn broker.Conn, kept bool) {
 	default:
 		p.rights.Leave(conn, session.KeptNothing)
 	}
-	if p.rights.IsEnding() {
+	if p.rights.IsEnding() || p.rights.Bound() == 0 {
 		p.tickSoon()
 	}
 }

@@ -124,7 +124,12 @@ func TestWhoIsAskedForNothingIsNotRegistered(t *testing.T) {
 			if got := h.ask(broker.ACLCheck{Conn: 3, ClientID: "e", Username: "alice", Access: broker.Write, Topic: "bob/x"}); got != verdict.Defer {
 				t.Errorf("a new one: %s", got)
 			}
+			h.broker.mqtt5 = map[broker.Conn]bool{1: true}
+			h.broker.tickIn = time.Hour
 			h.leave(1, "c", false)
+			if h.broker.tickIn != 0 {
+				t.Error("the end is not seen to")
+			}
 			if got := h.may(1, broker.Write, "alice/will"); !h.broker.checksACL || got != verdict.Accept {
 				t.Errorf("the will of a session from before: %s", got)
 			}
@@ -193,21 +198,26 @@ func TestRightsOutliveTheConnection(t *testing.T) {
 	})
 }
 
-// Mosquitto 2.0 does not say that a will has a delay.
+// The broker does not say that a will has a delay, which MQTT 5 knows alone.
 func TestAWillWithADelayIsJudgedLater(t *testing.T) {
-	h := open(t, authorized(ownTopics), func(b *fakeBroker) { b.v20 = true })
-	h.broker.mqtt5 = map[broker.Conn]bool{1: true}
-	h.login(1, "c", nil, h.token("alice", time.Hour))
-	h.login(2, "d", nil, h.token("alice", time.Hour))
-	h.leave(1, "c", false)
-	h.leave(2, "d", false)
-	h.pass(time.Minute)
-	if got := h.may(1, broker.Write, "alice/will"); got != verdict.Accept {
-		t.Errorf("got %s", got)
-	}
-	if h.broker.asksAbout[2] {
-		t.Error("a client by MQTT 3.1.1 has no such will")
-	}
+	versions(t, func(t *testing.T, v func(*fakeBroker)) {
+		h := open(t, authorized(ownTopics), v)
+		h.broker.mqtt5 = map[broker.Conn]bool{1: true}
+		h.login(1, "c", nil, h.token("alice", time.Hour))
+		h.login(2, "d", nil, h.token("alice", time.Hour))
+		h.leave(1, "c", false)
+		h.leave(2, "d", false)
+		h.pass(time.Minute)
+		if h.broker.asksAbout[2] {
+			t.Error("a client by MQTT 3.1.1 has no such will")
+		}
+		if got := h.may(1, broker.Write, "alice/will"); got != verdict.Accept {
+			t.Errorf("got %s", got)
+		}
+		if got := h.may(1, broker.Write, "alice/will"); got != verdict.Defer || h.broker.asksAbout[1] {
+			t.Errorf("a second one: %s", got)
+		}
+	})
 }
 
 // Whose address? It comes back with another client behind it, and certificate logins and enhanced authentications with other plugins

@@ -215,7 +215,7 @@ func (b *fakeBroker) AskAbout(c broker.Conn, ask bool) {
 	}
 }
 
-func (b *fakeBroker) MayKeepWill(c broker.Conn) bool { return b.v20 && b.mqtt5[c] }
+func (b *fakeBroker) MayKeepWill(c broker.Conn) bool { return b.mqtt5[c] }
 
 func (b *fakeBroker) PersistenceLocation() string { return "" }
 func (b *fakeBroker) TickIn(wait time.Duration)   { b.tickIn = wait }

@@ -127,8 +127,8 @@ type Broker interface {
 	// AskAbout says whether ACLCheck is called for a connection. For all others the check is deferred. It is to be called with false
 	// before the broker frees the connection, of which nothing is told after Disconnect and the check of a will.
 	AskAbout(conn Conn, ask bool)
-	// MayKeepWill tells, from inside of Disconnect, whether the broker may ask later about the client's will (2.0, which does not say whether
-	// that has a delay, of clients with MQTT 5). 2.1 keeps the session of such a client.
+	// MayKeepWill tells, from inside of Disconnect, whether the broker may ask about the client's will later: with MQTT 5 it may have a
+	// delay, of which nothing is said.
 	MayKeepWill(conn Conn) bool
 	// PersistenceLocation is where the broker keeps its files; empty if it does not say (2.0).
 	PersistenceLocation() string

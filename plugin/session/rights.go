@@ -85,7 +85,7 @@ type Kept uint8
 // What the broker can keep.
 const (
 	KeptNothing Kept = iota
-	// KeptWill: it may keep the will, to publish it later.
+	// KeptWill: it may keep the will, to publish it later. It asks about that once.
 	KeptWill
 	// KeptSession: it keeps the session, or may do so.
 	KeptSession
@@ -207,7 +207,10 @@ func (t *RightsTable) IsConnected(conn broker.Conn, id string) bool {
 
 // DropOther forgets a connection unless it is this client's: the broker asks again for everybody, those that are away included.
 func (t *RightsTable) DropOther(conn broker.Conn, id, username string) {
-	if t.Of(conn, id, username) == nil {
+	if t.Of(conn, id, username) != nil {
+		return
+	}
+	if will, known := t.wills.Peek(conn); !known || !t.isStill(will, conn, id, username) {
 		t.Drop(conn)
 	}
 }
@@ -234,7 +237,20 @@ func (t *RightsTable) Clear() {
 // Bound is how many clients are connected whose tokens have given them rights.
 func (t *RightsTable) Bound() int { return t.bound }
 
-// Of returns the rights of a client, or nil. The names may be the broker's memory.
+// For returns the rights by which a client's access is judged, or nil. The names may be the broker's memory.
+func (t *RightsTable) For(conn broker.Conn, id, username string, access broker.Access) *Grant {
+	if g := t.Of(conn, id, username); g != nil {
+		return g
+	}
+	h, known := t.wills.Peek(conn)
+	if !known || access != broker.Write || !t.isStill(h, conn, id, username) {
+		return nil
+	}
+	t.Drop(conn)
+	return h.grant
+}
+
+// Of returns the rights of a client that is connected, or whose session is kept, or nil.
 func (t *RightsTable) Of(conn broker.Conn, id, username string) *Grant {
 	if h := t.holders[conn]; h != nil {
 		if h.id != id || h.username != username {
@@ -242,20 +258,19 @@ func (t *RightsTable) Of(conn broker.Conn, id, username string) *Grant {
 		}
 		return h.grant
 	}
-	h, known := t.sessions.Get(conn)
-	if !known {
-		if h, known = t.wills.Get(conn); !known {
-			return nil
-		}
+	if h, known := t.sessions.Get(conn); known && t.isStill(h, conn, id, username) {
+		return h.grant
 	}
+	return nil
+}
+
+// isStill tells whether a client that is away is remembered, and has these names.
+func (t *RightsTable) isStill(h awayHolder, conn broker.Conn, id, username string) bool {
 	if t.now().Sub(h.since) >= RightsAwayFor {
 		t.Drop(conn)
-		return nil
+		return false
 	}
-	if h.id != digestOf(id) || h.username != digestOf(username) {
-		return nil
-	}
-	return h.grant
+	return h.id == digestOf(id) && h.username == digestOf(username)
 }
 
 // OfAway returns the rights of the client that is away by a client id, or nil.

@@ -101,6 +101,32 @@ func TestWhoseRights(t *testing.T) {
 	}
 }
 
+// Of a client whose session is not kept, the broker may ask about the will alone, once.
+func TestRightsForAWillThatIsJudgedLater(t *testing.T) {
+	e := newRightsEnv()
+	g := e.enter(1, "c", "u")
+	e.Leave(1, session.KeptWill)
+	e.EndDue()
+	for _, access := range []broker.Access{broker.Read, broker.Subscribe, broker.Unsubscribe} {
+		if e.For(1, "c", "u", access) != nil {
+			t.Errorf("access %d", access)
+		}
+	}
+	if e.For(1, "c", "v", broker.Write) != nil || e.For(1, "d", "u", broker.Write) != nil || e.For(2, "c", "u", broker.Write) != nil {
+		t.Error("somebody else's")
+	}
+	e.DropOther(1, "c", "u")
+	if e.For(1, "c", "u", broker.Write) != g || e.For(1, "c", "u", broker.Write) != nil || len(e.asked) != 0 {
+		t.Error("not once")
+	}
+	e.enter(1, "c", "u")
+	e.Leave(1, session.KeptWill)
+	e.now = e.now.Add(session.RightsAwayFor)
+	if e.For(1, "c", "u", broker.Write) != nil {
+		t.Error("after too long")
+	}
+}
+
 // A client that is away is found by its id for what it has published before.
 func TestRightsOfWhoeverIsAway(t *testing.T) {
 	e := newRightsEnv()
@@ -203,15 +229,27 @@ func TestRightsAwayAreBounded(t *testing.T) {
 // TestRightsAgainstAList plays many random events on the table and on a list, which must agree.
 func TestRightsAgainstAList(t *testing.T) {
 	type entry struct {
-		id, username             string
-		grant                    *session.Grant
-		connected, away, endings bool
+		id, username                   string
+		grant                          *session.Grant
+		connected, away, endings, will bool
 	}
 	e, list := newRightsEnv(), map[broker.Conn]*entry{}
 	random := rand.New(rand.NewPCG(5, 6))
 	for step := range 50_000 {
 		conn, id, username := broker.Conn(random.IntN(6)+1), fmt.Sprint(random.IntN(4)), fmt.Sprint(random.IntN(2))
-		switch random.IntN(6) {
+		switch random.IntN(7) {
+		case 6:
+			var want *session.Grant
+			at := list[conn]
+			if at != nil && at.id == id && at.username == username {
+				want = at.grant
+				if at.will {
+					delete(list, conn)
+				}
+			}
+			if got := e.For(conn, id, username, broker.Write); got != want {
+				t.Fatalf("step %d: to publish: got %p, want %p", step, got, want)
+			}
 		case 0:
 			for _, other := range list {
 				other.endings = other.endings || other.away && other.id == id
@@ -226,6 +264,7 @@ func TestRightsAgainstAList(t *testing.T) {
 				for _, other := range list {
 					other.endings = other.endings || at.connected && kept && other.away && other.id == at.id
 				}
+				at.will = at.will || at.connected && keeps == session.KeptWill
 				at.away = at.away || at.connected && kept
 				at.connected = false
 			}
@@ -247,7 +286,7 @@ func TestRightsAgainstAList(t *testing.T) {
 			for n := range 8 {
 				id, username := fmt.Sprint(n%4), fmt.Sprint(n/4)
 				var want *session.Grant
-				if at != nil && at.id == id && at.username == username {
+				if at != nil && at.id == id && at.username == username && !at.will {
 					want = at.grant
 				}
 				if got := e.Of(c, id, username); got != want {
