@@ -103,6 +103,9 @@ func (p *Provider) ParseTopic(text string) (t *TopicTemplate, wrong string) {
 		if wrong != "" {
 			return nil, wrong
 		}
+		if n := len(t.Parts) - 1; n >= 0 && part.Literal == "" && strings.HasSuffix(t.Parts[n].Literal, "$") {
+			return nil, "must not have a \"$\" before a placeholder, found " + verdict.Quote("${"+piece.placeholder+"}") + ": \"$\" is for EMQX's format, in tokens"
+		}
 		if n := len(t.Parts) - 1; n >= 0 && part.Literal != "" && t.Parts[n].Literal != "" { // beside {provider}
 			t.Parts[n].Literal += part.Literal
 		} else {

@@ -505,6 +505,10 @@ func brokenFiles() []brokenFile {
 			topicPlaceholders + `5]: must hold no placeholder but {username}, {clientid}, {sub}, {provider} and {claim:NAME}, found "{iss}"`,
 			topicPlaceholders + `6]: must not hold {username} unless matchUsernameToSubject or usernameTemplate says what the username is: a client could choose its own rights`,
 		}},
+		{"placeholders as EMQX has them", granting(`{"everyone": true, "publish": ["${sub}/#", "a/$${sub}", "$b/{sub}"]}`), []string{
+			topicPlaceholders + `0]: must not have a "$" before a placeholder, found "${sub}": "$" is for EMQX's format, in tokens`,
+			topicPlaceholders + `1]: must not have a "$" before a placeholder, found "${sub}": "$" is for EMQX's format, in tokens`,
+		}},
 		{"names that nothing ties to the token", granting(`{"everyone": true, "publish": "{username}", "subscribe": ["a/{clientid}"]}`, match, "false"), []string{
 			"$.options.authorization.grants[0].publish: must not hold {username} unless matchUsernameToSubject or usernameTemplate says what the username is: a client could choose its own rights",
 			"$.options.authorization.grants[0].subscribe[0]: must not hold {clientid} unless matchClientIdToSubject or clientIdTemplate says what the client id is: a client could choose its own rights",

@@ -110,6 +110,8 @@ const (
 // find is Allow, and which rule decided: its index, or one of the above.
 func (r *Rights) find(access broker.Access, name string, qos uint8, retain bool) (verdict.Kind, int) {
 	switch {
+	case access == broker.Unsubscribe && r == None:
+		return verdict.Defer, byNoRule
 	case access == broker.Unsubscribe:
 		return verdict.Accept, byNature
 	case r == nil || qos > 2:

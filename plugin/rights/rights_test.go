@@ -76,6 +76,16 @@ func TestWhatIsUnknownIsDenied(t *testing.T) {
 			t.Errorf("no rights, to unsubscribe: %s", got)
 		}
 	}
+	for access, want := range map[broker.Access]verdict.Kind{
+		broker.Read: verdict.Defer, broker.Write: verdict.Defer, broker.Subscribe: verdict.Defer, broker.Unsubscribe: verdict.Defer, 16: verdict.Deny,
+	} {
+		if got := rights.None.Allow(access, "a", 0, false); got != want {
+			t.Errorf("None, access %d: %s", access, got)
+		}
+	}
+	if got := rights.None.Allow(broker.Write, rights.RenewalTopic, 0, false); got != verdict.Accept {
+		t.Errorf("None, a renewal: %s", got)
+	}
 	if got := new(rights.Rights).Allow(broker.Read, rights.RenewalTopic, 0, false); got != verdict.Deny {
 		t.Errorf("delivery of renewals: %s", got)
 	}
