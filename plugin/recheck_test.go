@@ -217,7 +217,7 @@ func TestATokenThatIsNotAskedAboutIsNotKept(t *testing.T) {
 	d.says(token, active)
 	h.login(1, "c", nil, token)
 	h.completes(t, "c true")
-	if asked := h.sessions.Of(1).Asked; asked == nil || asked.Bearer != *token {
+	if asked := h.sessions.Of(1).Asked; asked == nil || asked.Bearer.Reveal() != *token {
 		t.Fatalf("asked about %+v", asked)
 	}
 	h.write(t, d.file(``, `"timeoutMs":60000`))

@@ -53,7 +53,7 @@ func (l *Lifetimes) ScheduleRecheck(s *session.Session, by *provider.Provider, b
 		interval = recheckInterval(by)
 	}
 	if interval > 0 {
-		s.Asked = &session.Asked{Bearer: bearer, Expires: expires, Endpoint: by.Endpoint()}
+		s.Asked = &session.Asked{Bearer: session.NewBearer(bearer), Expires: expires, Endpoint: by.Endpoint()}
 		l.Sessions.Recheck(s, l.Now().Add(rand.N(interval)+1)) //nolint:gosec // nobody gains by guessing it
 	}
 }
@@ -124,7 +124,7 @@ func (l *Lifetimes) ask(s *session.Session, current *provider.Provider, next tim
 	bearer, expires, release := s.Asked.Bearer, s.Asked.Expires, current.Hold()
 	l.Loop.Background(func() func() {
 		defer release()
-		v, held := current.RecheckAs(l.Loop.Context(), bearer, expires, who)
+		v, held := current.RecheckAs(l.Loop.Context(), bearer.Reveal(), expires, who)
 		return func() {
 			l.rechecking[current]--
 			if l.rechecking[current] == 0 {

@@ -42,7 +42,7 @@ type Session struct {
 // Asked is what it takes to ask about a token.
 type Asked struct {
 	// Bearer is the token itself, and Expires its exp (zero: none).
-	Bearer  string
+	Bearer  Bearer
 	Expires time.Time
 	// Endpoint is the one that answers for it.
 	Endpoint string

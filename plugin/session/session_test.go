@@ -347,7 +347,7 @@ func TestTimersAgainstAList(t *testing.T) {
 			r.Admit(s, by(conn, as(fmt.Sprint(conn))), session.Digest{})
 			e = &entry{s: s, leave: s.LeaveAt}
 			if random.IntN(2) == 0 {
-				s.Asked = &session.Asked{Bearer: "a token"}
+				s.Asked = &session.Asked{Bearer: session.NewBearer("a token")}
 				e.asked = later
 				r.Recheck(s, later)
 			}
@@ -431,7 +431,7 @@ func TestRechecks(t *testing.T) {
 	r := session.NewRegistry()
 	one, two, three := admit(r, 1, as("one"), "", at(50)), admit(r, 2, as("two"), "", never), admit(r, 3, as("three"), "", never)
 	for _, s := range []*session.Session{one, two, three} {
-		s.Asked = &session.Asked{Bearer: "a token"}
+		s.Asked = &session.Asked{Bearer: session.NewBearer("a token")}
 	}
 	r.Recheck(one, at(30))
 	r.Recheck(two, at(20))
