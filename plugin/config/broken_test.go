@@ -242,6 +242,15 @@ func brokenFiles() []brokenFile {
 		{"onNonToken unknown", with("options.common.onNonToken", `"Deny"`), []string{`$.options.common.onNonToken: must be "defer" or "deny", found "Deny"; did you mean "deny"?`}},
 		{"maxTokenBytes too few", with("options.common.maxTokenBytes", `0`), []string{"$.options.common.maxTokenBytes: must be a number of bytes from 64 to 65535, found 0"}},
 		{"maxTokenBytes too many", with("options.common.maxTokenBytes", `65536`), []string{"$.options.common.maxTokenBytes: must be at most 65535 bytes, because MQTT carries no longer password, found 65536"}},
+		{"maxSessionMs too short", with("options.common.maxSessionMs", `999`), []string{"$.options.common.maxSessionMs: must be 0, for no limit, or at least 1000 milliseconds, because nobody could stay connected, found 999"}},
+		{"maxSessionMs negative", with("options.common.maxSessionMs", `-1`), []string{"$.options.common.maxSessionMs: must be 0, for no limit, or at least 1000 milliseconds, because nobody could stay connected, found -1"}},
+		{"maxSessionMs too long", with("options.common.maxSessionMs", `31536000001`), []string{"$.options.common.maxSessionMs: must be at most 31536000000 milliseconds, because a limit that no connection reaches is none, found 31536000001"}},
+		{"maxSessionMs in quotes", with("options.common.maxSessionMs", `"0"`), []string{`$.options.common.maxSessionMs: must be a number of milliseconds from 1000 to 31536000000, found "0"`}},
+		{"enhancedAuth.methods of a number", with("options.enhancedAuth.methods", `[1]`), []string{"$.options.enhancedAuth.methods[0]: must be a string, found 1"}},
+		{"enhancedAuth.methods a boolean", with("options.enhancedAuth.methods", `false`), []string{"$.options.enhancedAuth.methods: must be a string or an array of strings, found false"}},
+		{"enhancedAuth.methods with an empty one", with("options.enhancedAuth.methods", `["a", ""]`), []string{"$.options.enhancedAuth.methods[1]: must not be empty: give a value or remove the key"}},
+		{"enhancedAuth.methods that no client can send", with("options.enhancedAuth.methods", `["a\u0000"]`), []string{`$.options.enhancedAuth.methods[0]: must be a name of MQTT, of at most 65535 bytes and without control characters, found "a\x00"`}},
+		{"control.renew in quotes", with("options.control.renew", `"true"`), []string{`$.options.control.renew: must be true or false without quotes, found "true"`}},
 		{"tokenSource unknown", with(tokenFrom, `"header"`), []string{`$.options.common.tokenSource: must be "password" or "username", found "header"`}},
 		{"tokenSource in capitals", with(tokenFrom, `["Password"]`), []string{`$.options.common.tokenSource[0]: must be "password" or "username", found "Password"; did you mean "password"?`}},
 		{"tokenSource of none", with(tokenFrom, `[]`), []string{"$.options.common.tokenSource: must not be empty: give a value or remove the key"}},
@@ -519,10 +528,8 @@ func brokenFiles() []brokenFile {
 		{"what no rule is about is allowed", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.onNoMatch", `"allow"`), []string{`$.options.authorization.onNoMatch: must be "deny" or "defer", found "allow"`}},
 
 		// Not in this version
-		{"enhancedAuth", with("options.enhancedAuth.methods", `[]`), []string{"$.options.enhancedAuth: " + unmade}},
-		{"control", with("options.control.renew", `true`), []string{"$.options.control: " + unmade}},
+		{"control.admins", with("options.control.admins", `["ops"]`), []string{"$.options.control.admins: " + unmade}},
 		{"metrics", with("options.metrics.listen", `"127.0.0.1:9641"`), []string{"$.options.metrics: " + unmade}},
-		{"maxSessionMs", with("options.common.maxSessionMs", `1000`), []string{"$.options.common.maxSessionMs: " + unmade}},
 
 		{
 			"all at once, in the order of the file",

@@ -39,7 +39,9 @@ type Config struct {
 	// MaxTokenBytes: longer passwords are refused unread; 64 to 65535, the longest that MQTT can carry. Default 16384.
 	MaxTokenBytes int
 	// Audit is where the audit trail goes (`$.options.audit`).
-	Audit Audit
+	Audit        Audit
+	EnhancedAuth EnhancedAuth
+	Control      Control
 	// Providers are the identity providers whose tokens are accepted, at least one.
 	Providers []*Provider
 }
@@ -48,6 +50,19 @@ type Config struct {
 type Audit struct {
 	FilePath string // absolute
 	Syslog   bool
+}
+
+// EnhancedAuth is `$.options.enhancedAuth`.
+type EnhancedAuth struct {
+	// Methods are the Authentication Methods (MQTT 5 §3.1.2.11.9) whose Authentication Data is the token itself. Default:
+	// OAUTH2-JWT, CUSTOM-JWT and K8S-SAT; empty: none.
+	Methods []string
+}
+
+// Control is `$.options.control`.
+type Control struct {
+	// Renew lets clients send a fresh token to $CONTROL/jwt-auth/v1. Default true.
+	Renew bool
 }
 
 // Provider is one identity provider: its keys, and the rules that its tokens obey.
@@ -107,6 +122,8 @@ func defaults() *Config {
 		TokenSource:   []TokenSource{TokenInPassword},
 		OnNonToken:    NonTokenDefer,
 		MaxTokenBytes: 16384,
+		EnhancedAuth:  EnhancedAuth{Methods: []string{"OAUTH2-JWT", "CUSTOM-JWT", "K8S-SAT"}},
+		Control:       Control{Renew: true},
 	}
 }
 
@@ -255,6 +272,8 @@ type Common struct {
 	KickExpired bool
 	// KickWithWill publishes the will when doing so. Default true.
 	KickWithWill bool
+	// MaxSession is how long a connection may last in all, whatever is renewed, 1 s to 365 days; zero (default): without end.
+	MaxSession time.Duration
 	// AllowWeakKeys admits RSA keys under 2048 bits and HMAC secrets shorter than the hash.
 	AllowWeakKeys bool
 	// RememberVerified keeps the claims of tokens that were accepted, until they expire, so that each signature is checked once.

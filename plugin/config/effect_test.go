@@ -19,6 +19,8 @@ func TestDefaults(t *testing.T) {
 		TokenSource:   []TokenSource{TokenInPassword},
 		OnNonToken:    NonTokenDefer,
 		MaxTokenBytes: 16384,
+		EnhancedAuth:  EnhancedAuth{Methods: []string{"OAUTH2-JWT", "CUSTOM-JWT", "K8S-SAT"}},
+		Control:       Control{Renew: true},
 	}
 	wantProvider := Provider{
 		Path:       At("$"),
@@ -216,6 +218,12 @@ func effects(dir string) []effect {
 		{"options.common.logLogins", `true`, nil, func(c loaded) any { return c.Common.LogLogins }, true},
 		{"options.audit.filePath", `"audit.jsonl"`, nil, func(c loaded) any { return c.Audit.FilePath }, filepath.Join(dir, "audit.jsonl")},
 		{"options.audit.syslog", `true`, nil, func(c loaded) any { return c.Audit.Syslog }, true},
+		{"options.common.maxSessionMs", `1000`, nil, func(c loaded) any { return c.Common.MaxSession }, time.Second},
+		{"options.common.maxSessionMs", `31536000000`, nil, func(c loaded) any { return c.Common.MaxSession }, 365 * 24 * time.Hour},
+		{"options.enhancedAuth.methods", `["OAUTH2-JWT", "ours"]`, nil, func(c loaded) any { return c.EnhancedAuth.Methods }, []string{"OAUTH2-JWT", "ours"}},
+		{"options.enhancedAuth.methods", `"ours"`, nil, func(c loaded) any { return c.EnhancedAuth.Methods }, []string{"ours"}},
+		{"options.enhancedAuth.methods", `[]`, nil, func(c loaded) any { return len(c.EnhancedAuth.Methods) }, 0},
+		{"options.control.renew", `false`, nil, func(c loaded) any { return c.Control.Renew }, false},
 		{"options.common.maxTokenBytes", `65535`, nil, func(c loaded) any { return c.MaxTokenBytes }, 65535},
 
 		{"options.revocation.onUnavailable", `"allow"`, client, func(c loaded) any { return c.Revocation.OnUnavailable }, UnavailableAllow},

@@ -34,7 +34,9 @@ func brokerKeys(file *Config) []key {
 		{"options.common.maxTokenBytes", integer(&file.MaxTokenBytes, tokenSizes)},
 		{"options.audit.filePath", filePath(&file.Audit.FilePath)},
 		{"options.audit.syslog", boolean(&file.Audit.Syslog)},
-	}, unsupported("options.enhancedAuth", "options.control", "options.metrics")...)
+		{"options.enhancedAuth.methods", methods(&file.EnhancedAuth.Methods)},
+		{"options.control.renew", boolean(&file.Control.Renew)},
+	}, unsupported("options.control.admins", "options.metrics")...)
 }
 
 // providerKeys are a provider's. They are read in this order, whatever the file's own.
@@ -86,6 +88,7 @@ func providerKeys(c *Provider) []key {
 		{"options.common.allowWeakKeys", boolean(&common.AllowWeakKeys)},
 		{"options.common.rememberVerified", boolean(&common.RememberVerified)},
 		{"options.common.logLogins", boolean(&common.LogLogins)},
+		{"options.common.maxSessionMs", maxSession(&common.MaxSession)},
 
 		{"options.revocation.timeoutMs", milliseconds(&revocation.Timeout, timeouts)},
 		{"options.revocation.check", oneOf(&revocation.Check, CheckBeforeConnect, CheckAfterConnect, CheckOnRetry)},
@@ -116,7 +119,7 @@ func providerKeys(c *Provider) []key {
 		{"options.tls.certFile", tls.file(&tls.CertFile, fileaccess.Public)},
 		{"options.tls.keyFile", tls.file(&tls.KeyFile, fileaccess.Private)},
 		{"options.tls.insecureSkipVerify", boolean(&tls.InsecureSkipVerify)},
-	}, authorizationKeys(c.Authorization), unsupported("options.common.maxSessionMs"))
+	}, authorizationKeys(c.Authorization))
 }
 
 // Bounds of the numbers. Each upper one says why it is there.
@@ -132,6 +135,7 @@ var (
 	rechecks   = bounds{second, day, "milliseconds", "revoked tokens would go on serving"}
 	entries    = bounds{1, 1_000_000, "entries", "memory is bounded by it"}
 	rules      = bounds{1, 4096, "rules", "each of a client's actions is held against all of them"}
+	sessions   = bounds{second, 365 * day, "milliseconds", "a limit that no connection reaches is none"}
 	tokenSizes = bounds{64, 65535, "bytes", "MQTT carries no longer password"}
 )
 

@@ -60,9 +60,8 @@ func brokenProviders() []brokenFile {
 		{"what is of the broker, in a provider", several(from("a", issuerA, tokenFrom, `"password"`, "options.common.onNonToken", `"deny"`, "options.common.maxTokenBytes", `1000`, "options.audit.syslog", `true`)), []string{
 			inside("options.audit.syslog"), inside("options.common.maxTokenBytes"), inside("options.common.onNonToken"), inside(tokenFrom),
 		}},
-		{"what is of the broker and not made, in a provider", several(from("a", issuerA, "options.control.renew", `false`)), []string{inside("options.control")}},
-		{"what is not made, at the top", withTop(`"options": {"metrics": {}, "enhancedAuth": {}}`, from("a", issuerA)), []string{"$.options.metrics: " + unmade, "$.options.enhancedAuth: " + unmade}},
-		{"what is not made, in a provider", several(from("a", issuerA, "options.common.maxSessionMs", `1`)), []string{"$.providers[0].options.common.maxSessionMs: " + unmade}},
+		{"what is of the broker, of renewals, in a provider", several(from("a", issuerA, "options.control.renew", `false`)), []string{inside("options.control.renew")}},
+		{"what is not made, at the top", withTop(`"options": {"metrics": {}, "control": {"admins": []}}`, from("a", issuerA)), []string{"$.options.metrics: " + unmade, "$.options.control.admins: " + unmade}},
 		{"a broker-wide key that is wrong", withTop(`"options": {"common": {"onNonToken": "no"}}`, from("a", issuerA)), []string{`$.options.common.onNonToken: must be "defer" or "deny", found "no"`}},
 		{"in a provider all is checked", several(from("a", issuerA), from("b", issuerB, "options.modes.jwks.timeoutMs", `0`, "options.tls.certFile", `"secret"`)), []string{
 			"$.providers[1].options.modes.jwks.timeoutMs: must be a number of milliseconds above 0, found 0",

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // anything is for a key that is meant for other readers of the file.
@@ -137,6 +138,45 @@ func recheckInterval(to *time.Duration) reader {
 		}
 		read(d, n)
 	}
+}
+
+// maxSession reads how long a connection may last; 0 is without end.
+func maxSession(to *time.Duration) reader {
+	read := milliseconds(to, sessions)
+	return func(d *document, n *node) {
+		switch f, isNumber := n.Float(); {
+		case isNumber && f == 0:
+			*to = 0
+		case isNumber && f < float64(sessions.min):
+			d.errorf(n, "must be 0, for no limit, or at least %d %s, because nobody could stay connected, found %s", sessions.min, sessions.unit, n.Found())
+		default:
+			read(d, n)
+		}
+	}
+}
+
+// methods reads the Authentication Methods of MQTT 5, of which there may be none.
+func methods(to *[]string) reader {
+	read := list(to, authenticationMethod)
+	return func(d *document, n *node) {
+		*to = nil
+		if items, isArray := n.Value.(array); !isArray || len(items) > 0 {
+			read(d, n)
+		}
+	}
+}
+
+// authenticationMethod reads one of them: an MQTT string (MQTT 5 §1.5.4).
+func authenticationMethod(d *document, n *node) (string, bool) {
+	s, ok := word(d, n)
+	switch {
+	case !ok:
+		return "", false
+	case len(s) > 65535 || strings.ContainsFunc(s, unicode.IsControl):
+		d.errorf(n, "must be a name of MQTT, of at most 65535 bytes and without control characters, found %s", n.Found())
+		return "", false
+	}
+	return s, true
 }
 
 // item reads one string, on its own or in a list; false where it reported a problem.

@@ -200,8 +200,7 @@ func allKeys() map[string]bool {
 // unmadeKeys are those that this version refuses.
 func unmadeKeys() []string {
 	return []string{
-		"options.common.maxSessionMs",
-		"options.enhancedAuth", "options.control", "options.metrics",
+		"options.control.admins", "options.metrics",
 	}
 }
 
