@@ -95,6 +95,38 @@ func (c *Chain) begin(ctx context.Context, connect broker.Connect, trace *verdic
 	return chosen.Begin(ctx, login)
 }
 
+// BeginAtOnce judges a login by enhanced authentication, with the token that was its data; see provider.BeginAtOnce. The verdict is
+// Accept, Deny or Retry.
+func (c *Chain) BeginAtOnce(connect broker.Connect, text string) (provider.Result, *provider.Open) {
+	chosen, login, v := c.findIn(text, connect)
+	if chosen == nil {
+		return provider.NewResult(login, v), nil
+	}
+	return chosen.BeginAtOnce(login)
+}
+
+// BeginRenewal judges a token that a client shows which by has let in, under the names that it has now; see provider.BeginRenewal.
+// The verdict is Accept, Deny or Pending.
+func (c *Chain) BeginRenewal(client broker.Connect, text string, by provider.ID) (provider.Result, *provider.Open) {
+	chosen, login, v := c.findIn(text, client)
+	switch {
+	case chosen == nil:
+	case chosen.ID() != by:
+		v = verdict.Refuse(verdict.IdentityMismatch, "it is a token of %s, and the client was let in by %s", called(chosen.ID()), called(by))
+	default:
+		return chosen.BeginRenewal(login)
+	}
+	return provider.NewResult(login, v), nil
+}
+
+// called names a provider in a message.
+func called(id provider.ID) string {
+	if id.Name() == "" {
+		return "a provider without name"
+	}
+	return "provider " + id.Name()
+}
+
 // Check is Begin, and then all that it left open. The result has a trace.
 func (c *Chain) Check(ctx context.Context, connect broker.Connect) provider.Result {
 	result, open := c.begin(ctx, connect, new(verdict.Trace))

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,9 +23,8 @@ func (c *Chain) find(connect broker.Connect, trace *verdict.Trace) (*provider.Pr
 		if field == nil || *field == "" {
 			continue
 		}
-		if most := c.file.MaxTokenBytes; len(*field) > most {
-			return nil, login, login.Trace.FailWith(verdict.Refuse(verdict.TooLong, "%d bytes, the most is %d ($.options.common.maxTokenBytes)",
-				len(*field), most), "length", fmt.Sprintf("at most %d bytes", most), strconv.Itoa(len(*field)))
+		if refused := c.tooLong(*field, login.Trace); refused != nil {
+			return nil, login, *refused
 		}
 		text := token.NewText(*field)
 		if shape, login.Header, by = c.choice.classify(text); shape == token.Other && c.choice.opaque == nil {
@@ -41,6 +41,36 @@ func (c *Chain) find(connect broker.Connect, trace *verdict.Trace) (*provider.Pr
 	}
 	chosen, v := c.choice.of(shape, by, &login)
 	return chosen, login, v
+}
+
+// findIn is find for a token that does not come in a field where something else may be, but as what it is: nothing is left to others.
+func (c *Chain) findIn(text string, connect broker.Connect) (*provider.Provider, provider.Login, verdict.Verdict) {
+	login := provider.Login{Connect: connect, ClaimedBy: c.claimedBy}
+	if refused := c.tooLong(text, nil); refused != nil {
+		return nil, login, *refused
+	}
+	login.Token = token.NewText(text)
+	shape, header, by := c.choice.classify(login.Token)
+	if text == "" || shape == token.Other && c.choice.opaque == nil {
+		found := "a text of another kind"
+		if text == "" {
+			found = "nothing"
+		}
+		return nil, login, verdict.Refuse(verdict.NotAToken, "it is %s", cmp.Or(token.Wrapping(text), found))
+	}
+	login.Header = header
+	chosen, v := c.choice.of(shape, by, &login)
+	return chosen, login, v
+}
+
+func (c *Chain) tooLong(text string, trace *verdict.Trace) *verdict.Verdict {
+	most := c.file.MaxTokenBytes
+	if len(text) <= most {
+		return nil
+	}
+	v := trace.FailWith(verdict.Refuse(verdict.TooLong, "%d bytes, the most is %d ($.options.common.maxTokenBytes)", len(text), most),
+		"length", fmt.Sprintf("at most %d bytes", most), strconv.Itoa(len(text)))
+	return &v
 }
 
 // invisible is what is not a VSCHAR (RFC 6749 appendix A), of which access tokens consist.

@@ -31,12 +31,30 @@ type Mapper struct {
 	common         config.Common
 	path           config.Path
 	keepsClientIDs bool
+	fixed          bool
 }
 
 // New returns a Mapper for the rules of cfg. keepsClientIDs: the broker can't change a client id (Mosquitto 2.0), so that a mismatch
 // is refused.
 func New(cfg *config.Provider, keepsClientIDs bool) Mapper {
 	return Mapper{common: cfg.Common, path: cfg.Path, keepsClientIDs: keepsClientIDs}
+}
+
+// Fixed is the Mapper for a client that has its names already: claims that give it others are refused.
+func (m Mapper) Fixed() Mapper {
+	m.fixed = true
+	return m
+}
+
+// mayChange tells whether a client may get another name than it has sent; if not, why.
+func (m Mapper) mayChange() (may bool, why string) {
+	switch {
+	case m.fixed:
+		return false, "a connected client keeps its name"
+	case m.common.OnMismatch == config.MismatchDeny:
+		return false, m.path.Key("options.common.onSubjectMismatch") + " is \"deny\""
+	}
+	return true, ""
 }
 
 // Map returns the identity that claims give a client. No message shows the secret, which is what it sent as its token. The verdict
@@ -49,8 +67,8 @@ func (m Mapper) Map(claims token.Claims, client broker.Connect, secret string, t
 			return Identity{}, *refused
 		}
 		if client.Username == nil || *client.Username != name {
-			if m.common.OnMismatch == config.MismatchDeny {
-				return Identity{}, mismatch("username", name, client.Username, secret, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
+			if may, why := m.mayChange(); !may {
+				return Identity{}, mismatch("username", name, client.Username, secret, why, trace)
 			}
 			taken := name
 			mapped.Username = &taken
@@ -65,9 +83,9 @@ func (m Mapper) Map(claims token.Claims, client broker.Connect, secret string, t
 			return Identity{}, *refused
 		}
 		if client.ClientID != id {
-			switch {
-			case m.common.OnMismatch == config.MismatchDeny:
-				return Identity{}, mismatch("client id", id, &client.ClientID, secret, m.path.Key("options.common.onSubjectMismatch")+" is \"deny\"", trace)
+			switch may, why := m.mayChange(); {
+			case !may:
+				return Identity{}, mismatch("client id", id, &client.ClientID, secret, why, trace)
 			case m.keepsClientIDs:
 				return Identity{}, mismatch("client id", id, &client.ClientID, secret, "this Mosquitto can't change a client id, 2.1 can", trace)
 			}

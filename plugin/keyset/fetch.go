@@ -21,10 +21,18 @@ func (r *remote) join() *once.Fetch {
 	return r.fetch.Join()
 }
 
+// background marks a context of HoldsUpNobody.
+type background struct{}
+
+// HoldsUpNobody is for a Find that holds up nobody although logins do (Options.Blocks): it may wait as it does elsewhere.
+func HoldsUpNobody(ctx context.Context) context.Context {
+	return context.WithValue(ctx, background{}, true)
+}
+
 // wait is await for a login. If that holds up all others, only one login waits for a fetch, and all waits together take a
 // bounded share of the time: a login beyond that is put off at once.
 func (r *remote) wait(ctx context.Context, fetch *once.Fetch) error {
-	if !r.Blocks {
+	if !r.Blocks || ctx.Value(background{}) != nil {
 		return r.await(ctx, fetch)
 	}
 	longest, began := r.mayWait(fetch)

@@ -45,6 +45,38 @@ func (p *Provider) Begin(ctx context.Context, login Login) (Result, *Open) {
 	return j.leave()
 }
 
+// BeginAtOnce is Begin for a login that can't wait, not even for a moment on a broker that does so for others: one by enhanced
+// authentication (MQTT 5 §4.12). What is known decides. What is not is asked for in the background, and the login put off
+// (Retry), unless the file has logins confirmed once they are in (`check: "afterConnect"`). The result is never Pending.
+func (p *Provider) BeginAtOnce(login Login) (Result, *Open) {
+	j := p.judge(login)
+	j.manner = atOnce
+	if p.Opaque() {
+		p.checkRevocation(j)
+	} else {
+		p.verify(ended, j)
+	}
+	return j.leave()
+}
+
+// BeginRenewal judges a token that a connected client shows in the place of the one that it came with. login has the names that
+// the client was given, which the token must give it, too. It never waits: the result is Pending if keys or an answer are not
+// known yet, whatever the file says of logins, and on every broker, as the client stays connected meanwhile.
+func (p *Provider) BeginRenewal(login Login) (Result, *Open) {
+	j := p.judge(login)
+	j.manner = renewal
+	switch {
+	case p.Opaque():
+		p.checkRevocation(j)
+	case !keyset.Settled(p.keys, login.Header.KeyID, login.Header.Algorithm):
+		j.needsKeys = true
+		j.Verdict = verdict.Verdict{Kind: verdict.Pending}
+	default:
+		p.verify(ended, j)
+	}
+	return j.leave()
+}
+
 // FromMemory judges a login by what is known here and now, and neither waits nor asks: what can't be decided so is put off.
 // The verdict is Accept, Deny or Retry, and nothing is left open.
 func (p *Provider) FromMemory(login Login) Result {
@@ -81,10 +113,23 @@ var ended = func() context.Context { //nolint:gochecknoglobals // a constant
 	return ctx
 }()
 
-// judgement is a login that is being judged.
+// manner is how a verdict may be waited for.
+type manner uint8
+
+const (
+	// atLogin: as the broker and the file have it.
+	atLogin manner = iota
+	// atOnce: not at all.
+	atOnce
+	// renewal: in the background, while the client stays connected.
+	renewal
+)
+
+// judgement is a login, or a renewal, that is being judged.
 type judgement struct {
 	Result
-	login Login
+	login  Login
+	manner manner
 	// needsKeys: the keys are to be read again first. slot: the token is to be asked about.
 	needsKeys bool
 	slot      *revocation.Slot
@@ -163,8 +208,12 @@ func (p *Provider) checkRevocation(j *judgement) {
 		p.applyAnswer(said, j)
 		return
 	}
+	if j.manner == renewal {
+		p.acquire(j)
+		return
+	}
 	check := p.check(j)
-	if check == config.CheckOnRetry || (p.Opaque() && p.options.Delays) {
+	if check == config.CheckOnRetry || (p.Opaque() && p.options.Delays) || (j.manner == atOnce && check != config.CheckAfterConnect) {
 		told, err := p.checker.Prefetch(j.Bearer(), j.Expiry)
 		if err != nil {
 			j.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
@@ -180,14 +229,20 @@ func (p *Provider) checkRevocation(j *judgement) {
 			return
 		}
 	}
+	accepted := j.Verdict
+	if p.acquire(j); j.Kind == verdict.Pending && check == config.CheckAfterConnect {
+		j.Verdict = accepted
+	}
+}
+
+// acquire has the token asked about, and the verdict wait for that.
+func (p *Provider) acquire(j *judgement) {
 	var err error
 	if j.slot, err = p.checker.Acquire(j.Bearer(), j.Expiry); err != nil {
 		j.Verdict = verdict.Refuse(verdict.ServerBusy, "%s", err)
 		return
 	}
-	if check != config.CheckAfterConnect {
-		j.Verdict = verdict.Verdict{Kind: verdict.Pending}
-	}
+	j.Verdict = verdict.Verdict{Kind: verdict.Pending}
 }
 
 // check says when the endpoint is asked about a token. One that was found inactive is not admitted before, whatever the
@@ -248,7 +303,11 @@ func (p *Provider) identify(claims token.Claims, j *judgement) {
 		j.Issuer = p.origin()
 	}
 	p.setDeadlines(claims, j)
-	j.Identity, j.Verdict = p.mapper.Map(claims, j.login.Connect, j.Bearer(), j.Trace)
+	mapper := p.mapper
+	if j.manner == renewal {
+		mapper = mapper.Fixed()
+	}
+	j.Identity, j.Verdict = mapper.Map(claims, j.login.Connect, j.Bearer(), j.Trace)
 	if j.Kind == verdict.Accept && p.rights != nil {
 		j.Rights, j.Verdict = p.rights.Compile(claims, j.who(), j.Trace)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go-jwt-auth/plugin/guard"
+	"go-jwt-auth/plugin/keyset"
 	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -34,6 +35,9 @@ func (o *Open) decide(ctx context.Context) {
 	defer guard.Catch(denyOn(&j.Verdict))
 	if j.needsKeys {
 		j.needsKeys = false
+		if j.manner == renewal {
+			ctx = keyset.HoldsUpNobody(ctx)
+		}
 		j.Provider.verify(ctx, j)
 		if j.Kind != verdict.Pending {
 			return
