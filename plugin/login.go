@@ -31,6 +31,22 @@ func (p *Plugin) login(connect broker.Connect) verdict.Verdict {
 	return result.Verdict
 }
 
+// loginAtOnce judges a CONNECT by enhanced authentication.
+func (p *Plugin) loginAtOnce(e broker.ExtAuth) verdict.Verdict {
+	p.table.pending.DropSuperseded(e.Connect, p.broker.IsConnectedAs)
+	result, open := p.chain.BeginAtOnce(e.Connect, e.Data)
+	if result.Kind == verdict.Accept {
+		result.Verdict = p.admit(e.Connect, result, open)
+	}
+	if result.Kind == verdict.Accept {
+		p.sessions.Of(e.Conn).ByAuth = true
+	} else {
+		p.bypass.gone(e.Conn) // Mosquitto 2.1 does not tell of its end
+	}
+	p.tellOf(event.Judged, e.Connect, result)
+	return result.Verdict
+}
+
 // leaveToOthers notes who may be let in by others: if nobody says whether it was, it disconnects if not.
 func (p *Plugin) leaveToOthers(connect broker.Connect) {
 	if !p.broker.TellsOfConnects() {
@@ -85,8 +101,11 @@ func (p *Plugin) identify(connect *broker.Connect, result provider.Result) *verd
 // record enters a client that was let in into the registry, and has asked about it what is still to be asked.
 func (p *Plugin) record(connect broker.Connect, result provider.Result, open *provider.Open) {
 	by := result.Provider
-	s := &session.Session{Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt}
+	s := &session.Session{
+		Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt, Began: p.now().Sub(p.began),
+	}
 	p.sessions.Admit(s, connect, passwordOf(connect, result))
+	p.limit(s, by)
 	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))
 	p.table.cameBy(connect.ClientID)
 	p.grantRights(connect, result)

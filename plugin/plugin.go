@@ -14,12 +14,14 @@ import (
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/control"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/lifetime"
 	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/pending"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/renewal"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -49,6 +51,8 @@ type Table struct {
 	trails  audit.Trails
 	// rights are those of each instance's clients.
 	rights []*session.RightsTable
+	// plugins are the instances.
+	plugins []*Plugin
 }
 
 // NewTable returns an empty table.
@@ -92,6 +96,12 @@ type Plugin struct {
 	table     *Table
 	pending   *pending.Logins
 	lifetimes *lifetime.Lifetimes
+	renewals  *renewal.Renewals
+	control   *control.Control
+	// began is when the sessions' registry began.
+	began time.Time
+	// listens: this instance is registered for the messages to control.Topic, those of all instances on Mosquitto 2.1.
+	listens bool
 
 	rights *session.RightsTable
 	// checksACL: ACL_CHECK is registered.
@@ -114,7 +124,7 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 	if o.Table == nil {
 		o.Table = NewTable()
 	}
-	p := &Plugin{broker: b, lines: broker.NewLog(b), now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table}
+	p := &Plugin{broker: b, lines: broker.NewLog(b), now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table, began: o.Now()}
 	p.rights = session.NewRightsTable(b.AskAbout, o.Now)
 	o.Table.rights = append(o.Table.rights, p.rights)
 	p.loop = loop.New(o.Now, b.Wake, func(fault error) { p.log(event.Error, "fault in the background: %s", fault) })
@@ -126,8 +136,16 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 	p.lifetimes = &lifetime.Lifetimes{
 		Broker: b, Loop: p.loop, Now: o.Now, Sessions: p.sessions, Holders: o.Table.holders, Rights: p.rights,
 		Provider: func(id provider.ID) *provider.Provider { return p.chain.Provider(id) },
-		File:     func() string { return p.file }, Tell: p.tell,
+		File:     func() string { return p.file }, Leave: func(conn broker.Conn) { p.leave(conn, true) }, Tell: p.tell,
 	}
+	p.renewals = &renewal.Renewals{
+		Loop: p.loop, Now: o.Now, Sessions: p.sessions, Chain: func() *chain.Chain { return p.chain },
+		IsOwner: p.isOwner, Apply: p.renewed, Tell: p.tell,
+	}
+	p.control = &control.Control{
+		Commands: map[string]control.Command{"renewToken": p.renewToken}, Malformed: p.malformed, Send: p.answer,
+	}
+	p.table.plugins = append(p.table.plugins, p)
 	if err := p.start(o.Settings); err != nil {
 		p.logEach(event.Error, err)
 		p.Close()
@@ -169,6 +187,7 @@ func (p *Plugin) start(settings map[string]string) error {
 // Close ends what runs in the background.
 func (p *Plugin) Close() {
 	p.table.rights = slices.DeleteFunc(p.table.rights, func(t *session.RightsTable) bool { return t == p.rights })
+	p.table.plugins = slices.DeleteFunc(p.table.plugins, func(one *Plugin) bool { return one == p })
 	p.loop.Close()
 	if p.chain != nil {
 		p.chain.Close()
@@ -195,18 +214,47 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 	if p.sweeping() {
 		return p.askedAgain(connect)
 	}
+	p.arrive(connect)
+	return p.login(connect)
+}
+
+// arrive notes that the broker asks about a client that is just connecting.
+func (p *Plugin) arrive(connect broker.Connect) {
 	if p.broker.TellsOfConnects() {
 		p.bypass.asked(connect.Conn)
 	}
 	p.vacate(connect.Conn)
-	return p.login(connect)
 }
 
-// ExtAuth leaves an enhanced authentication to other plugins.
-func (p *Plugin) ExtAuth(broker.ExtAuth) verdict.Verdict { return verdict.Verdict{Kind: verdict.Defer} }
+// ExtAuth judges an enhanced authentication: of a client that logs in by it, or of one that is connected and shows a fresh
+// token. That can't wait, so that the verdict is never Pending; one that is still to come counts once it is there.
+func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
+	if p.trail != nil {
+		e.Began = p.now()
+	}
+	ours := slices.Contains(p.chain.Config().EnhancedAuth.Methods, e.Method)
+	s, connected := p.isConnected(e.Connect)
+	switch {
+	case s != nil && ours:
+		return p.reauthenticate(s, e)
+	case connected: // it is others' client, or was, by a method that has been ours
+		return verdict.Verdict{Kind: verdict.Defer}
+	}
+	if !p.ticks.Seen() {
+		p.endRound(e.Connect)
+		p.rights.EndDue()
+	}
+	p.withoutTicks() // of a client that is connected it could be the end, and it would be one that is just coming
+	p.arrive(e.Connect)
+	if !ours {
+		p.leaveToOthers(e.Connect)
+		return verdict.Verdict{Kind: verdict.Defer}
+	}
+	return p.loginAtOnce(e)
+}
 
-// Control takes a message to a $CONTROL topic.
-func (p *Plugin) Control(broker.Message) {}
+// Control takes a message to a $CONTROL topic. Of several instances the one that has let the client in answers it.
+func (p *Plugin) Control(m broker.Message) { p.table.answering(m, p).control.Handle(m) }
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(conn broker.Conn, clientID string) {
@@ -214,6 +262,9 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 		p.log(event.Warning, "client %s is in, and this plugin was not asked: the broker takes its name from its certificate or key (use_identity_as_username, "+
 			"use_subject_as_username), or a plugin before this one has let it in. No token and no expiry counts for such clients; "+
 			"this is said once", verdict.Quote(clientID))
+	}
+	if s := p.sessions.Of(conn); s != nil && s.ClientID != clientID {
+		p.sessions.Leave(conn) // it has ended without a word, and another has its address
 	}
 	if !p.table.holders.Has(conn, clientID) {
 		p.table.holders.Enter(conn, clientID, session.Owner{})
@@ -276,7 +327,7 @@ func (p *Plugin) work() {
 // asks for the next.
 func (p *Plugin) schedule(rest time.Duration) {
 	now, wait := p.now(), lookAgain
-	for _, at := range [...]time.Time{p.sessions.NextDeadline(), p.lifetimes.NextRecheck(), p.chain.RefreshAt()} {
+	for _, at := range [...]time.Time{p.sessions.NextDeadline(), p.sessions.NextLimit(), p.lifetimes.NextRecheck(), p.chain.RefreshAt()} {
 		if !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), rest))
 		}

@@ -83,6 +83,7 @@ func (p *Plugin) adopt(c candidate, how string) {
 	for _, text := range Advise(cfg, Abilities{Delays: p.broker.CanDelay(), SetsClientID: p.broker.CanSetClientID()}) {
 		c.notes = append(c.notes, event.Warn(text))
 	}
+	p.register()
 	p.logNotes(c.notes)
 	for _, by := range p.chain.Fresh() {
 		p.tryOut(by)

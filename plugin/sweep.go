@@ -75,6 +75,11 @@ func (p *Plugin) askedAgain(connect broker.Connect) verdict.Verdict {
 		p.tell(event.Event{Kind: event.Reaffirmed, Client: p.clientOf(connect)})
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
+	if s := p.sessions.Of(connect.Conn); s != nil && s.ByAuth && s.ClientID == connect.ClientID {
+		v := verdict.Refuse(verdict.Expired, "its session has come to its end")
+		p.tell(event.Event{Kind: event.Judged, Client: p.clientOf(connect), Verdict: v, LogID: s.LogID, Provider: s.Provider.Name()})
+		return v
+	}
 	connected := p.sessions.Has(connect.Conn)
 	if !connected {
 		p.rights.DropOther(connect.Conn, connect.ClientID, usernameOf(connect))

@@ -48,6 +48,9 @@ func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider
 	if p.trail != nil {
 		p.detail(&e, connect, result)
 	}
+	if result.Bearer() == connect.ClientID { // which is then a secret, also if it came by enhanced authentication
+		e.Client.ID = verdict.ValueUnless(result.Bearer(), connect.ClientID)
+	}
 	if name := result.Identity.Username; name != nil {
 		e.Username = verdict.ValueUnless(result.Bearer(), *name)
 	}

@@ -107,6 +107,14 @@ func TestLines(t *testing.T) {
 		{"left before its verdict", event.Event{Kind: event.LeftPending, Client: client, Verdict: expired}, `"login","result":"left",` + who + `"reason":"expired","detail":"exp is over"}`},
 		{"left when accepted", event.Event{Kind: event.LeftAccepted, Client: client, Verdict: accept}, `"login","result":"left",` + who[:len(who)-1] + `}`},
 		{"not confirmed", event.Event{Kind: event.NotConfirmed, Client: client, Verdict: verdict.Verdict{Kind: verdict.Accept, Note: "no answer"}}, `"confirmation","result":"unanswered",` + who + `"detail":"no answer"}`},
+		{"renewed", event.Event{Kind: event.Renewed, Client: client, Verdict: accept, LogID: "sha256:12ab"}, `"renewal","result":"accepted",` + who + `"sha256":"12ab"}`},
+		{
+			"renewed unchecked",
+			event.Event{Kind: event.Renewed, Client: client, Verdict: verdict.Verdict{Kind: verdict.Accept, Unchecked: true, Note: "no answer"}},
+			`"renewal","result":"accepted",` + who + `"detail":"no answer","unchecked":true}`,
+		},
+		{"not renewed", event.Event{Kind: event.RenewalRefused, Client: client, Verdict: expired}, `"renewal","result":"refused",` + who + `"reason":"expired","detail":"exp is over"}`},
+		{"a renewal that waits", event.Event{Kind: event.RenewalPending, Client: client}, ""},
 		{"disconnected", event.Event{Kind: event.Disconnected, Client: client, Why: "expired: its time ended at noon"}, `"disconnect","result":"done",` + who + `"reason":"expired","detail":"its time ended at noon"}`},
 		{
 			"not disconnected",

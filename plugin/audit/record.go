@@ -19,6 +19,8 @@ const (
 	// Confirmation is what was learnt of a client that was admitted first and asked about afterwards (afterConnect), if that was
 	// nothing: Unanswered.
 	Confirmation = "confirmation"
+	// Renewal is a token that was to take the place of a session's: Accepted or Refused.
+	Renewal = "renewal"
 	// Kick is a client that had to leave: Done or Failed.
 	Kick = "disconnect"
 	// Start and Reload are about jwt.json: Done or Failed.
@@ -88,6 +90,10 @@ func recordOf(e *event.Event) (r Record, is bool) {
 		r.Event, r.Result, r.Reason, r.Detail = Login, Left, v.Reason, v.Detail
 	case event.NotConfirmed:
 		r.Event, r.Result, r.Detail = Confirmation, Unanswered, v.Note
+	case event.Renewed, event.RenewalRefused:
+		r.Event = Renewal
+		is = r.judged(v)
+		return r, is
 	case event.Disconnected:
 		r.Event, r.Result = Kick, Done
 		r.Reason, r.Detail = verdict.Split(e.Why)
@@ -95,7 +101,7 @@ func recordOf(e *event.Event) (r Record, is bool) {
 		r.Event, r.Result = Kick, Failed
 		r.Reason, r.Detail = verdict.Split(e.Why)
 		r.Detail += "; " + e.Err.Error()
-	case event.Reaffirmed, event.NotRechecked, event.NotThere:
+	case event.Reaffirmed, event.NotRechecked, event.NotThere, event.RenewalPending:
 		return r, false // nothing has changed
 	default:
 		return r, false

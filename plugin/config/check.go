@@ -16,7 +16,7 @@ func (s *scope) check(file *Config, c *Provider) {
 	s.checkExpiration(c)
 	s.checkIdentity(c)
 	s.checkTokenSource(file, c)
-	s.checkRevocation(c)
+	s.checkRevocation(file, c)
 	s.checkTLS(c)
 	s.checkAuthorization(c)
 }
@@ -178,7 +178,7 @@ func (s *scope) checkTokenSource(file *Config, c *Provider) {
 	}
 }
 
-func (s *scope) checkRevocation(c *Provider) {
+func (s *scope) checkRevocation(file *Config, c *Provider) {
 	const revocation, introspection, plain = "options.revocation", "options.revocation.introspection", "options.revocation.plain"
 	switch opaque := c.Mode == ModeIntrospection; {
 	case opaque && !s.has(introspection):
@@ -190,7 +190,7 @@ func (s *scope) checkRevocation(c *Provider) {
 	case s.has(revocation) && !s.has(introspection) && !s.has(plain):
 		s.missing(revocation, `must hold "introspection" or "plain": the endpoint to ask`)
 	}
-	s.checkTime(c)
+	s.checkTime(file, c)
 	if c.Mode == ModeIntrospection && c.Revocation.OnUnavailable == UnavailableAllow {
 		s.errorf(s.nodes[revocation+".onUnavailable"], `must be "deny" in mode "introspection": nothing but the answer speaks for a token`)
 	}
@@ -211,14 +211,14 @@ func (s *scope) checkRevocation(c *Provider) {
 
 // checkTime is about when the endpoint is asked. In mode introspection an answer may have to wait for the next attempt
 // whatever `check` is, since nothing is known of the client before it.
-func (s *scope) checkTime(c *Provider) {
+func (s *scope) checkTime(file *Config, c *Provider) {
 	const revocation = "options.revocation"
 	opaque := c.Mode == ModeIntrospection
 	if opaque && c.Revocation.Check == CheckAfterConnect {
 		s.errorf(s.nodes[revocation+".check"], `must be "beforeConnect" or "onRetry" in mode "introspection": nothing but the answer speaks for a token`)
 	}
-	if n := s.nodes[revocation+".retryWindowMs"]; n != nil && !opaque && c.Revocation.Check != CheckOnRetry {
-		s.warnf(n, `has no effect unless check is "onRetry"`)
+	if n := s.nodes[revocation+".retryWindowMs"]; n != nil && !opaque && c.Revocation.Check != CheckOnRetry && len(file.EnhancedAuth.Methods) == 0 {
+		s.warnf(n, `has no effect unless check is "onRetry", as no client logs in by enhanced authentication`)
 	}
 }
 

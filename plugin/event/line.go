@@ -32,6 +32,11 @@ const (
 	NotDisconnected
 	// Denied: it may not do what it wants to, by its token.
 	Denied
+	// Renewed: it has another token now. RenewalPending: that is still to be seen. RenewalRefused: it does not, and what was stays as it
+	// was, unless it is disconnected for it.
+	Renewed
+	RenewalPending
+	RenewalRefused
 )
 
 // Event is what has happened to a client.
@@ -40,8 +45,10 @@ type Event struct {
 	Client Client
 	// Provider names who has judged its token; empty if there is but one, or none has.
 	Provider string
-	// Verdict belongs to Judged, NotConfirmed, NotRechecked and LeftPending.
+	// Verdict belongs to Judged, NotConfirmed, NotRechecked, LeftPending, Renewed and RenewalRefused.
 	Verdict verdict.Verdict
+	// Until is when it must leave, with Renewed; zero: never.
+	Until time.Time
 	// Username is the one that it was given; zero: it keeps its own.
 	Username verdict.Value
 	// Logged: an accepted login is logged at notice level (logLogins).
@@ -107,9 +114,28 @@ func (e *Event) AppendLine(line []byte) (Level, []byte) {
 			return Notice, line
 		}
 		return Debug, line
+	case Renewed:
+		return e.appendRenewed(line)
+	case RenewalPending:
+		return Debug, e.appendToken(append(line, " waits for the verdict on its renewal"...))
+	case RenewalRefused:
+		return Notice, e.appendToken(fmt.Appendf(line, " not renewed: %s", e.Verdict))
 	case Judged:
 	}
 	return e.appendJudged(line)
+}
+
+func (e *Event) appendRenewed(line []byte) (Level, []byte) {
+	line = append(line, " renewed, and may stay "...)
+	if e.Until.IsZero() {
+		line = append(line, "without end"...)
+	} else {
+		line = e.Until.UTC().AppendFormat(append(line, "until "...), time.RFC3339)
+	}
+	if e.Verdict.Unchecked {
+		return Notice, e.appendToken(fmt.Appendf(line, " without having been asked about (%s): %s", e.Path.Key("options.revocation.onUnavailable"), e.Verdict.Note))
+	}
+	return Debug, e.appendToken(line)
 }
 
 func (e *Event) appendJudged(line []byte) (Level, []byte) {

@@ -3,6 +3,7 @@ package event_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
@@ -81,6 +82,19 @@ func TestLines(t *testing.T) {
 			event.Event{Kind: event.NotDisconnected, Client: connected, Why: "expired", Err: errors.New("no memory")},
 			event.Error, `client "c" could not be disconnected (expired): no memory`,
 		},
+		{
+			"renewed",
+			event.Event{Kind: event.Renewed, Client: connected, Verdict: accept, Until: time.Date(2026, 11, 29, 15, 0, 0, 1, time.UTC), LogID: "x", Provider: "a"},
+			event.Debug, `client "c" renewed, and may stay until 2026-11-29T15:00:00Z (provider a, token x)`,
+		},
+		{"renewed by a token without end", event.Event{Kind: event.Renewed, Client: connected, Verdict: accept, LogID: "x"}, event.Debug, `client "c" renewed, and may stay without end (token x)`},
+		{
+			"renewed unchecked",
+			event.Event{Kind: event.Renewed, Client: connected, Verdict: unchecked, LogID: "x"},
+			event.Notice, `client "c" renewed, and may stay without end without having been asked about ($.options.revocation.onUnavailable): ` + unavailable + ` (token x)`,
+		},
+		{"a renewal that waits", event.Event{Kind: event.RenewalPending, Client: connected, LogID: "x"}, event.Debug, `client "c" waits for the verdict on its renewal (token x)`},
+		{"a renewal that is refused", event.Event{Kind: event.RenewalRefused, Client: connected, Verdict: expired, LogID: "x"}, event.Notice, `client "c" not renewed: expired: exp is over (token x)`},
 		{
 			"a client id that is the token",
 			event.Event{Kind: event.Reaffirmed, Client: event.Client{ID: verdict.ValueUnless("secret", "secret")}},

@@ -148,7 +148,7 @@ func TestAKickWaitsForWhoMayHaveTheClientID(t *testing.T) {
 			h.now = h.now.Add(time.Minute)
 			h.kicked(t, "its id is another's for good")
 		}
-		if !h.Sessions.Lives(s) || s.Why == "" {
+		if !h.Sessions.Lives(s) || s.Why() == "" {
 			t.Errorf("its end is still to come: %+v", s)
 		}
 	})

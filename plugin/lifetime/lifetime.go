@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/provider"
@@ -28,6 +29,8 @@ type Lifetimes struct {
 	Provider func(provider.ID) *provider.Provider
 	// File is the path of jwt.json, for messages.
 	File func() string
+	// Leave records the end of a connection of which the broker has not told.
+	Leave func(broker.Conn)
 	// Tell reports what has happened to a client.
 	Tell func(event.Event)
 
@@ -42,12 +45,24 @@ func (l *Lifetimes) Kick() bool {
 	if due == nil {
 		return false
 	}
-	why := due.Why
+	why := due.Why()
 	if why == "" {
-		why = fmt.Sprintf("%s: its time ended at %s", verdict.Expired, due.LeaveAt.UTC().Format(time.RFC3339))
+		why = l.ended(due)
 	}
 	l.kick(due, why)
 	return true
+}
+
+// ended says of which end a session is past: of its token's, or of the time that any connection may last.
+func (l *Lifetimes) ended(s *session.Session) string {
+	if at := s.LeaveAt; !at.IsZero() && !l.Now().Before(at) {
+		return fmt.Sprintf("%s: its time ended at %s", verdict.Expired, at.UTC().Format(time.RFC3339))
+	}
+	path := config.At("$")
+	if p := l.Provider(s.Provider); p != nil {
+		path = p.Config().Path
+	}
+	return fmt.Sprintf("%s: it was connected for as long as %s allows", verdict.Expired, path.Key("options.common.maxSessionMs"))
 }
 
 // Expel disconnects a client for a reason that came up after it was admitted. The broker calls Disconnect from inside.
@@ -69,7 +84,15 @@ const (
 // there: it is about to leave (WebSockets on 2.0), or it was just taking over its id from another connection, which the kick
 // has met in its place.
 func (l *Lifetimes) kick(s *session.Session, why string) {
-	if !l.Broker.IsConnectedAs(s.ClientID, s.Conn) || !l.hasItsID(s) {
+	known := l.Broker.IsConnectedAs(s.ClientID, s.Conn)
+	if !known && s.Waits >= MaxWaits {
+		l.forget(s, why)
+		return
+	}
+	if !known {
+		s.Waits++
+	}
+	if !known || !l.hasItsID(s) {
 		l.Sessions.Expel(s, l.Now().Add(KickAgain), why)
 		return
 	}
@@ -86,6 +109,18 @@ func (l *Lifetimes) kick(s *session.Session, why string) {
 	case err != nil:
 		e.Kind, e.Err = event.NotDisconnected, err
 	}
+	l.Tell(e)
+}
+
+// forget ends a session whose client the broker does not know, although it has told of no end: Mosquitto 2.1 ends a connection whose
+// re-authentication was refused without a word.
+func (l *Lifetimes) forget(s *session.Session, why string) {
+	e := Event(event.NotThere, s)
+	e.Why = why
+	if l.Holders.Has(s.Conn, s.ClientID) {
+		l.Leave(s.Conn)
+	}
+	l.Sessions.Leave(s.Conn)
 	l.Tell(e)
 }
 

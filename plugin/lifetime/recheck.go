@@ -15,14 +15,23 @@ import (
 const recheckShare = 4
 
 // Confirm asks about a client that was admitted by signature and claims alone, and disconnects it if that was wrong.
+// If the session has another token by then, the answer says nothing of it.
 func (l *Lifetimes) Confirm(s *session.Session, by *provider.Provider, open *provider.Open) {
+	generation := s.Generation()
 	l.Loop.Background(func() func() {
 		result, _ := open.Finish(l.Loop.Context())
 		switch {
 		case result.Kind != verdict.Accept:
-			return func() { l.Expel(s, result.Verdict) }
+			return func() {
+				if s.Generation() == generation {
+					l.Expel(s, result.Verdict)
+				}
+			}
 		case result.Unchecked:
 			return func() {
+				if s.Generation() != generation {
+					return
+				}
 				e := Event(event.NotConfirmed, s)
 				e.Verdict, e.Path = result.Verdict, by.Config().Path
 				l.Tell(e)
@@ -120,17 +129,19 @@ func (l *Lifetimes) ask(s *session.Session, current *provider.Provider, next tim
 		l.rechecking = map[*provider.Provider]int{}
 	}
 	l.rechecking[current]++
+	asked, release := s.Asked, current.Hold()
 	who := rights.Who{Username: l.Rights.UsernameAt(s.Conn), ClientID: s.ClientID}
-	bearer, expires, release := s.Asked.Bearer, s.Asked.Expires, current.Hold()
 	l.Loop.Background(func() func() {
 		defer release()
-		v, held := current.RecheckAs(l.Loop.Context(), bearer.Reveal(), expires, who)
+		v, held := current.RecheckAs(l.Loop.Context(), asked.Bearer.Reveal(), asked.Expires, who)
 		return func() {
 			l.rechecking[current]--
 			if l.rechecking[current] == 0 {
 				delete(l.rechecking, current)
 			}
-			l.rechecked(s, next, v, held)
+			if s.Asked == asked { // else it has left, or has another token
+				l.rechecked(s, next, v, held)
+			}
 		}
 	})
 }
@@ -154,9 +165,6 @@ func (l *Lifetimes) notAskedAbout(s *session.Session) {
 // rechecked disconnects a client whose token is not active any more. That there was no answer changes nothing. held are its rights from now
 // on, if the answer says so.
 func (l *Lifetimes) rechecked(s *session.Session, next time.Time, v verdict.Verdict, held *rights.Rights) {
-	if !l.Sessions.Lives(s) {
-		return
-	}
 	if v.Reason == verdict.Revoked {
 		l.Expel(s, v)
 		return

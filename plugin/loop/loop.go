@@ -79,5 +79,9 @@ func (l *Loop) Turn(steps ...func() bool) time.Duration {
 	return 0
 }
 
+// Again has the broker woken after a Rest, also if nothing is left to do: it sends what was published inside of a Turn only when it has
+// gone round once more.
+func (l *Loop) Again() { l.queue.leave() }
+
 // Turning tells whether the broker is calling back from inside of Turn.
 func (l *Loop) Turning() bool { return l.turning }

@@ -117,8 +117,7 @@ var ended = func() context.Context { //nolint:gochecknoglobals // a constant
 type manner uint8
 
 const (
-	// atLogin: as the broker and the file have it.
-	atLogin manner = iota
+	_ manner = iota // at a login: as the broker and the file have it
 	// atOnce: not at all.
 	atOnce
 	// renewal: in the background, while the client stays connected.
@@ -230,7 +229,8 @@ func (p *Provider) checkRevocation(j *judgement) {
 		}
 	}
 	accepted := j.Verdict
-	if p.acquire(j); j.Kind == verdict.Pending && check == config.CheckAfterConnect {
+	p.acquire(j)
+	if j.Kind == verdict.Pending && check == config.CheckAfterConnect {
 		j.Verdict = accepted
 	}
 }

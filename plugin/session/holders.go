@@ -107,6 +107,18 @@ func (h *Holders) Connected(id string) (conn broker.Conn, connected bool) {
 	return 0, false
 }
 
+// IsOwner tells whether the session of a connection that is recorded with this id belongs to owner.
+func (h *Holders) IsOwner(conn broker.Conn, id string, owner Owner) bool {
+	return h.Has(conn, id) && h.byConn[conn].owner == owner
+}
+
+// Own has the session of a connection that is recorded with this id belong to owner from now on.
+func (h *Holders) Own(conn broker.Conn, id string, owner Owner) {
+	if h.Has(conn, id) {
+		h.byConn[conn].owner = owner
+	}
+}
+
 // TakenOver tells whether somebody was let in by a connection's client id after it.
 func (h *Holders) TakenOver(conn broker.Conn, id string) bool {
 	return h.Has(conn, id) && h.byConn[conn].over

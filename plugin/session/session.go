@@ -12,6 +12,8 @@ import (
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/provider"
+
+	"golang.org/x/time/rate"
 )
 
 // Session is an admitted client. There may be many: its fields are in an order that leaves no gaps, and what few need is apart.
@@ -22,21 +24,82 @@ type Session struct {
 	Provider provider.ID
 	// LogID names the token in the log.
 	LogID string
-	// LeaveAt is when the client must leave; zero: never. Why is another reason to leave, as soon as it can be done: then that is
-	// tried at LeaveAt.
+	// LeaveAt is when the client must leave because of its token, or when it is to be tried to disconnect it (Why); zero: never.
 	LeaveAt time.Time
-	Why     string
+	// Began is when it was admitted, as the time since its registry began, by the clock that nobody sets.
+	Began time.Duration
 	// Asked is what it takes to ask about the token again; nil: it is not asked about.
 	Asked *Asked
 
+	rare   *rare
 	digest Digest
 	expiry place
 	// round is the last one in which the broker has asked for it.
 	round uint32
 	// Kicks is how often it was tried to disconnect it, Waits how often that was put off.
 	Kicks, Waits uint8
+	// ByAuth says that the client was let in by enhanced authentication. What it sent as a password beside that nobody has judged.
+	ByAuth bool
 	// IDIsToken says that the client id is the token itself, which no message may show.
 	IDIsToken bool
+}
+
+// rare is what few sessions have, or only some of the time.
+type rare struct {
+	// why is another reason to leave than the token's end.
+	why string
+	// limit is when the client must leave, whatever token it has by then; zero: never.
+	limit    time.Time
+	limiting place
+	renewals Renewals
+}
+
+// Renewals are the renewals of a session's token, which package renewal counts.
+type Renewals struct {
+	// Begun numbers them as they begin. Applied is the one whose token counts; 0: that of the login does.
+	Begun, Applied uint32
+	// Pending is how many of them wait for keys or an answer.
+	Pending int
+	// Expires is the exp of the token that was applied last; zero: none.
+	Expires time.Time
+	// Limit bounds how often the client may ask by $CONTROL, Lines how many lines of the log it causes by tokens that don't count; nil:
+	// there was none yet.
+	Limit, Lines *rate.Limiter
+}
+
+// Renewals are the session's.
+func (s *Session) Renewals() *Renewals { return &s.rarely().renewals }
+
+// Generation is the number of the renewal whose token counts; 0: that of the login does. What was asked about the token of another
+// generation says nothing of the session any more.
+func (s *Session) Generation() uint32 {
+	if s.rare == nil {
+		return 0
+	}
+	return s.rare.renewals.Applied
+}
+
+func (s *Session) rarely() *rare {
+	if s.rare == nil {
+		s.rare = &rare{}
+	}
+	return s.rare
+}
+
+// Why is another reason to leave than the end of the token, as soon as that can be done; empty: there is none.
+func (s *Session) Why() string {
+	if s.rare == nil {
+		return ""
+	}
+	return s.rare.why
+}
+
+// Limit is when the client must leave, whatever token it has by then; zero: never.
+func (s *Session) Limit() time.Time {
+	if s.rare == nil {
+		return time.Time{}
+	}
+	return s.rare.limit
 }
 
 // Asked is what it takes to ask about a token.
@@ -77,6 +140,8 @@ func (d Digest) with(username *string) Digest {
 type Registry struct {
 	live     map[broker.Conn]*Session
 	expiries timers
+	// limits are apart from expiries, since they go by another clock: which of two comes first may change when a clock is set.
+	limits timers
 	// rechecks are apart by provider, so that one that is slow keeps those of no other from their turn.
 	rechecks map[provider.ID]*timers
 	round    uint32
@@ -85,7 +150,7 @@ type Registry struct {
 
 // NewRegistry returns an empty Registry.
 func NewRegistry() *Registry {
-	return &Registry{live: map[broker.Conn]*Session{}, expiries: timers{of: expiry}, rechecks: map[provider.ID]*timers{}}
+	return &Registry{live: map[broker.Conn]*Session{}, expiries: timers{of: expiry}, limits: timers{of: limit}, rechecks: map[provider.ID]*timers{}}
 }
 
 // Of is the live session of a client, or nil.
@@ -110,6 +175,7 @@ func (r *Registry) forget(conn broker.Conn) {
 	if s, known := r.live[conn]; known {
 		delete(r.live, conn)
 		r.expiries.remove(s)
+		r.limit(s, time.Time{})
 		r.Forgo(s)
 	}
 }
@@ -122,14 +188,45 @@ func (r *Registry) Lives(s *Session) bool { return r.live[s.Conn] == s }
 
 // Due takes the next session out of the list of deadlines whose time has come; nil if there is none. The session
 // itself stays until Leave, as its connection does.
-func (r *Registry) Due(now time.Time) *Session { return r.expiries.due(now) }
+func (r *Registry) Due(now time.Time) *Session {
+	if s := r.expiries.due(now); s != nil {
+		return s
+	}
+	return r.limits.due(now)
+}
 
-// NextDeadline is when Due will next have something; zero: never.
+// NextDeadline is when Due will next have something, but for those who have come to their limit; zero: never.
 func (r *Registry) NextDeadline() time.Time { return r.expiries.next() }
+
+// NextLimit is the same for the limits; see Limit.
+func (r *Registry) NextLimit() time.Time { return r.limits.next() }
+
+// Limit has a session end at a time whatever token it has by then; zero: it has no limit. That is a reading of the clock that nobody
+// sets.
+func (r *Registry) Limit(s *Session, at time.Time) {
+	if r.Lives(s) {
+		r.limit(s, at)
+	}
+}
+
+func (r *Registry) limit(s *Session, at time.Time) {
+	if s.rare != nil || !at.IsZero() {
+		s.rarely()
+		r.limits.set(s, at)
+	}
+}
+
+// Renew puts another token in the place of the one that a live session had: by the name that the log has for it, and with the
+// time at which the client must leave because of it (zero: never). Nobody is asked about the one before any more.
+func (r *Registry) Renew(s *Session, logID string, leaveAt time.Time) {
+	s.LogID = logID
+	r.expiries.set(s, leaveAt)
+	r.Forgo(s)
+}
 
 // Expel has Due give out a live session at a time for this reason. It may not stay, and is not reaffirmed until then.
 func (r *Registry) Expel(s *Session, at time.Time, why string) {
-	s.Why = why
+	s.rarely().why = why
 	r.expiries.set(s, at)
 }
 
@@ -209,7 +306,10 @@ func (r *Registry) Sweeping() bool { return r.open }
 // let in with says nothing of the one at its address, and a session that the broker keeps outlives a refusal.
 func (r *Registry) Reaffirm(connect broker.Connect, now time.Time) bool {
 	s, known := r.live[connect.Conn]
-	if !r.open || !known || s.round == r.round || s.over(now) ||
+	if known && s.ByAuth {
+		connect.Password = nil
+	}
+	if !r.open || !known || s.round == r.round || s.Over(now) ||
 		s.ClientID != connect.ClientID || s.digest != DigestOf(connect.Password).with(connect.Username) {
 		return false
 	}
@@ -217,7 +317,8 @@ func (r *Registry) Reaffirm(connect broker.Connect, now time.Time) bool {
 	return true
 }
 
-// over tells whether the session has come to its deadline.
-func (s *Session) over(now time.Time) bool {
-	return s.Why != "" || (!s.LeaveAt.IsZero() && !now.Before(s.LeaveAt))
+// Over tells whether the session has come to its deadline.
+func (s *Session) Over(now time.Time) bool {
+	passed := func(at time.Time) bool { return !at.IsZero() && !now.Before(at) }
+	return s.Why() != "" || passed(s.LeaveAt) || passed(s.Limit())
 }

@@ -485,8 +485,8 @@ func TestExpel(t *testing.T) {
 		if r.Reaffirm(by(1, as("a")), at(0)) {
 			t.Error("reaffirmed")
 		}
-		if got := due(r, at(10)); !slices.Equal(got, []string{"a"}) || s.Why != "revoked" {
-			t.Errorf("due: %q, because %q", got, s.Why)
+		if got := due(r, at(10)); !slices.Equal(got, []string{"a"}) || s.Why() != "revoked" {
+			t.Errorf("due: %q, because %q", got, s.Why())
 		}
 	}
 }

@@ -13,9 +13,10 @@ type timers struct {
 }
 
 // place is an index, from 1 on; 0: there is none.
-type place int
+type place int32
 
 func expiry(s *Session) (*time.Time, *place)  { return &s.LeaveAt, &s.expiry }
+func limit(s *Session) (*time.Time, *place)   { return &s.rare.limit, &s.rare.limiting }
 func recheck(s *Session) (*time.Time, *place) { return &s.Asked.at, &s.Asked.timers }
 
 // set moves a session to a time; zero takes it out.
@@ -72,7 +73,7 @@ func (t *timers) Swap(i, j int) {
 // put tells the session at an index its place.
 func (t *timers) put(i int) {
 	_, at := t.of(t.sessions[i])
-	*at = place(i + 1)
+	*at = place(i + 1) //nolint:gosec // so many clients can't be connected
 }
 
 // Push implements heap.Interface.

@@ -1,0 +1,190 @@
+package plugin
+
+import (
+	"errors"
+	"time"
+
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/control"
+	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/renewal"
+	"go-jwt-auth/plugin/session"
+	"go-jwt-auth/plugin/verdict"
+)
+
+// isConnected tells whether a client that authenticates is connected already, and returns its session if it was let in by a token. What
+// another has left at its address is none: Mosquitto 2.1 knows nobody by the client id who is just connecting, and 2.0 tells of every
+// end.
+func (p *Plugin) isConnected(client broker.Connect) (s *session.Session, is bool) {
+	if !p.broker.IsConnectedAs(client.ClientID, client.Conn) {
+		return nil, false
+	}
+	if s = p.sessions.Of(client.Conn); s != nil && s.ClientID == client.ClientID {
+		return s, true
+	}
+	return nil, p.broker.TellsOfConnects() || p.table.holders.Has(client.Conn, client.ClientID)
+}
+
+// reauthenticate judges a fresh token that a client shows by AUTH. One that is refused ends the session, as the broker disconnects
+// the client; one about which nothing could be learnt changes nothing.
+func (p *Plugin) reauthenticate(s *session.Session, e broker.ExtAuth) verdict.Verdict {
+	answer, returned := verdict.Verdict{Kind: verdict.Accept}, false
+	p.renewals.Begin(s, e.Connect, e.Data, func(o renewal.Outcome) {
+		switch {
+		case !o.Refuses():
+		case returned:
+			p.lifetimes.Expel(s, o.Verdict)
+		default:
+			answer = o.Verdict
+			// Not all brokers tell of the end that they are about to make of it, nor is it sure that they do.
+			p.sessions.Expel(s, p.now(), o.String())
+		}
+	})
+	returned = true
+	p.schedule(0)
+	return answer
+}
+
+// renewToken is the command of that name.
+func (p *Plugin) renewToken(r control.Request, done func(control.Answer)) {
+	fail := func(err error) { done(control.Answer{Err: err}) }
+	s := p.sessions.Of(r.From.Conn)
+	switch {
+	case s == nil || s.ClientID != r.From.ClientID:
+		fail(errNoToken)
+		return
+	case !p.chain.Config().Control.Renew:
+		fail(errNoRenewals)
+		return
+	}
+	if busy := p.renewals.Limit(s); busy != nil {
+		fail(errors.New(busy.String()))
+		return
+	}
+	token, err := r.Text("token")
+	if err != nil {
+		fail(err)
+		return
+	}
+	client := broker.Connect{Conn: r.From.Conn, ClientID: r.From.ClientID, Username: r.From.Username}
+	p.renewals.Begin(s, client, token, func(o renewal.Outcome) {
+		if o.Kind != verdict.Accept {
+			fail(errors.New(o.String()))
+			return
+		}
+		var data struct {
+			// Expires is in seconds since 1970 (RFC 7519 §2, NumericDate).
+			Expires int64 `json:"expires,omitempty"`
+		}
+		if !o.Expires.IsZero() {
+			data.Expires = o.Expires.Unix()
+		}
+		done(control.Answer{Data: data})
+	})
+	p.schedule(0)
+}
+
+// What a client is told that can't renew.
+var (
+	errNoToken    = errors.New("not logged in by a token")
+	errNoRenewals = errors.New("renewals are switched off ($.options.control.renew)")
+)
+
+// malformed counts a message that could not be read as one renewal: it has cost as much.
+func (p *Plugin) malformed(from broker.Message) {
+	if s := p.sessions.Of(from.Conn); s != nil {
+		p.renewals.Limit(s)
+	}
+}
+
+// answer sends an answer to the client alone that a message came from, if it is still there.
+func (p *Plugin) answer(to broker.Message, payload []byte) {
+	if !p.broker.IsConnectedAs(to.ClientID, to.Conn) || p.table.holders.TakenOver(to.Conn, to.ClientID) {
+		return
+	}
+	if p.loop.Turning() {
+		p.loop.Again()
+	}
+	if err := p.broker.Publish(to.ClientID, control.ResponseTopic, payload); err != nil {
+		p.log(event.Warning, "client %s could not be answered on %s: %s", verdict.Quote(to.ClientID), control.ResponseTopic, err)
+	}
+}
+
+// isOwner tells whether a token is of the same issuer and subject as the session.
+func (p *Plugin) isOwner(s *session.Session, result provider.Result) bool {
+	return p.table.holders.IsOwner(s.Conn, s.ClientID, p.ownerOf(result))
+}
+
+// renewed replaces all that depends on the token of a session, but for its deadline.
+func (p *Plugin) renewed(s *session.Session, client broker.Connect, result provider.Result) {
+	by := result.Provider
+	p.grantRights(client, result)
+	p.table.holders.Own(s.Conn, s.ClientID, p.ownerOf(result))
+	p.limit(s, by)
+	p.lifetimes.ScheduleRecheck(s, by, result.Bearer(), result.Expiry)
+}
+
+// limit bounds how long a session may last in all.
+func (p *Plugin) limit(s *session.Session, by *provider.Provider) {
+	var at time.Time
+	if most := by.Config().Common.MaxSession; most > 0 {
+		at = p.began.Add(s.Began + most)
+	}
+	p.sessions.Limit(s, at)
+}
+
+// register has the broker tell of what the configuration needs, and of nothing else.
+func (p *Plugin) register() {
+	if err := p.broker.ExtAuths(len(p.chain.Config().EnhancedAuth.Methods) > 0); err != nil {
+		p.log(event.Warning, "no client can log in by enhanced authentication, nor renew its token by it: %s", err)
+	}
+	if err := p.table.listen(p); err != nil {
+		p.log(event.Warning, "no client can renew its token by a message to %s: %s", control.Topic, err)
+	}
+}
+
+// listen has the messages to control.Topic come to an instance that wants them, and, if it was the one that took those of all others,
+// to another that does. An error says why none come to p, which wants them.
+func (t *Table) listen(p *Plugin) error {
+	wants := func(one *Plugin) bool { return one.chain != nil && one.chain.Config().Control.Renew }
+	if p.listens && !wants(p) {
+		p.listens = false
+		if err := p.broker.Control(control.Topic, false); err != nil {
+			return err
+		}
+	}
+	var failed error
+	for _, one := range t.plugins {
+		if !wants(one) || one.listens {
+			continue
+		}
+		err := one.broker.Control(control.Topic, true)
+		if one.listens = err == nil; one == p {
+			failed = err
+		}
+	}
+	if errors.Is(failed, broker.ErrTaken) && t.listened() {
+		return nil // by another instance, which passes them on
+	}
+	return failed
+}
+
+func (t *Table) listened() bool {
+	for _, one := range t.plugins {
+		if one.listens {
+			return true
+		}
+	}
+	return false
+}
+
+// answering is the instance that has let in the client that a message came from; of a client that none has, the one that got it.
+func (t *Table) answering(m broker.Message, got *Plugin) *Plugin {
+	for _, one := range t.plugins {
+		if s := one.sessions.Of(m.Conn); s != nil && s.ClientID == m.ClientID {
+			return one
+		}
+	}
+	return got
+}
