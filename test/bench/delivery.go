@@ -3,6 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -101,6 +106,47 @@ func (r *rig) deliveries(v brokers.Version, window time.Duration) (all []trial) 
 		}})
 	}
 	return all
+}
+
+// partCheck is what one access check costs, in C and Go together, without a broker around it.
+const (
+	partCheck        = "check"
+	perCheck  metric = "ns"
+)
+
+var accessChecks = []struct {
+	name, who string
+	most      float64 // ns
+}{
+	{"access check, 20 rules, C and Go", rulesRights, mostCheck20},
+	{"access check, 200 rules, C and Go", rulesRights2, mostCheck200},
+}
+
+// checks are the trials of partCheck.
+func (r *rig) checks() (all []trial) {
+	_, options := r.authorities()
+	for _, c := range accessChecks {
+		all = append(all, trial{part: partCheck, name: c.name, run: func(st *stand) sample { return r.check(st, options[c.who]) }})
+	}
+	return all
+}
+
+// checked finds the result of packaging/host.c.
+var checked = regexp.MustCompile(`access 0, ([0-9.]+) ns`)
+
+func (r *rig) check(st *stand, o harness.Options) sample {
+	file := filepath.Join(st.TempDir(), "jwt.json")
+	st.must(os.WriteFile(file, []byte(o.Plugins[0].Files["jwt.json"]), 0o600))
+	token, _ := r.oneSubject()
+	out, err := exec.Command(r.host, harness.Library(st), file, token, "--", "300000", deliveryTopic).CombinedOutput()
+	st.must(err)
+	found := checked.FindSubmatch(out)
+	if found == nil {
+		st.Fatalf("bench: %s", out)
+	}
+	ns, err := strconv.ParseFloat(string(found[1]), 64)
+	st.must(err)
+	return sample{perCheck: ns}
 }
 
 // deliver has messages sent, and returns what each delivery has cost.

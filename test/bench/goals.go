@@ -27,6 +27,9 @@ const (
 	mostIdleRSS   = 12   // MB
 	mostStormed   = 40   // MB
 	mostStart     = 100  // ms
+	mostCheck20   = 1000 // ns
+	mostCheck200  = 3000 // ns
+	mostOverFile  = 1.0  // × the ACL file's
 )
 
 // shareDelay is the endpoint's delay at which leastShare is asked.
@@ -71,6 +74,11 @@ func (r *results) goals() (all []goal) {
 	for _, v := range r.versions() {
 		all = append(all, r.goalsOf(v)...)
 	}
+	for _, c := range accessChecks {
+		if found := r.get("", partCheck, c.name, perCheck); found != nil {
+			all = append(all, goal{what: c.name, found: found, unit: "ns", limit: c.most})
+		}
+	}
 	if found := r.get("", partMicro, benchmarks, perSession); found != nil {
 		all = append(all, goal{what: "a session's entry, of 100,000", found: found, unit: "B", limit: mostSession})
 	}
@@ -108,6 +116,14 @@ func (r *results) goalsOf(v string) (all []goal) {
 		if s.shares && s.delay == shareDelay {
 			least := leastShare * manyWorkers / s.delay.Seconds()
 			add(goal{what: "logins while the endpoint takes 100 ms, " + name, found: r.get(v, partBystander, name, rate), unit: "logins/s", limit: least, least: true})
+		}
+	}
+	for _, way := range []string{oneToMany, oneToOne} {
+		if r.find(v, partDelivery, way+rulesRights) != nil && r.find(v, partDelivery, way+rulesFile) != nil {
+			add(goal{
+				what: "a message, " + way + rulesRights, found: r.get(v, partDelivery, way+rulesRights, cpuDelivery).over(r.get(v, partDelivery, way+rulesFile, cpuDelivery)),
+				decimals: 2, unit: "× an ACL file's", limit: mostOverFile,
+			})
 		}
 	}
 	if r.find(v, partEndings, allTogether) != nil {

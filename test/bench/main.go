@@ -178,6 +178,7 @@ func (r *rig) plan(window time.Duration) (all []trial) {
 	for _, v := range versions {
 		all = append(all, r.memory(v)...)
 	}
+	all = append(all, r.checks()...)
 	return append(all, r.micro())
 }
 

@@ -33,6 +33,7 @@ type rig struct {
 	provider *idp.Provider // answers with keys' public halves, and of every token that it is active
 	peers    []peer
 	accept   string // path of the C plugin
+	host     string // path of packaging/host.c, which calls a plugin as the broker does
 	naive    string // path of the naive Go plugin
 }
 
@@ -69,13 +70,14 @@ func (r *rig) close() { _ = r.provider.Close() } // nothing depends on how it en
 
 // buildPlugins builds the plugins that ours is compared with.
 func (r *rig) buildPlugins() error {
-	r.accept, r.naive = filepath.Join(r.dir, "accept.so"), filepath.Join(r.dir, "naive.so")
+	r.accept, r.naive, r.host = filepath.Join(r.dir, "accept.so"), filepath.Join(r.dir, "naive.so"), filepath.Join(r.dir, "host")
 	cc := os.Getenv("CC")
 	if cc == "" {
 		cc = "cc"
 	}
 	for _, argv := range [][]string{
 		{cc, "-O2", "-shared", "-fPIC", "-Wl,--unresolved-symbols=ignore-all", "-I../include", "-o", r.accept, "bench/accept/accept.c"},
+		{cc, "-O2", "-rdynamic", "-I../include", "-o", r.host, "../packaging/host.c", "-ldl"},
 		{"go", "build", "-buildmode=c-shared", "-o", r.naive, "./bench/naive"},
 	} {
 		build := exec.Command(argv[0], argv[1:]...)

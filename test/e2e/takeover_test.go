@@ -214,7 +214,7 @@ func TestARewrittenClientIDTakesOverNobodyElsesSession(t *testing.T) {
 }
 
 // copyFile copies a file of one broker's folder to another's before that starts.
-func copyFile(t *testing.T, from *harness.Broker, name string) func(dir string) {
+func copyFile(t *testing.T, from *harness.Broker, name string) func(dir string) { //nolint:unparam // the name says what is copied
 	t.Helper()
 	return func(dir string) {
 		content, err := os.ReadFile(from.Path(name))
