@@ -98,7 +98,7 @@ func (p *Provider) FromMemory(login Login) Result {
 	if p.checker == nil {
 		return j.result()
 	}
-	said, known := p.checker.Lookup(j.Bearer())
+	said, known := p.checker.Lookup(j.Digest())
 	if !known {
 		return putOff()
 	}
@@ -203,7 +203,7 @@ func (p *Provider) checkRevocation(j *judgement) {
 	if p.checker == nil {
 		return
 	}
-	if said, known := p.checker.Lookup(j.Bearer()); known {
+	if said, known := p.checker.Lookup(j.Digest()); known {
 		p.applyAnswer(said, j)
 		return
 	}
@@ -250,7 +250,7 @@ func (p *Provider) acquire(j *judgement) {
 func (p *Provider) check(j *judgement) config.Check {
 	check := p.cfg.Revocation.Check
 	switch {
-	case check != config.CheckAfterConnect || !p.checker.WasInactive(j.Bearer()):
+	case check != config.CheckAfterConnect || !p.checker.WasInactive(j.Digest()):
 		return check
 	case p.options.Delays:
 		return config.CheckBeforeConnect
@@ -272,7 +272,7 @@ func (p *Provider) applyAnswer(said revocation.Answer, j *judgement) {
 	}
 	id := p.cfg.Revocation.Introspection.ClientID
 	switch {
-	case v.Reason == verdict.ProviderUnavailable && p.checker.WasInactive(j.Bearer()):
+	case v.Reason == verdict.ProviderUnavailable && p.checker.WasInactive(j.Digest()):
 		j.Detail += "; the token was not active when the endpoint last answered"
 	case v.Reason == verdict.ProviderUnavailable && p.cfg.Revocation.OnUnavailable == config.UnavailableAllow:
 		j.Verdict = verdict.Verdict{Kind: verdict.Accept, Unchecked: true, Note: v.String()}

@@ -268,7 +268,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 // What was asked for one attempt is there for the next, within the window.
 func TestAskingAheadOfTheNextAttempt(t *testing.T) {
 	lookup := func(g *gate, token string) string {
-		said, known := g.Lookup(token)
+		said, known := g.Lookup(revocation.DigestOf(token))
 		if !known {
 			return ""
 		}
@@ -339,13 +339,13 @@ func TestTheWindowIsNotForRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, g.Checker, "token")
-	said, _ := g.Lookup("token")
+	said, _ := g.Lookup(revocation.DigestOf("token"))
 	if _, v := g.Judge(said, new(verdict.Trace)); v.Reason != verdict.Revoked {
 		t.Fatalf("got %s", v)
 	}
 	g.answer.Store(`{"active":true}`)
 	g.passed.Add(int64(30 * time.Second))
-	if _, known := g.Lookup("token"); known {
+	if _, known := g.Lookup(revocation.DigestOf("token")); known {
 		t.Error("after 30 s it is still refused")
 	}
 	if _, err := g.Prefetch("token", time.Time{}); err != nil {
@@ -365,7 +365,7 @@ func TestAnAnswerThatJustCameInIsNotAskedForAgain(t *testing.T) {
 	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, known := g.Lookup("token"); !known || g.requests.Load() != 1 {
+	if _, known := g.Lookup(revocation.DigestOf("token")); !known || g.requests.Load() != 1 {
 		t.Errorf("known: %t, %d requests", known, g.requests.Load())
 	}
 }
@@ -395,12 +395,12 @@ func TestAnEndpointThatFailsIsLeftAlone(t *testing.T) {
 			g.status.Store(int32(c.status))
 			g.answer.Store(c.answer)
 			for i := range 5 {
-				if _, known := g.Lookup("token"); known {
+				if _, known := g.Lookup(revocation.DigestOf("token")); known {
 					t.Fatalf("left alone after %d failures", i)
 				}
 				<-g.asks(t, fmt.Sprint("token ", i))
 			}
-			said, known := g.Lookup("token")
+			said, known := g.Lookup(revocation.DigestOf("token"))
 			if known != c.opens {
 				t.Fatalf("left alone: %t, want %t", known, c.opens)
 			}
@@ -437,7 +437,7 @@ func TestProbeRecoveryAsksInTheBackground(t *testing.T) {
 		g.open <- struct{}{}
 		<-said
 	}
-	eventually(t, "it is not ready for a test", func() bool { _, known := g.Lookup("token"); return !known })
+	eventually(t, "it is not ready for a test", func() bool { _, known := g.Lookup(revocation.DigestOf("token")); return !known })
 	g.status.Store(http.StatusOK)
 	for range 100 { // none of which waits, while the endpoint does
 		if got := probe("token"); !strings.HasPrefix(got, "provider unavailable: it was not asked") {
@@ -483,7 +483,7 @@ func TestLookupDoesNotWaitForTheAddress(t *testing.T) {
 		},
 		Now: time.Now, Report: func(event.Note) {},
 	})
-	if _, known := c.Lookup("token"); known {
+	if _, known := c.Lookup(revocation.DigestOf("token")); known {
 		t.Error("something is known")
 	}
 }

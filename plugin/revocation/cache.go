@@ -2,7 +2,6 @@ package revocation
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -19,16 +18,19 @@ type activeCache struct {
 	answers *lru.Cache[cacheKey, activeAnswer]
 }
 
-// cacheKey is the SHA-256 of an endpoint and of the whole token, so that an answer of one endpoint never passes for that of
-// another, nor the answer about a token for one that begins like it.
+// Digest is the SHA-256 of a whole token, so that the answer about one never passes for that about another that begins like it.
+type Digest [sha256.Size]byte
+
+// DigestOf makes it.
+func DigestOf(token string) Digest { return sha256.Sum256([]byte(token)) }
+
+// cacheKey is the SHA-256 of an endpoint and of a token's Digest, so that an answer of one endpoint never passes for that of another.
 type cacheKey [sha256.Size]byte
 
-func keyOf(endpoint, token string) cacheKey {
-	h := sha256.New()
-	h.Write(binary.AppendUvarint(nil, uint64(len(endpoint))))
-	h.Write([]byte(endpoint))
-	h.Write([]byte(token))
-	return cacheKey(h.Sum(nil))
+func keyOf(endpoint string, token Digest) cacheKey {
+	var space [256]byte
+	text := append(space[:0], token[:]...)
+	return sha256.Sum256(append(text, endpoint...))
 }
 
 // activeAnswer is an answer and how long it may be used.

@@ -145,8 +145,8 @@ func askAlike(a, b *config.Revocation) bool {
 
 // Lookup tells what is known of a token without asking: a cached answer, what Prefetch has brought, or that the circuit breaker
 // lets nobody ask. It never waits. An answer that speaks for a token is always the last one.
-func (c *Checker) Lookup(token string) (said Answer, known bool) {
-	if uri, err := c.options.Locate(canceled()); err == nil {
+func (c *Checker) Lookup(token Digest) (said Answer, known bool) {
+	if uri, err := c.options.Locate(canceled); err == nil {
 		if said, found := c.active.get(keyOf(uri, token)); found {
 			return Answer{response: said, from: endpoint.Redact(uri)}, true
 		}
@@ -164,19 +164,19 @@ func (c *Checker) Lookup(token string) (said Answer, known bool) {
 }
 
 // canceled is a context with which nothing waits.
-func canceled() context.Context {
+var canceled = func() context.Context { //nolint:gochecknoglobals // a constant
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
-}
+}()
 
 // WasInactive tells whether the last answer about the token, as far as it is remembered, was that it is not active. Such a
 // token must not be admitted before the endpoint has said otherwise.
-func (c *Checker) WasInactive(token string) bool { return c.inactive.contains(c.inactiveKey(token)) }
+func (c *Checker) WasInactive(token Digest) bool { return c.inactive.contains(c.inactiveKey(token)) }
 
 // inactiveKey is the token's key in c.inactive: the endpoint's identity takes the place of its address, which may be unknown for
 // a while if a discovery document names it.
-func (c *Checker) inactiveKey(token string) cacheKey { return keyOf(c.endpoint, token) }
+func (c *Checker) inactiveKey(token Digest) cacheKey { return keyOf(c.endpoint, token) }
 
 // ProbeRecovery is for a caller that blocks the broker while it asks (Mosquitto 2.0). If the circuit breaker has kept everybody
 // from asking for long enough that one request may test the endpoint, that request is made in the background, with this token,
@@ -261,7 +261,8 @@ func (c *Checker) exchange(ctx context.Context, uri, token string) (response, er
 
 // store replaces what is known of the token by a new answer.
 func (c *Checker) store(uri, token string, said Answer, expires time.Time) {
-	c.active.put(keyOf(uri, token), said.response, expires)
-	c.inactive.put(c.inactiveKey(token), said.response, said.from, c.options.Now())
-	c.prefetched.observe(token, said.active)
+	digest := DigestOf(token)
+	c.active.put(keyOf(uri, digest), said.response, expires)
+	c.inactive.put(c.inactiveKey(digest), said.response, said.from, c.options.Now())
+	c.prefetched.observe(digest, said.active)
 }

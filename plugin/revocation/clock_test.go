@@ -55,12 +55,12 @@ func TestAStepOfTheWallClock(t *testing.T) {
 			}
 			expires := start.Round(0).Add(c.expires) // an exp has no monotonic reading
 			kept.put(cacheKey{}, good, expires)
-			next.put("token", Answer{response: good}, expires)
+			next.put(DigestOf("token"), Answer{response: good}, expires)
 			now = stepped(start.Add(c.passed), c.step)
 			if _, found := kept.get(cacheKey{}); found != c.kept {
 				t.Errorf("the cache has it: %t", found)
 			}
-			if _, found := next.take("token"); found != c.kept {
+			if _, found := next.take(DigestOf("token")); found != c.kept {
 				t.Errorf("it is there for the next attempt: %t", found)
 			}
 		})

@@ -65,14 +65,14 @@ func TestInherit(t *testing.T) {
 				Client: client, Locate: func(context.Context) (string, error) { return "https://idp.test/x", nil }, Issuer: c.issuer, Now: g.now, Report: func(event.Note) {},
 			})
 			fresh.Inherit(g.Checker)
-			if got := fresh.WasInactive("bad"); got != c.taken {
+			if got := fresh.WasInactive(revocation.DigestOf("bad")); got != c.taken {
 				t.Errorf("what was inactive is known: %t", got)
 			}
-			said, known := fresh.Lookup("bad")
+			said, known := fresh.Lookup(revocation.DigestOf("bad"))
 			if _, v := fresh.Judge(said, new(verdict.Trace)); known != c.taken || known && v.Reason != verdict.Revoked {
 				t.Errorf("what was inactive: known %t, %s", known, v)
 			}
-			said, known = fresh.Lookup("good")
+			said, known = fresh.Lookup(revocation.DigestOf("good"))
 			if !known {
 				said, known = fresh.ProbeRecovery("good", time.Time{}) // its rest may be over by now
 			}

@@ -71,7 +71,7 @@ func open(t *testing.T, cfg *config.Revocation, o revocation.Options) *revocatio
 // await waits for what there is to be said of a token.
 func await(t *testing.T, c *revocation.Checker, token string, expires time.Time, trace *verdict.Trace) (map[string]any, verdict.Verdict) {
 	t.Helper()
-	said, known := c.Lookup(token)
+	said, known := c.Lookup(revocation.DigestOf(token))
 	if !known {
 		slot, err := c.Acquire(token, expires)
 		if err != nil {

@@ -17,14 +17,14 @@ import (
 func TestCheckersOfOneEndpointShareNothing(t *testing.T) {
 	unknown := func(t *testing.T, c *revocation.Checker, token string) {
 		t.Helper()
-		if said, known := c.Lookup(token); known {
+		if said, known := c.Lookup(revocation.DigestOf(token)); known {
 			_, v := c.Judge(said, new(verdict.Trace))
 			t.Errorf("the other knows of %s: %s", token, v)
 		}
 	}
 	knows := func(t *testing.T, c *revocation.Checker, token string, want verdict.Verdict) {
 		t.Helper()
-		said, known := c.Lookup(token)
+		said, known := c.Lookup(revocation.DigestOf(token))
 		if _, v := c.Judge(said, new(verdict.Trace)); !known || v.Kind != want.Kind || v.Reason != want.Reason {
 			t.Errorf("%s: known %t, %s, want %s", token, known, v, want)
 		}
@@ -56,7 +56,7 @@ func TestCheckersOfOneEndpointShareNothing(t *testing.T) {
 		a.answer.Store(`{"active":false}`)
 		says(t, a.Checker, "token", revoked)
 		unknown(t, b, "token")
-		if b.WasInactive("token") {
+		if b.WasInactive(revocation.DigestOf("token")) {
 			t.Error("the other knows that it was inactive")
 		}
 		a.answer.Store(`{"active":true}`)
@@ -75,14 +75,14 @@ func TestCheckersOfOneEndpointShareNothing(t *testing.T) {
 		close(a.open)
 		for _, c := range []*revocation.Checker{a.Checker, b} {
 			settle(t, c, "token")
-			if _, known := c.Lookup("token"); !known {
+			if _, known := c.Lookup(revocation.DigestOf("token")); !known {
 				t.Error("no outcome")
 			}
 		}
 		if _, err := a.Prefetch("another", time.Time{}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "no outcome", func() bool { _, known := a.Lookup("another"); return known })
+		eventually(t, "no outcome", func() bool { _, known := a.Lookup(revocation.DigestOf("another")); return known })
 		unknown(t, b, "another")
 	})
 	t.Run("the circuit breaker", func(t *testing.T) {

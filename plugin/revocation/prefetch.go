@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"sync"
 	"time"
@@ -14,14 +13,15 @@ import (
 // Prefetch asks in the background, for the client's next attempt: the answer is kept for `retryWindowMs`. It does nothing if that
 // is under way already. It returns what the log should say of it; the error is ErrBusy.
 func (c *Checker) Prefetch(token string, expires time.Time) (told string, err error) {
-	ask, unused := c.prefetched.begin(token)
+	digest := DigestOf(token)
+	ask, unused := c.prefetched.begin(digest)
 	if ask {
 		slot, err := c.Acquire(token, expires)
 		if err != nil {
-			c.prefetched.cancel(token)
+			c.prefetched.cancel(digest)
 			return "", err
 		}
-		go func() { c.prefetched.put(token, slot.Ask(c.ctx), expires) }()
+		go func() { c.prefetched.put(digest, slot.Ask(c.ctx), expires) }()
 	}
 	if unused {
 		return fmt.Sprintf("it is being asked again, as the answer for the last attempt was kept %s in vain: %s "+
@@ -45,13 +45,11 @@ type prefetched struct {
 	mu sync.Mutex // guards all below
 	// inflight are the tokens that are being asked about, each with whether it has been found inactive meanwhile. They are
 	// bounded by the queue, and nothing evicts them.
-	inflight map[tokenHash]bool
+	inflight map[Digest]bool
 	// active are the active answers, others the rest. Tokens that strangers send end up among the others, and so never evict
 	// an active answer. The oldest are evicted first.
-	active, others *lru.Cache[tokenHash, *outcome]
+	active, others *lru.Cache[Digest, *outcome]
 }
-
-type tokenHash [sha256.Size]byte
 
 // outcome is what came of asking.
 type outcome struct {
@@ -61,20 +59,19 @@ type outcome struct {
 }
 
 func newPrefetched(cfg *config.Revocation, now func() time.Time) (*prefetched, error) {
-	p := &prefetched{window: cfg.RetryWindow, now: now, inflight: map[tokenHash]bool{}}
+	p := &prefetched{window: cfg.RetryWindow, now: now, inflight: map[Digest]bool{}}
 	var err error
-	if p.active, err = lru.New[tokenHash, *outcome](max(cfg.Cache.MaxEntries, minPrefetched)); err != nil {
+	if p.active, err = lru.New[Digest, *outcome](max(cfg.Cache.MaxEntries, minPrefetched)); err != nil {
 		return nil, err
 	}
-	p.others, err = lru.New[tokenHash, *outcome](max(cfg.Cache.MaxEntries, minPrefetched))
+	p.others, err = lru.New[Digest, *outcome](max(cfg.Cache.MaxEntries, minPrefetched))
 	return p, err
 }
 
 // take returns the outcome for a token, and removes it unless it is active.
-func (p *prefetched) take(token string) (Answer, bool) {
+func (p *prefetched) take(key Digest) (Answer, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := tokenHash(sha256.Sum256([]byte(token)))
 	o := p.find(key)
 	if o == nil || !o.isValid(p.now()) {
 		return Answer{}, false
@@ -88,10 +85,9 @@ func (p *prefetched) take(token string) (Answer, bool) {
 
 // begin tells whether the token is to be asked about: not if it is being asked about, or if the answer has just come in. unused
 // says that the last answer was never taken: the client waits for longer than the window.
-func (p *prefetched) begin(token string) (ask, unused bool) {
+func (p *prefetched) begin(key Digest) (ask, unused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := tokenHash(sha256.Sum256([]byte(token)))
 	if _, asking := p.inflight[key]; asking {
 		return false, false
 	}
@@ -105,17 +101,16 @@ func (p *prefetched) begin(token string) (ask, unused bool) {
 }
 
 // cancel undoes begin if nothing could be asked.
-func (p *prefetched) cancel(token string) {
+func (p *prefetched) cancel(key Digest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.inflight, sha256.Sum256([]byte(token)))
+	delete(p.inflight, key)
 }
 
 // put keeps what came of asking, an active answer never past the end of its token.
-func (p *prefetched) put(token string, said Answer, expires time.Time) {
+func (p *prefetched) put(key Digest, said Answer, expires time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := tokenHash(sha256.Sum256([]byte(token)))
 	withdrawn := p.inflight[key]
 	delete(p.inflight, key)
 	came := said.at // it may have waited to get here
@@ -136,10 +131,9 @@ func (p *prefetched) put(token string, said Answer, expires time.Time) {
 
 // observe is told every answer of the endpoint about a token, in the order in which they come. An inactive one removes an active
 // one, even if that is yet to be put.
-func (p *prefetched) observe(token string, active bool) {
+func (p *prefetched) observe(key Digest, active bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := tokenHash(sha256.Sum256([]byte(token)))
 	if _, asking := p.inflight[key]; asking {
 		p.inflight[key] = !active
 	}
@@ -149,7 +143,7 @@ func (p *prefetched) observe(token string, active bool) {
 }
 
 // find leaves the order of eviction as it is, which is that of arrival.
-func (p *prefetched) find(key tokenHash) *outcome {
+func (p *prefetched) find(key Digest) *outcome {
 	if o, found := p.active.Peek(key); found {
 		return o
 	}
@@ -157,7 +151,7 @@ func (p *prefetched) find(key tokenHash) *outcome {
 	return o
 }
 
-func (p *prefetched) remove(key tokenHash) {
+func (p *prefetched) remove(key Digest) {
 	p.active.Remove(key)
 	p.others.Remove(key)
 }

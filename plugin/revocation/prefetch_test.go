@@ -18,25 +18,25 @@ func TestAnAnswerThatWasNeverTaken(t *testing.T) {
 	}
 	begin := func(rule string, ask, unused bool) {
 		t.Helper()
-		if gotAsk, gotUnused := p.begin("token"); gotAsk != ask || gotUnused != unused {
+		if gotAsk, gotUnused := p.begin(DigestOf("token")); gotAsk != ask || gotUnused != unused {
 			t.Errorf("%s: ask %t, unused %t; want %t, %t", rule, gotAsk, gotUnused, ask, unused)
 		}
 	}
 	good := Answer{response: response{active: true}}
 	begin("the first attempt", true, false)
 	begin("while it is asked", false, false)
-	p.put("token", good, time.Time{})
+	p.put(DigestOf("token"), good, time.Time{})
 	begin("within the window", false, false)
 	now = now.Add(10 * time.Second)
 	begin("after it, unused", true, true)
-	p.put("token", good, time.Time{})
-	if _, known := p.take("token"); !known {
+	p.put(DigestOf("token"), good, time.Time{})
+	if _, known := p.take(DigestOf("token")); !known {
 		t.Error("the answer is not there")
 	}
 	now = now.Add(10 * time.Second)
 	begin("after it, used", true, false)
-	p.put("token", Answer{err: errors.New("down")}, time.Time{})
-	if _, known := p.take("token"); !known {
+	p.put(DigestOf("token"), Answer{err: errors.New("down")}, time.Time{})
+	if _, known := p.take(DigestOf("token")); !known {
 		t.Error("that there was none is not told")
 	}
 	begin("after a failure that was told", true, false)
@@ -50,24 +50,24 @@ func TestStrangersPushOutNoAnswerThatSomebodyWaitsFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.begin("waiting")
-	p.begin("good")
-	p.put("good", Answer{response: response{active: true}}, time.Time{})
+	p.begin(DigestOf("waiting"))
+	p.begin(DigestOf("good"))
+	p.put(DigestOf("good"), Answer{response: response{active: true}}, time.Time{})
 	for i := range strangers {
 		token := fmt.Sprint("stranger ", i)
-		if ask, _ := p.begin(token); !ask {
+		if ask, _ := p.begin(DigestOf(token)); !ask {
 			t.Fatal("a stranger's token is not asked about")
 		}
 		said := Answer{}
 		if i%2 == 0 {
 			said.err = errors.New("answered 400")
 		}
-		p.put(token, said, time.Time{})
+		p.put(DigestOf(token), said, time.Time{})
 	}
-	if said, known := p.take("good"); !known || !said.active {
+	if said, known := p.take(DigestOf("good")); !known || !said.active {
 		t.Errorf("the good answer: known %t, active %t", known, said.active)
 	}
-	if ask, _ := p.begin("waiting"); ask {
+	if ask, _ := p.begin(DigestOf("waiting")); ask {
 		t.Error("what is under way is asked about again")
 	}
 	if n := p.others.Len(); n > minPrefetched {
@@ -92,17 +92,17 @@ func TestAnAnswerThatWasOvertakenIsNotPut(t *testing.T) {
 		{"found inactive since", []bool{true, false}, false},
 		{"and active again", []bool{true, false, true}, true},
 	} {
-		if ask, _ := p.begin(c.rule); !ask {
+		if ask, _ := p.begin(DigestOf(c.rule)); !ask {
 			t.Fatalf("%s: it is not asked about", c.rule)
 		}
 		for _, active := range c.answers {
-			p.observe(c.rule, active)
+			p.observe(DigestOf(c.rule), active)
 		}
-		p.put(c.rule, Answer{response: response{active: true}}, time.Time{})
-		if _, kept := p.take(c.rule); kept != c.kept {
+		p.put(DigestOf(c.rule), Answer{response: response{active: true}}, time.Time{})
+		if _, kept := p.take(DigestOf(c.rule)); kept != c.kept {
 			t.Errorf("%s: kept: %t, want %t", c.rule, kept, c.kept)
 		}
-		if ask, _ := p.begin(c.rule); ask == c.kept {
+		if ask, _ := p.begin(DigestOf(c.rule)); ask == c.kept {
 			t.Errorf("%s: the next attempt asks: %t", c.rule, ask)
 		}
 	}
