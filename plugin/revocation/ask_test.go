@@ -76,10 +76,10 @@ func (g *gate) another(t *testing.T) *revocation.Checker {
 	return open(t, &cfg, revocation.Options{Client: client, Now: g.now, Report: func(event.Note) {}})
 }
 
-// settle waits until what Prefetch asked for is put down: caches know an answer sooner.
-func settle(t *testing.T, c *revocation.Checker, token string) {
+// settle waits until what Prefetch asked for about "token" is put down: caches know an answer sooner.
+func settle(t *testing.T, c *revocation.Checker) {
 	t.Helper()
-	eventually(t, "no outcome", func() bool { return !c.Prefetching(token) })
+	eventually(t, "no outcome", func() bool { return !c.Prefetching("token") })
 }
 
 // asks starts a question and returns where its verdict will be.
@@ -307,7 +307,7 @@ func TestAskingAheadOfTheNextAttempt(t *testing.T) {
 				}
 			}
 			close(g.open)
-			settle(t, g.Checker, "token")
+			settle(t, g.Checker)
 			got := lookup(g, "token")
 			if got != c.want || g.requests.Load() != 1 {
 				t.Errorf("got %s after %d requests, want %s", got, g.requests.Load(), c.want)
@@ -338,7 +338,7 @@ func TestTheWindowIsNotForRefusals(t *testing.T) {
 	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	settle(t, g.Checker, "token")
+	settle(t, g.Checker)
 	said, _ := g.Lookup(revocation.DigestOf("token"))
 	if _, v := g.Judge(said, new(verdict.Trace)); v.Reason != verdict.Revoked {
 		t.Fatalf("got %s", v)
@@ -361,7 +361,7 @@ func TestAnAnswerThatJustCameInIsNotAskedForAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(g.open)
-	settle(t, g.Checker, "token")
+	settle(t, g.Checker)
 	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}

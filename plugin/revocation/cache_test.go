@@ -193,7 +193,7 @@ func TestAnInactiveAnswerTakesBackAnActiveOne(t *testing.T) {
 	if _, err := g.Prefetch("token", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	settle(t, g.Checker, "token")
+	settle(t, g.Checker)
 	if _, known := g.Lookup(revocation.DigestOf("token")); !known {
 		t.Fatal("no answer")
 	}

@@ -74,7 +74,7 @@ func TestCheckersOfOneEndpointShareNothing(t *testing.T) {
 		eventually(t, "the other does not ask for itself", func() bool { return a.requests.Load() == 2 })
 		close(a.open)
 		for _, c := range []*revocation.Checker{a.Checker, b} {
-			settle(t, c, "token")
+			settle(t, c)
 			if _, known := c.Lookup(revocation.DigestOf("token")); !known {
 				t.Error("no outcome")
 			}
