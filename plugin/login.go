@@ -104,6 +104,9 @@ func (p *Plugin) record(connect broker.Connect, result provider.Result, open *pr
 	s := &session.Session{
 		Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt, Began: p.now().Sub(p.began),
 	}
+	if before := p.sessions.Of(connect.Conn); before != nil { // the broker asks again, after SIGHUP
+		s.Began = before.Began
+	}
 	p.sessions.Admit(s, connect, passwordOf(connect, result))
 	p.limit(s, by)
 	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))

@@ -105,6 +105,8 @@ func (p *Plugin) askedAgain(connect broker.Connect) verdict.Verdict {
 	result := p.chain.FromMemory(connect)
 	switch {
 	case result.Kind != verdict.Accept:
+	case connected && p.sessions.Of(connect.Conn).IsPastLimit(p.now()):
+		result.Verdict = verdict.Refuse(verdict.Expired, "it was connected for as long as %s allows", result.Provider.Key("options.common.maxSessionMs"))
 	case !connected:
 		// It may be somebody new, who comes again outside of the sweep.
 		result.Verdict = verdict.Refuse(verdict.ServerBusy, "it came during a reload")

@@ -95,6 +95,48 @@ func TestASweepVouchesForNobodyPastTheDeadline(t *testing.T) {
 	}
 }
 
+// However often the broker asks again, the time that a connection may last in all begins once.
+func TestASweepDoesNotProlongASession(t *testing.T) {
+	versions(t, func(t *testing.T, v func(*fakeBroker)) {
+		t.Run("past the limit", func(t *testing.T) {
+			h := open(t, local(`"maxSessionMs":60000`), v)
+			password := h.token("alice", time.Hour)
+			h.login(1, "c", nil, password)
+			h.advance(time.Minute - 1)
+			h.Reload()
+			if got := h.asks(1, "c", nil, password); got != verdict.Accept {
+				t.Errorf("before: got %s", got)
+			}
+			h.advance(1)
+			h.Reload()
+			if got := h.asks(1, "c", nil, password); got != verdict.Deny || !h.logged("refused: expired: it was connected for as long as $.options.common.maxSessionMs allows") {
+				t.Errorf("got %s, log %q", got, h.broker.log)
+			}
+		})
+		t.Run("let in anew", func(t *testing.T) {
+			h := open(t, local(`"maxSessionMs":60000`), v)
+			password := h.token("alice", 20*time.Second)
+			h.login(1, "c", nil, password)
+			h.write(t, local(`"maxSessionMs":60000,"validateExpiration":false`))
+			h.Reload()
+			h.broker.awaitLog(`reloaded .*jwt.json`)
+			h.advance(20 * time.Second)
+			h.Reload()
+			if got := h.asks(1, "c", nil, password); got != verdict.Accept {
+				t.Fatalf("got %s", got)
+			}
+			h.advance(40*time.Second - 1)
+			if h.Tick(); len(h.broker.kicked) > 0 {
+				t.Errorf("kicked %q", h.broker.kicked)
+			}
+			h.advance(1)
+			if h.Tick(); len(h.broker.kicked) != 1 {
+				t.Errorf("kicked %q", h.broker.kicked)
+			}
+		})
+	})
+}
+
 // To refuse a session whose client is away makes Mosquitto 2.0 crash later on.
 func TestASweepLeavesAloneWhoIsAway(t *testing.T) {
 	versions(t, func(t *testing.T, v func(*fakeBroker)) {

@@ -319,6 +319,11 @@ func (r *Registry) Reaffirm(connect broker.Connect, now time.Time) bool {
 
 // Over tells whether the session has come to its deadline.
 func (s *Session) Over(now time.Time) bool {
-	passed := func(at time.Time) bool { return !at.IsZero() && !now.Before(at) }
-	return s.Why() != "" || passed(s.LeaveAt) || passed(s.Limit())
+	return s.Why() != "" || (!s.LeaveAt.IsZero() && !now.Before(s.LeaveAt)) || s.IsPastLimit(now)
+}
+
+// IsPastLimit tells whether the session has lasted for as long as any may.
+func (s *Session) IsPastLimit(now time.Time) bool {
+	limit := s.Limit()
+	return !limit.IsZero() && !now.Before(limit)
 }
