@@ -79,12 +79,19 @@ func actionOf(c broker.ACLCheck) string {
 
 // grantRights enters what a client may do whose login is accepted, before the broker asks about it.
 func (p *Plugin) grantRights(connect broker.Connect, result provider.Result) {
-	grant := p.grantOf(connect, result)
-	if grant == nil {
+	if grant := p.grantOf(connect, result); grant != nil {
+		p.rights.Enter(connect.Conn, connect.ClientID, usernameOf(connect), grant)
+	} else {
 		p.rights.Drop(connect.Conn)
-		return
 	}
-	p.rights.Enter(connect.Conn, connect.ClientID, usernameOf(connect), grant)
+	p.endIfUnbound()
+}
+
+// endIfUnbound has the next Tick end the checks if they are not needed any more; see checkACL.
+func (p *Plugin) endIfUnbound() {
+	if p.checksACL && p.rights.Bound() == 0 {
+		p.tickSoon()
+	}
 }
 
 // grantOf is what a token gives a client; nil: others decide about it. Is there a provider with `authorization`, those without have all of
@@ -97,10 +104,10 @@ func (p *Plugin) grantOf(connect broker.Connect, result provider.Result) *sessio
 		}
 		r = rights.None
 	}
-	auth := by.Config().Authorization
+	auth, s := by.Config().Authorization, p.sessions.Of(connect.Conn)
 	return &session.Grant{
-		Rights: r, Provider: by.ID(), LogID: result.LogID,
-		LogDenied: auth != nil && auth.LogDenied, IDIsToken: connect.ClientID == result.Bearer(),
+		Rights: r, Provider: by.ID(), LogID: result.LogID, LogDenied: auth != nil && auth.LogDenied,
+		IDIsToken: connect.ClientID == result.Bearer() || s != nil && s.IDIsToken, // if it is renewed, a token from before
 	}
 }
 
@@ -137,9 +144,10 @@ func (p *Plugin) leave(conn broker.Conn, kept bool) {
 	default:
 		p.rights.Leave(conn, session.KeptNothing)
 	}
-	if p.rights.IsEnding() || p.rights.Bound() == 0 {
+	if p.rights.IsEnding() {
 		p.tickSoon()
 	}
+	p.endIfUnbound()
 }
 
 // checkACL registers for ACL_CHECK if a provider of the file gives rights, or a client that is connected has some by a file from before;

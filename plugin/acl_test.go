@@ -336,6 +336,51 @@ func TestRightsAreThereWhenALoginIsAdmitted(t *testing.T) {
 	}
 }
 
+// A renewal puts the rights of the fresh token, by the file in force, in the place of those before.
+func TestARenewalReplacesRights(t *testing.T) {
+	const plain = `{"algorithm":"HS256","mode":"local","options":{"modes":{"local":"` + secret + `"},"common":{` + mapped + `}}}`
+	both := func(topic string) string {
+		return fmt.Sprintf(`"grants":[{"everyone":true,"publish":["%s/#"],"subscribe":["%[1]s/#"]}]`, topic)
+	}
+	for _, c := range []struct {
+		rule, at, then string
+		token          func(h *env) *string
+		// x and y are what the client may publish to after that.
+		x, y verdict.Kind
+	}{
+		{"others", authorized(both("x")), authorized(both("y")), func(h *env) *string { return h.token("alice", time.Hour) }, verdict.Deny, verdict.Accept},
+		{"the first", plain, authorized(both("y")), func(h *env) *string { return h.token("alice", time.Hour) }, verdict.Deny, verdict.Accept},
+		{"none any more", authorized(both("x")), plain, func(h *env) *string { return h.token("alice", time.Hour) }, verdict.Defer, verdict.Defer},
+		{"a refused one", authorized(both("x")), authorized(both("y")), func(h *env) *string { return h.token("bob", time.Hour) }, verdict.Accept, verdict.Deny},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, renew func(h *env, conn broker.Conn, id string, token *string), adjust func(*fakeBroker)) {
+				h := open(t, c.at, adjust)
+				h.login(1, "c", nil, h.token("alice", time.Minute))
+				h.reloaded(t, c.then)
+				x, y := h.may(1, broker.Write, "x/x"), h.may(1, broker.Write, "y/y")
+				if kept := c.at != plain; (x == verdict.Accept) != kept || y == verdict.Accept {
+					t.Errorf("before: x %s, y %s", x, y)
+				}
+				renew(h, 1, "c", c.token(h))
+				if h.broker.connected["c"] != 1 { // a refused AUTH ends it
+					return
+				}
+				if x, y := h.may(1, broker.Write, "x/x"), h.may(1, broker.Write, "y/y"); x != c.x || y != c.y {
+					t.Errorf("x: %s, want %s; y: %s, want %s", x, c.x, y, c.y)
+				}
+				if c.rule == "none any more" && h.broker.tickIn != 0 {
+					t.Error("the end is not seen to")
+				}
+				h.Tick()
+				if want := c.rule != "none any more"; h.broker.checksACL != want {
+					t.Errorf("registered: %t", !want)
+				}
+			})
+		})
+	}
+}
+
 // Where a provider of the file has rights, the clients of another one without are left to others, but may renew.
 func TestAProviderWithoutAuthorization(t *testing.T) {
 	var b map[string]any
