@@ -89,15 +89,11 @@ func (t *TopicTemplate) String() string { return t.source }
 // ParseTopic reads a topic filter with placeholders in braces, of the provider p; wrong says what is the matter with it. The names
 // of clients are admitted only where something ties them to the token.
 func (p *Provider) ParseTopic(text string) (t *TopicTemplate, wrong string) {
-	t = &TopicTemplate{source: text}
-	if text != "" && !strings.ContainsAny(text, "{}") {
-		t.Parts = []TopicPart{{Literal: text}}
-		return t, FaultOfTopic(t.Parts)
-	}
 	pieces, wrong := takeApart(text)
 	if wrong != "" {
 		return nil, wrong
 	}
+	t = &TopicTemplate{source: text, Parts: make([]TopicPart, 0, len(pieces))}
 	for _, piece := range pieces {
 		part, wrong := p.topicPart(piece)
 		if wrong != "" {
@@ -112,7 +108,7 @@ func (p *Provider) ParseTopic(text string) (t *TopicTemplate, wrong string) {
 			t.Parts = append(t.Parts, part)
 		}
 	}
-	return t, FaultOfTopic(t.Parts)
+	return t, FaultOfTopic(Filled(t.Parts))
 }
 
 func (p *Provider) topicPart(piece piece) (part TopicPart, wrong string) {
@@ -147,22 +143,21 @@ func (p *Provider) topicPart(piece piece) (part TopicPart, wrong string) {
 	}
 }
 
-// FaultOfTopic says why parts are no topic filter, whatever stands in the place of their placeholders; empty if they are.
-func FaultOfTopic(parts []TopicPart) string {
-	filter := ""
-	if len(parts) == 1 {
-		filter = parts[0].Literal
-	}
-	if filter == "" {
-		var filled strings.Builder
-		for _, part := range parts {
-			filled.WriteString(part.Literal)
-			if part.Literal == "" {
-				filled.WriteByte('x')
-			}
+// Filled is the filter that parts give with a letter in the place of each placeholder.
+func Filled(parts []TopicPart) string {
+	var filled strings.Builder
+	filled.Grow(64) // most are shorter
+	for _, part := range parts {
+		filled.WriteString(part.Literal)
+		if part.Literal == "" {
+			filled.WriteByte('x')
 		}
-		filter = filled.String()
 	}
+	return filled.String()
+}
+
+// FaultOfTopic says why a text is not a topic filter that a rule can have; empty if it is one.
+func FaultOfTopic(filter string) string {
 	if fault := topic.FaultOfFilter(filter); fault != "" {
 		return "must be a topic filter, and " + fault
 	}

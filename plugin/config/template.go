@@ -68,6 +68,7 @@ func takeApart(text string) (pieces []piece, wrong string) {
 			pieces = append(pieces, piece{text: s})
 		}
 	}
+	pieces = make([]piece, 0, 1+2*strings.Count(text, "{"))
 	for text != "" {
 		brace := strings.IndexAny(text, "{}")
 		if brace < 0 {

@@ -10,7 +10,6 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/token"
-	"go-jwt-auth/plugin/topic"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -87,7 +86,7 @@ func (c *Compiler) Compile(claims token.Claims, who Who, trace *verdict.Trace) (
 		trace.Pass("rights", fmt.Sprintf("at most %d rules", c.cfg.MaxRules), fmt.Sprintf("%d rules", w.read))
 	}
 	return &Rights{
-		text: w.text.String(), rules: slices.Clip(w.rules), origins: c.origins,
+		text: string(w.text), rules: slices.Clip(w.rules), origins: c.origins,
 		void: uint16(w.read - len(w.rules)), defers: c.cfg.OnNoMatch == config.NoMatchDefer, //nolint:gosec // bounded by maxRules
 	}, verdict.Verdict{Kind: verdict.Accept}
 }
@@ -101,7 +100,8 @@ type writer struct {
 	claims token.Claims
 	who    Who
 
-	text  strings.Builder
+	// text is that of Rights so far.
+	text  []byte
 	rules []rule
 	// read counts the rules, those included that can match nothing.
 	read int
@@ -192,6 +192,9 @@ func (w *writer) readTopics(value any) error {
 		return claimItself.fault(`must be an object with "publish" and "subscribe", found %s`, kindOf(value))
 	}
 	return w.readLists(members, []flags{publishes, subscribes}, func(at spot, text string, f flags) error {
+		if !strings.ContainsAny(text, "{}") {
+			return w.literal(at, text, f)
+		}
 		t, wrong := w.provider.ParseTopic(text)
 		if wrong != "" {
 			return at.fault("%s (it is %s)", wrong, verdict.Quote(text))
@@ -243,22 +246,17 @@ func (w *writer) readList(name string, list int, value any, f flags, read func(a
 
 // readLiterals reads an array of filters without placeholders.
 func (w *writer) readLiterals(about flags) func(value any) error {
-	return func(value any) error {
-		return w.readList("", 0, value, about|anyQoS|anyRetain, func(at spot, text string, f flags) error {
-			if wrong := config.FaultOfTopic([]config.TopicPart{{Literal: text}}); wrong != "" || text == "" {
-				return at.fault("%s (it is %s)", orEmpty(wrong), verdict.Quote(text))
-			}
-			return w.add(text, f)
-		})
-	}
+	return func(value any) error { return w.readList("", 0, value, about|anyQoS|anyRetain, w.literal) }
 }
 
-// orEmpty is the fault of a text that is empty, which is no part of a template.
-func orEmpty(wrong string) string {
-	if wrong == "" {
-		return "must be a topic filter, and is empty"
+// literal adds a rule with a filter that stands in a claim as it is meant.
+func (w *writer) literal(at spot, filter string, f flags) error {
+	if wrong := config.FaultOfTopic(filter); wrong != "" {
+		return at.fault("%s (it is %s)", wrong, verdict.Quote(filter))
 	}
-	return wrong
+	from := len(w.text)
+	w.text = append(w.text, filter...)
+	return w.add(from, f)
 }
 
 // grant adds what an entry of `grants` gives, if the claims are those that it is for.
@@ -280,21 +278,19 @@ func (w *writer) grant(g *config.Grant) error {
 
 // template adds a rule that allows. One with a value that could widen it, or without one, matches nothing.
 func (w *writer) template(t *config.TopicTemplate, f flags) error {
-	filter, fault := w.fill(t.Parts)
-	if fault != "" {
+	from := len(w.text)
+	if fault := w.fill(t.Parts); fault != "" {
+		w.text = w.text[:from]
 		return w.count()
 	}
-	return w.add(filter, f)
+	return w.add(from, f)
 }
 
-// fill puts the client's values in the place of placeholders; fault says which is not fit for that, and why, without showing it: it may
-// be what the client has sent as its token. A name that is tied to the token has been made of values that are fit (package identity): what
-// else is in it is the operator's own text.
-func (w *writer) fill(parts []config.TopicPart) (filter, fault string) {
-	if len(parts) == 1 && parts[0].Literal != "" {
-		return parts[0].Literal, ""
-	}
-	var b strings.Builder
+// fill writes a filter, with the client's values in the place of placeholders; fault says which is not fit for that, and why, without
+// showing it: it may be what the client has sent as its token. A name that is tied to the token has been made of values that are fit
+// (package identity): what else is in it is the operator's own text.
+func (w *writer) fill(parts []config.TopicPart) (fault string) {
+	from := len(w.text)
 	for _, part := range parts {
 		value, name, tied := part.Literal, "", true
 		switch {
@@ -306,16 +302,16 @@ func (w *writer) fill(parts []config.TopicPart) (filter, fault string) {
 			value, name, tied = w.claims.Text(part.Claim), part.Claim, false
 		}
 		if name != "" {
-			if why := w.unfit(value, b.Len() == 0, tied); why != "" {
-				return "", name + " " + why
+			if why := w.unfit(value, len(w.text) == from, tied); why != "" {
+				return name + " " + why
 			}
 		}
-		b.WriteString(value)
+		w.text = append(w.text, value...)
 	}
-	if b.Len() > maxFilter {
-		return "", fmt.Sprintf("it has more than %d bytes then", maxFilter)
+	if len(w.text)-from > maxFilter {
+		return fmt.Sprintf("it has more than %d bytes then", maxFilter)
 	}
-	return b.String(), ""
+	return ""
 }
 
 // maxFilter is the longest topic filter that MQTT can carry, in bytes.
@@ -354,26 +350,26 @@ func (w *writer) count() error {
 	return nil
 }
 
-// add adds a rule with a filter that is whole and good.
-func (w *writer) add(filter string, f flags) error {
+// add adds a rule with the filter that is good, and stands in the text from that place on.
+func (w *writer) add(from int, f flags) error {
 	if err := w.count(); err != nil {
 		return err
 	}
-	if w.text.Len()+len(filter) > maxText {
+	if len(w.text) > maxText {
 		return tooMuch{fmt.Errorf("the topic filters of one client have more than %d bytes", maxText)}
 	}
+	filter := w.text[from:]
 	literal, shape := shape(filter)
-	if !topic.HasWildcard(filter) {
+	if shape == exact {
 		f &^= equals // it is that by itself
 	}
 	if f&equals != 0 {
 		f &^= publishes // no message has such a topic
 	}
 	w.rules = append(w.rules, rule{
-		from: uint32(w.text.Len()), length: uint16(len(filter)), literal: uint16(literal), //nolint:gosec // bounded above
+		from: uint32(from), length: uint16(len(filter)), literal: uint16(literal), //nolint:gosec // bounded above
 		origin: uint16(w.origin), place: w.place, flags: f | shape, //nolint:gosec // bounded by the size of a jwt.json
 	})
-	w.text.WriteString(filter)
 	return nil
 }
 

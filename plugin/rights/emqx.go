@@ -134,30 +134,27 @@ func emqxRetain(value any) (f flags, ok bool) {
 // emqxTopic reads a topic filter with placeholders, or, behind "eq ", one that is meant as it stands. A rule that denies must not
 // vanish because of a value that can't be filled in.
 func (w *writer) emqxTopic(at spot, text string, f flags) error {
-	filter, literal := strings.CutPrefix(text, "eq ")
-	parts := []config.TopicPart{{Literal: filter}}
-	if literal {
-		f |= equals
-	} else {
-		var wrong string
-		if parts, wrong = emqxParts(text); wrong != "" {
-			return at.fault("%s (it is %s)", wrong, verdict.Quote(text))
-		}
+	if filter, literally := strings.CutPrefix(text, "eq "); literally {
+		return w.literal(at, filter, f|equals)
 	}
-	wrong := config.FaultOfTopic(parts)
-	if filter == "" {
-		wrong = orEmpty(wrong)
+	if !strings.Contains(text, "${") {
+		return w.literal(at, text, f)
+	}
+	parts, wrong := emqxParts(text)
+	if wrong == "" {
+		wrong = config.FaultOfTopic(config.Filled(parts))
 	}
 	if wrong != "" {
 		return at.fault("%s (it is %s)", wrong, verdict.Quote(text))
 	}
-	filter, unfilled := w.fill(parts)
-	switch {
+	from := len(w.text)
+	switch unfilled := w.fill(parts); {
 	case unfilled == "":
-		return w.add(filter, f)
+		return w.add(from, f)
 	case f&denies != 0:
 		return at.fault("must deny %s, and %s", verdict.Quote(text), unfilled)
 	default:
+		w.text = w.text[:from]
 		return w.count()
 	}
 }

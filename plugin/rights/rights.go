@@ -13,7 +13,7 @@
 package rights
 
 import (
-	"strings"
+	"bytes"
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/topic"
@@ -75,11 +75,11 @@ const (
 )
 
 // shape says how a filter is compared with topics.
-func shape(filter string) (literal int, f flags) {
-	switch wildcard := strings.IndexAny(filter, "+#"); {
+func shape(filter []byte) (literal int, f flags) {
+	switch wildcard := bytes.IndexAny(filter, "+#"); {
 	case wildcard < 0:
 		return len(filter), exact
-	case filter == "#":
+	case len(filter) == 1 && filter[0] == '#':
 		return 0, everything
 	case filter[wildcard] == '#':
 		return wildcard - 1, tail

@@ -250,6 +250,26 @@ func TestACheckAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A login takes few allocations more for its rights: those of the rules, of their text and of what reads them.
+func TestAllocationsOfRights(t *testing.T) {
+	if testkeys.UnderRace {
+		t.Skip("the race detector allocates")
+	}
+	for authorization, most := range map[string]float64{
+		`{"rules": [{"format": "publ-subs"}]}`:                                               20,
+		`{"grants": [{"everyone": true, "publish": ["a/{sub}/#", "b/{sub}/c", "+/{sub}"]}]}`: 10,
+	} {
+		var topics []any
+		for i := range 20 {
+			topics = append(topics, fmt.Sprintf("sensors/site-%d/#", i))
+		}
+		compiler, claims := rights.New(providerOf(t, "", "", authorization)), token.NewClaims(map[string]any{"sub": "s", "publ": topics})
+		if got := testing.AllocsPerRun(100, func() { compiler.Compile(claims, rights.Who{}, nil) }); got > most {
+			t.Errorf("%s: %.0f allocations", authorization, got)
+		}
+	}
+}
+
 func BenchmarkAllow(b *testing.B) {
 	for _, n := range []int{20, 200} {
 		held := sampleRights(b, n)
@@ -265,23 +285,25 @@ func BenchmarkAllow(b *testing.B) {
 }
 
 func BenchmarkCompile(b *testing.B) {
-	for _, n := range []int{20, 200} {
-		var topics []string
-		for i := range n {
-			topics = append(topics, fmt.Sprintf("sensors/site-%d/{sub}/#", i))
-		}
-		claims, err := json.Marshal(map[string]any{"sub": "s", "mqtt": map[string]any{"publish": topics}})
-		if err != nil {
-			b.Fatal(err)
-		}
-		compiler, read := rights.New(providerOf(b, "", "", `{"rules": [{"claim": "mqtt", "format": "topics"}]}`)), claimsOf(b, string(claims))
-		b.Run(fmt.Sprintf("%d rules", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, v := compiler.Compile(read, rights.Who{}, nil); v.Kind != verdict.Accept {
-					b.Fatal(v)
-				}
+	for name, topic := range map[string]string{"filters": "sensors/site-%d/#", "templates": "sensors/site-%d/{sub}/#"} {
+		for _, n := range []int{20, 200} {
+			var topics []string
+			for i := range n {
+				topics = append(topics, fmt.Sprintf(topic, i))
 			}
-		})
+			claims, err := json.Marshal(map[string]any{"sub": "s", "mqtt": map[string]any{"publish": topics}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			compiler, read := rights.New(providerOf(b, "", "", `{"rules": [{"claim": "mqtt", "format": "topics"}]}`)), claimsOf(b, string(claims))
+			b.Run(fmt.Sprintf("%d %s", n, name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, v := compiler.Compile(read, rights.Who{}, nil); v.Kind != verdict.Accept {
+						b.Fatal(v)
+					}
+				}
+			})
+		}
 	}
 }
