@@ -178,8 +178,14 @@ func again(t *testing.T, b *harness.Broker, protocol byte, l harness.Login) harn
 // decide is on its way.
 func answered(t *testing.T, b *harness.Broker, kind harness.Kind, l harness.Login) *harness.Client {
 	t.Helper()
+	return answeredAt(t, b.URL(0), kind, l)
+}
+
+// answeredAt is answered at any listener.
+func answeredAt(t *testing.T, url string, kind harness.Kind, l harness.Login) *harness.Client {
+	t.Helper()
 	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(10 * time.Millisecond) {
-		c := harness.Connect(t, b.URL(0), kind, l)
+		c := harness.Connect(t, url, kind, l)
 		if !c.Connack().Closed || time.Now().After(deadline) {
 			return c
 		}

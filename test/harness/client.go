@@ -310,11 +310,20 @@ func (c *Client) Messages() (all []Message) {
 // WaitDisconnect waits for the connection to end from the other side.
 func (c *Client) WaitDisconnect() (d Disconnect) {
 	c.t.Helper()
-	if !c.state.wait(func() bool { return c.ended != nil }) {
+	d, over := c.end()
+	if !over {
 		c.t.Fatalf("%s: still connected after %v", c.kind, Patience)
 	}
-	c.state.view(func() { d = *c.ended })
 	return d
+}
+
+// end waits for the end.
+func (c *Client) end() (d Disconnect, over bool) {
+	if !c.state.wait(func() bool { return c.ended != nil }) {
+		return Disconnect{}, false
+	}
+	c.state.view(func() { d = *c.ended })
+	return d, true
 }
 
 // Connected reports whether nothing has ended the connection yet, as far as

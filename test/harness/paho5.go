@@ -127,7 +127,12 @@ func (p *paho5) reauthenticate(data string) (Reauth, error) {
 		return Reauth{}, nil
 	case answer != nil:
 		return Reauth{Code: answer.ReasonCode}, nil
-	case p.conn.ended.Load() || errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
+		// The end may overtake the DISCONNECT that came before it.
+		if end, over := p.client.end(); over {
+			return Reauth{Closed: !end.Packet, Code: end.Code}, nil
+		}
+	case p.conn.ended.Load():
 		return Reauth{Closed: true}, nil
 	}
 	return Reauth{}, err
