@@ -133,7 +133,7 @@ func (l *Lifetimes) ask(s *session.Session, current *provider.Provider, next tim
 	who := rights.Who{Username: l.Rights.UsernameAt(s.Conn), ClientID: s.ClientID}
 	l.Loop.Background(func() func() {
 		defer release()
-		v, held := current.RecheckAs(l.Loop.Context(), asked.Bearer.Reveal(), asked.Expires, who)
+		v, held := current.Recheck(l.Loop.Context(), asked.Bearer.Reveal(), asked.Expires, who)
 		return func() {
 			l.rechecking[current]--
 			if l.rechecking[current] == 0 {

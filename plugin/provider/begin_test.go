@@ -11,6 +11,7 @@ import (
 	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/rights"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -194,7 +195,7 @@ func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
 	}
 	p.Requests()
 	p.Does(nil, testidp.Answer(200, `{"active":false}`))
-	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.Revoked {
+	if result, _ := judge.Recheck(t.Context(), password, time.Time{}, rights.Who{}); result.Reason != verdict.Revoked {
 		t.Errorf("got %s", result)
 	}
 	if got := p.Requests(); got != "POST /introspect" {
@@ -205,12 +206,12 @@ func TestRecheckAsksWhateverIsRemembered(t *testing.T) {
 		t.Errorf("got %s", result)
 	}
 	p.Does(nil, testidp.Answer(500, ``))
-	if result := judge.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+	if result, _ := judge.Recheck(t.Context(), password, time.Time{}, rights.Who{}); result.Reason != verdict.ProviderUnavailable {
 		t.Errorf("got %s", result)
 	}
 	cfg.Revocation = nil
 	silent, _ := newProvider(t, cfg)
-	if result := silent.Recheck(t.Context(), password, time.Time{}); result.Reason != verdict.ProviderUnavailable {
+	if result, _ := silent.Recheck(t.Context(), password, time.Time{}, rights.Who{}); result.Reason != verdict.ProviderUnavailable {
 		t.Errorf("without an endpoint: got %s", result)
 	}
 }

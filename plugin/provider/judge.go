@@ -371,15 +371,10 @@ func (p *Provider) subject(claims token.Claims) string {
 }
 
 // Recheck asks about the token of a client that is connected, whatever is remembered of it. The verdict is Accept, Deny
-// with Revoked, or Deny with another reason if nothing was learnt.
-func (p *Provider) Recheck(ctx context.Context, bearer string, expires time.Time) verdict.Verdict {
-	v, _ := p.RecheckAs(ctx, bearer, expires, rights.Who{})
-	return v
-}
-
-// RecheckAs is Recheck of a client under the names that it has. In mode introspection Rights come with Accept, which go in the place of
-// those before: they allow nothing if the answer's can't be read. Nil: there is nothing new to be said of its rights.
-func (p *Provider) RecheckAs(ctx context.Context, bearer string, expires time.Time, who rights.Who) (v verdict.Verdict, held *rights.Rights) {
+// with Revoked, or Deny with another reason if nothing was learnt. In mode introspection rights come with Accept, for the client under
+// the names that it has: they go in the place of those before, and allow nothing if the answer's can't be read. Nil: there is nothing new
+// to be said of them.
+func (p *Provider) Recheck(ctx context.Context, bearer string, expires time.Time, who rights.Who) (v verdict.Verdict, held *rights.Rights) {
 	defer guard.Catch(denyOn(&v))
 	if p.checker == nil {
 		return verdict.Refuse(verdict.ProviderUnavailable, "there is no endpoint to ask any more"), nil

@@ -102,7 +102,7 @@ func TestRightsOfAnOpaqueToken(t *testing.T) {
 		{`down`, verdict.Deny, nil},
 	} {
 		p.Does(nil, testidp.Answer(200, c.answer))
-		v, held := judge.RecheckAs(t.Context(), "opaque-token", r.Expiry, who)
+		v, held := judge.Recheck(t.Context(), "opaque-token", r.Expiry, who)
 		if v.Kind != c.want || (held == nil) != (c.rights == nil) {
 			t.Errorf("%s: %s, %v", c.answer, v, held)
 		}
@@ -121,7 +121,7 @@ func TestRecheckOfASignedTokenLeavesItsRights(t *testing.T) {
 	cfg.Revocation = p.Introspection()
 	cfg.Authorization = authorization(t, cfg)
 	judge, _ := newProvider(t, cfg)
-	if v, held := judge.RecheckAs(t.Context(), key.Sign(object{"sub": "alice", "exp": now + 60}), provider.Result{}.Expiry, rights.Who{}); v.Kind != verdict.Accept || held != nil {
+	if v, held := judge.Recheck(t.Context(), key.Sign(object{"sub": "alice", "exp": now + 60}), provider.Result{}.Expiry, rights.Who{}); v.Kind != verdict.Accept || held != nil {
 		t.Errorf("%s, %v", v, held)
 	}
 }
