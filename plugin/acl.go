@@ -23,10 +23,24 @@ func (p *Plugin) ACLCheck(c broker.ACLCheck) verdict.Kind {
 		return verdict.Defer
 	}
 	kind := grant.Allow(c.Access, c.Topic, c.QoS, c.Retain)
+	if kind == verdict.Deny && c.Access == broker.Subscribe && p.loop.Turning() {
+		return anyQoS(grant, c.Topic)
+	}
 	if kind == verdict.Deny {
 		p.denied(c, grant)
 	}
 	return kind
+}
+
+// anyQoS judges a subscription of a client that this plugin is disconnecting: the broker asks about those of a session that it keeps, and
+// does not say with which QoS they were granted. Those that are denied are lost.
+func anyQoS(grant *session.Grant, filter string) verdict.Kind {
+	for _, qos := range []uint8{1, 2} {
+		if kind := grant.Allow(broker.Subscribe, filter, qos, false); kind != verdict.Deny {
+			return kind
+		}
+	}
+	return verdict.Deny
 }
 
 // mayHavePublished judges a retained message that is to be delivered by the rights that its publisher has by now (check_retain_source),

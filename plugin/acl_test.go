@@ -1,8 +1,12 @@
 package plugin
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -469,6 +473,32 @@ func TestRightsEndWithALoginOnAnotherListener(t *testing.T) {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// The broker asks from inside of a kick about all subscriptions of a session that it keeps, with QoS 0, whatever they were granted
+// with, and drops those that are denied.
+func TestAKickLeavesSubscriptionsAsTheyAre(t *testing.T) {
+	h := open(t, authorized(`"rules":[{"claim":"acl","format":"emqx"}]`))
+	encode := base64.RawURLEncoding.EncodeToString
+	text := encode([]byte(`{"alg":"HS256"}`)) + "." + encode(fmt.Appendf(nil,
+		`{"sub":"alice","exp":%d,"acl":[{"permission":"allow","action":"subscribe","topic":"one","qos":[1]},{"permission":"allow","action":"subscribe","topic":"all"}]}`, opening.Add(time.Minute).Unix()))
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	text += "." + encode(mac.Sum(nil))
+	h.login(1, "c", nil, &text)
+	if got := h.may(1, broker.Subscribe, "one"); got != verdict.Deny {
+		t.Errorf("a subscription with QoS 0: %s", got)
+	}
+	got := map[string]verdict.Kind{}
+	h.broker.kicking = func(c broker.Conn) {
+		for _, filter := range []string{"one", "all", "other"} {
+			got[filter] = h.may(c, broker.Subscribe, filter)
+		}
+	}
+	h.pass(time.Minute)
+	if want := map[string]verdict.Kind{"one": verdict.Accept, "all": verdict.Accept, "other": verdict.Deny}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

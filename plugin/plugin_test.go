@@ -67,7 +67,9 @@ type fakeBroker struct {
 	refuse error // of SetUsername and SetClientID
 	// admitting is called where the broker asks about what is queued for a client: when it is let in, before anybody is told.
 	admitting func(broker.Conn)
-	naming    func() // called by SetUsername
+	// kicking is called where it asks about the subscriptions of a client that is being disconnected.
+	kicking func(broker.Conn)
+	naming  func() // called by SetUsername
 
 	woken chan struct{} // holds one wake, from any goroutine
 }
@@ -151,6 +153,9 @@ func (b *fakeBroker) Kick(id string, withWill bool) error {
 		b.advance(b.kickTakes)
 	}
 	b.kicked = append(b.kicked, fmt.Sprintf("%s will=%t", id, withWill))
+	if b.kicking != nil {
+		b.kicking(c)
+	}
 	b.nested++
 	b.deepest = max(b.deepest, b.nested)
 	b.plugin.Disconnect(c, false)

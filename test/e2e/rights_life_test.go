@@ -17,6 +17,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
 )
@@ -403,6 +404,71 @@ func TestAReloadSwitchesRights(t *testing.T) {
 			}
 		}
 		publishes("a session from before all", before, "any", 0)
+	})
+}
+
+// The introspection endpoint says what the bearer of an opaque token may do, and may say less when it is asked again.
+func TestARecheckReplacesRights(t *testing.T) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		p := ownProvider(t)
+		says := func(mqtt string) {
+			p.SetAnswer(idp.Introspect, &idp.Answer{
+				Header: map[string][]string{"Content-Type": {"application/json"}}, Body: `{"active":true,"sub":"opaque","mqtt":` + mqtt + `}`,
+			})
+		}
+		says(`{"publish":["a"],"subscribe":["a"]}`)
+		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{harness.JWT("jwt.json", object{"mode": "introspection", "options": object{
+			"lazyConnect": true, "common": object{"matchUsernameToSubject": true, "requireExpiration": false}, "authorization": theirs,
+			"revocation": object{"introspection": object{"uri": p.IntrospectionURI()}, "recheckIntervalMs": 1000, "check": "onRetry"},
+		}})}})
+		c := answered(t, b, harness.Paho5, login("c", "an opaque token")).Accepted()
+		c.Subscribe("a", 1)
+		if code := c.Publish("a", "1", 1); code >= 0x80 {
+			t.Fatalf("0x%02x", code)
+		}
+		c.WaitMessage("a")
+		says(`{"subscribe":["a"]}`)
+		for deadline := time.Now().Add(harness.Patience); c.Publish("a", "2", 1) < 0x80; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it may still publish")
+			}
+		}
+		b.WaitLog(`client "c" may not publish \(QoS 1\) to "a": no rule is about it`)
+		if !c.Connected() {
+			t.Error("it was disconnected")
+		}
+	})
+}
+
+// Each listener with a plugin line of its own has its own rights, and one without is left alone.
+func TestRightsOfOneListener(t *testing.T) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := harness.Start(t, v, harness.Options{PerListenerSettings: true, Listeners: []harness.Listener{
+			{Plugins: []harness.Plugin{harness.JWT("rights.json", withRights(theirs))}},
+			{Plugins: []harness.Plugin{harness.JWT("wide.json", withRights(object{"grants": []object{{"everyone": true, "publish": "#", "subscribe": "#"}}}))}},
+			{Plugins: []harness.Plugin{harness.JWT("plain.json", withRights(nil))}},
+			{AllowAnonymous: true},
+		}})
+		for i, want := range []map[string]bool{
+			{"own/x": true, "any": false}, {"own/x": true, "any": true}, {"own/x": true, "any": true}, {"own/x": true, "any": true},
+		} {
+			l := rightsLogin(t, "moves", "own", nil) // the same client id, from one to the next
+			if i == 3 {
+				l.Username, l.Password = nil, nil
+			}
+			l.Resume, l.SessionExpiry = true, never
+			c := harness.Connect(t, b.URL(i), harness.Paho5, l).Accepted()
+			for topic, want := range want {
+				if code := c.Publish(topic, "", 1); (code < 0x80) != want {
+					t.Errorf("listener %d, %s: 0x%02x", i, topic, code)
+				}
+			}
+			if i%2 == 0 {
+				mark := b.Mark()
+				c.Drop()
+				b.WaitLogSince(mark, "moves.*(closed|disconnected)")
+			}
+		}
 	})
 }
 
