@@ -502,6 +502,22 @@ func TestAKickLeavesSubscriptionsAsTheyAre(t *testing.T) {
 	}
 }
 
+// On Mosquitto 2.1 an instance for all listeners and one for a listener are both told of that one's clients.
+func TestAnotherInstanceIsToldOfAClientWithRights(t *testing.T) {
+	one, two := open(t, authorized(ownTopics)), open(t, local(mapped))
+	one.table.rights = append(one.table.rights, two.rights)
+	two.Plugin.table = one.Plugin.table
+	one.login(1, "c", nil, one.token("alice", time.Hour))
+	two.Connect(1, "c")
+	if got := one.may(1, broker.Write, "bob/x"); got != verdict.Deny {
+		t.Errorf("got %s", got)
+	}
+	two.Connect(1, "d")
+	if got := one.may(1, broker.Write, "alice/x"); got != verdict.Defer {
+		t.Errorf("somebody else at its address: %s", got)
+	}
+}
+
 // A denied action is logged, with the rule that was missing, once a minute for each client, action and topic.
 func TestADeniedActionIsLogged(t *testing.T) {
 	const said = `client "c" may not publish (QoS 0) to "bob/x": no rule is about it (token jti "alice's")`

@@ -58,6 +58,11 @@ type Table struct {
 // NewTable returns an empty table.
 func NewTable() *Table { return &Table{pending: pending.NewTable(), holders: session.NewHolders()} }
 
+// hasRights tells whether a connection is that of a client with rights by any instance: on Mosquitto 2.1 a client may be that of two.
+func (t *Table) hasRights(conn broker.Conn, id string) bool {
+	return slices.ContainsFunc(t.rights, func(of *session.RightsTable) bool { return of.IsConnected(conn, id) })
+}
+
 // dropRights forgets a connection, with whichever instance it was.
 func (t *Table) dropRights(conn broker.Conn) {
 	for _, of := range t.rights {
@@ -269,7 +274,7 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 	if !p.table.holders.Has(conn, clientID) {
 		p.table.holders.Enter(conn, clientID, session.Owner{})
 	}
-	if !p.rights.IsConnected(conn, clientID) {
+	if !p.table.hasRights(conn, clientID) {
 		p.table.dropRights(conn)
 		p.table.cameBy(clientID)
 	}
