@@ -86,7 +86,7 @@ func (c *choice) classify(text token.Text) (shape token.Shape, header token.Head
 		by = c.claimant(text)
 	}
 	if by != nil {
-		if header, known := by.Recall(text); known {
+		if header, known := by.KnownHeader(text); known {
 			return token.Signed, header, by
 		}
 	}

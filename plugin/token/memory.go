@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/subtle"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,12 +20,17 @@ type memory struct {
 	mu     sync.Mutex // guards all below
 	tokens *simplelru.LRU[digest, remembered]
 	bytes  int
+	// headers are those of tokens that were accepted, by their text: a provider's tokens have the same one for each of its keys.
+	headers *simplelru.LRU[string, Header]
 }
 
 // Bounds of a memory. Tokens of 1.7 kB take about as much in it, so that some 7,000 of them fit in.
 const (
 	maxRememberedBytes = 12 << 20
 	maxRemembered      = 16384
+	// Headers that a client could make up, with a key that signs for it, are few and short.
+	maxHeaders    = 16
+	maxHeaderText = 1024
 	// perToken is what each takes besides its texts: the entry, its place in the map, and what is lost to rounding.
 	perToken = 512
 )
@@ -47,7 +53,25 @@ func newMemory() *memory {
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
+	if m.headers, err = simplelru.NewLRU[string, Header](maxHeaders, nil); err != nil {
+		panic(err)
+	}
 	return m
+}
+
+// headerOf finds the header of a signed token by its text.
+func (m *memory) headerOf(t Text) (Header, bool) {
+	if m == nil || !t.MayBeSigned() {
+		return Header{}, false
+	}
+	text, _, _ := strings.Cut(t.raw, ".")
+	m.mu.Lock()
+	header, known := m.headers.Get(text)
+	m.mu.Unlock()
+	if !known || holdsForeign(t.raw) {
+		return Header{}, false
+	}
+	return header, true
 }
 
 // get finds a token that has not expired.
@@ -77,6 +101,9 @@ func (m *memory) put(t Text, r remembered) {
 	defer m.mu.Unlock()
 	m.tokens.Remove(t.digest)
 	m.tokens.Add(t.digest, r)
+	if text, _, _ := strings.Cut(t.raw, "."); !m.headers.Contains(text) && len(text) <= maxHeaderText {
+		m.headers.Add(strings.Clone(text), r.header)
+	}
 	for m.bytes += r.bytes; m.bytes > maxRememberedBytes; {
 		m.tokens.RemoveOldest()
 	}

@@ -342,3 +342,71 @@ func TestMemoryIsSafeForConcurrentUse(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// The header of a token is known if one with the same was accepted; what Classify does not take for a signed token is none.
+func TestAHeaderIsKnownByATokenThatWasAccepted(t *testing.T) {
+	ours, others := testkeys.New("ES256", "k"), testkeys.New("ES256", "x")
+	r := newRememberer(t, config.Common{}, "ES256")
+	r.has(ours)
+	first, second, foreign := ours.Sign(object{"sub": "a"}), ours.Sign(object{"sub": "b"}), others.Sign(object{"sub": "a"})
+	known := func(password string) bool {
+		header, is := r.KnownHeader(token.NewText(password))
+		shape, want := token.Classify(password)
+		if is && (shape != token.Signed || header != want) {
+			t.Errorf("%s: got %+v, want %+v", password, header, want)
+		}
+		return is
+	}
+	if known(second) {
+		t.Error("before any was accepted")
+	}
+	for _, password := range []string{first, foreign} {
+		_, header := token.Classify(password)
+		r.Verify(t.Context(), token.NewText(password), header, nil)
+	}
+	for _, c := range []struct {
+		rule, password string
+		want           bool
+	}{
+		{"the same token", first, true},
+		{"another one", second, true},
+		{"a forgery, which is for the signature to tell", first[:len(first)-4] + "AAAA", true},
+		{"the header of a token that was refused", foreign, false},
+		{"a line break in the payload", strings.Replace(second, ".", ".\n", 1), false},
+		{"a space at the end", second + " ", false},
+		{"a part too many", second + ".", false},
+		{"the header alone", second[:strings.IndexByte(second, '.')], false},
+		{"an empty header", "..", false},
+		{"more than the header", "A" + second, false},
+	} {
+		if got := known(c.password); got != c.want {
+			t.Errorf("%s: got %t", c.rule, got)
+		}
+	}
+}
+
+// Headers that a client makes up with a key of its own evict each other.
+func TestHeadersAreBounded(t *testing.T) {
+	key := testkeys.New("HS256", "k")
+	r := newRememberer(t, config.Common{}, "HS256")
+	r.has(key)
+	var passwords []string
+	for n := range 40 {
+		passwords = append(passwords, key.SignWith(object{"kid": "k", "n": n}, object{}))
+	}
+	passwords = append(passwords, key.SignWith(object{"kid": "k", "x": strings.Repeat("x", 800)}, object{}))
+	known := 0
+	for _, password := range passwords {
+		if got := r.judge(password); got != "accept, remembered: true" {
+			t.Fatal(got)
+		}
+	}
+	for _, password := range passwords {
+		if _, is := r.KnownHeader(token.NewText(password[:len(password)-1])); is {
+			known++
+		}
+	}
+	if _, is := r.KnownHeader(token.NewText(passwords[len(passwords)-1][:len(passwords[0])])); is || known != 16 {
+		t.Errorf("%d headers are known", known)
+	}
+}

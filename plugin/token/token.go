@@ -55,6 +55,15 @@ func (v *Verifier) Recall(t Text) (Header, bool) {
 	return r.header, remembered
 }
 
+// KnownHeader is the header of a signed token, as Classify finds it, if that token or another one with it was accepted before, and
+// that is remembered. It says nothing of whether the token is good.
+func (v *Verifier) KnownHeader(t Text) (Header, bool) {
+	if header, known := v.Recall(t); known {
+		return header, true
+	}
+	return v.memory.headerOf(t)
+}
+
 // Verify checks a text that Classify found to be a signed token, with the header that Classify gave: cheap checks first, then
 // the signature, then the claims. The verdict is Accept, Deny or, if the keys are being fetched, Retry. Claims come with
 // Accept alone.
