@@ -237,12 +237,10 @@ func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
 	if p.trail != nil {
 		e.Began = p.now()
 	}
-	ours := slices.Contains(p.chain.Config().EnhancedAuth.Methods, e.Method)
-	s, connected := p.isConnected(e.Connect)
-	switch {
-	case s != nil && ours:
+	switch s, connected := p.isConnected(e.Connect); {
+	case s != nil && p.takes(e.Method):
 		return p.reauthenticate(s, e)
-	case connected: // it is others' client, or was, by a method that has been ours
+	case connected: // it is others' client, or the method is not ours any more
 		return verdict.Verdict{Kind: verdict.Defer}
 	}
 	if !p.ticks.Seen() {
@@ -251,7 +249,7 @@ func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
 	}
 	p.withoutTicks() // of a client that is connected it could be the end, and it would be one that is just coming
 	p.arrive(e.Connect)
-	if !ours {
+	if !p.takes(e.Method) {
 		p.leaveToOthers(e.Connect)
 		return verdict.Verdict{Kind: verdict.Defer}
 	}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"go-jwt-auth/plugin/broker"
@@ -26,10 +27,18 @@ func (p *Plugin) isConnected(client broker.Connect) (s *session.Session, is bool
 	return nil, p.broker.TellsOfConnects() || p.table.holders.Has(client.Conn, client.ClientID)
 }
 
+// takes tells whether an Authentication Method is one whose data is a token.
+func (p *Plugin) takes(method string) bool {
+	return slices.Contains(p.chain.Config().EnhancedAuth.Methods, method)
+}
+
 // reauthenticate judges a fresh token that a client shows by AUTH. One that is refused ends the session, as the broker disconnects
 // the client; one about which nothing could be learnt changes nothing.
 func (p *Plugin) reauthenticate(s *session.Session, e broker.ExtAuth) verdict.Verdict {
 	answer, returned := verdict.Verdict{Kind: verdict.Accept}, false
+	if p.renewals.LimitAuth(s) != nil {
+		return answer // as when nothing can be learnt about a token
+	}
 	p.renewals.Begin(s, e.Connect, e.Data, func(o renewal.Outcome) {
 		switch {
 		case !o.Refuses():

@@ -27,6 +27,8 @@ const (
 	MaxPayload = 64 << 10
 	// MaxCommands are those of one message.
 	MaxCommands = 16
+	// MaxValues are all values in it, those inside of others included: many small ones take far longer to read than a few large ones.
+	MaxValues = 256
 	// MaxCorrelationData is in bytes.
 	MaxCorrelationData = 256
 )
@@ -125,6 +127,9 @@ func read(payload []byte) ([]any, error) {
 	if len(payload) > MaxPayload {
 		return nil, fmt.Errorf("%w: %d bytes, the most is %d", errMalformed, len(payload), MaxPayload)
 	}
+	if holdsMoreThan(MaxValues, payload) {
+		return nil, fmt.Errorf("%w: more than %d values", errMalformed, MaxValues)
+	}
 	members, err := jsonvalue.Object(payload)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
@@ -142,6 +147,30 @@ func read(payload []byte) ([]any, error) {
 		return nil, fmt.Errorf("%w: %d commands, the most is %d", errMalformed, len(commands), MaxCommands)
 	}
 	return commands, nil
+}
+
+// holdsMoreThan tells whether there are more values in a JSON text than so many. Each but the first is behind a bracket, a brace or a
+// comma, which are counted unless they stand in a string.
+func holdsMoreThan(most int, text []byte) bool {
+	n := 0
+	for at := 0; at < len(text); at++ {
+		switch text[at] {
+		case '[', '{', ',':
+			n++
+			if n > most {
+				return true
+			}
+		case '"':
+			at++
+			for at < len(text) && text[at] != '"' {
+				if text[at] == '\\' {
+					at++
+				}
+				at++
+			}
+		}
+	}
+	return false
 }
 
 // do has one command done. What it is called, and what it is to be known by, stands in the answer.

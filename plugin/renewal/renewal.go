@@ -20,11 +20,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Burst renewals of a client are taken in a row by $CONTROL, and then one every Every. MaxPending of them may wait for keys or an
-// answer at once, however they came.
+// Burst renewals of a client are taken in a row by $CONTROL, and then one every Every; by AUTH, of which one that is refused is the last,
+// AuthBurst and AuthEvery. MaxPending of them may wait for keys or an answer at once, however they came.
 const (
 	Burst      = 5
 	Every      = 10 * time.Second
+	AuthBurst  = 20
+	AuthEvery  = time.Second
 	MaxPending = 5
 )
 
@@ -70,18 +72,27 @@ type attempt struct {
 
 // Limit counts a request that came by $CONTROL for a live session. If there are too many, it says so.
 func (r *Renewals) Limit(s *session.Session) *verdict.Verdict {
-	if r.allows(&s.Renewals().Limit) {
+	return r.bound(s, &s.Renewals().Limit, Burst, Every)
+}
+
+// LimitAuth is the same for those that come by AUTH.
+func (r *Renewals) LimitAuth(s *session.Session) *verdict.Verdict {
+	return r.bound(s, &s.Renewals().AuthLimit, AuthBurst, AuthEvery)
+}
+
+func (r *Renewals) bound(s *session.Session, limit **rate.Limiter, burst int, every time.Duration) *verdict.Verdict {
+	if r.allows(limit, burst, every) {
 		return nil
 	}
-	v := verdict.Refuse(verdict.ServerBusy, "at most %d renewals are taken in a row, and then one in %s", Burst, verdict.Span(Every))
-	r.refused(s, v, "")
+	v := verdict.Refuse(verdict.ServerBusy, "at most %d renewals are taken in a row, and then one in %s", burst, verdict.Span(every))
+	r.refused(s, broker.Connect{}, v, "")
 	return &v
 }
 
-// allows tells whether a limit of Burst and Every allows for one more, and counts it.
-func (r *Renewals) allows(limit **rate.Limiter) bool {
+// allows tells whether a limit allows for one more, and counts it.
+func (r *Renewals) allows(limit **rate.Limiter, burst int, every time.Duration) bool {
 	if *limit == nil {
-		*limit = rate.NewLimiter(rate.Every(Every), Burst)
+		*limit = rate.NewLimiter(rate.Every(every), burst)
 	}
 	return (*limit).AllowN(r.Now(), 1)
 }
@@ -113,7 +124,7 @@ func (r *Renewals) judge(a *attempt) {
 	}
 	state := a.session.Renewals()
 	state.Pending++
-	r.tell(event.RenewalPending, a.session, result.Verdict, result.LogID)
+	r.tell(event.RenewalPending, a.session, a.client, result.Verdict, result.LogID)
 	r.Loop.Background(func() func() {
 		result, _ := open.Finish(r.Loop.Context())
 		return func() {
@@ -153,6 +164,7 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 	r.Sessions.Renew(s, result.LogID, result.LeaveAt)
 	r.Apply(s, a.client, result)
 	e := lifetime.Event(event.Renewed, s)
+	e.Client.Address, e.Subject = a.client.Address, verdict.ValueUnless(a.token, result.Subject)
 	e.Verdict, e.Until, e.Path = v, r.sooner(s.LeaveAt, s.Limit()), result.Provider.Config().Path
 	r.Tell(e)
 	a.done(Outcome{Verdict: v, Expires: r.sooner(state.Expires, s.Limit())})
@@ -166,21 +178,21 @@ func mapsNames(by *provider.Provider) bool {
 
 func (r *Renewals) refuse(a *attempt, v verdict.Verdict, logID string) {
 	v.Kind = verdict.Deny // what is put off is not asked for once more
-	r.refused(a.session, v, logID)
+	r.refused(a.session, a.client, v, logID)
 	a.done(Outcome{Verdict: v, Superseded: a.number < a.session.Renewals().Applied})
 }
 
 // refused tells of a token that does not count, unless the client has caused too many such lines.
-func (r *Renewals) refused(s *session.Session, v verdict.Verdict, logID string) {
-	if r.allows(&s.Renewals().Lines) {
-		r.tell(event.RenewalRefused, s, v, logID)
+func (r *Renewals) refused(s *session.Session, client broker.Connect, v verdict.Verdict, logID string) {
+	if r.allows(&s.Renewals().Lines, Burst, Every) {
+		r.tell(event.RenewalRefused, s, client, v, logID)
 	}
 }
 
 // tell tells of a token that does not count, or not yet.
-func (r *Renewals) tell(kind event.Kind, s *session.Session, v verdict.Verdict, logID string) {
+func (r *Renewals) tell(kind event.Kind, s *session.Session, client broker.Connect, v verdict.Verdict, logID string) {
 	e := lifetime.Event(kind, s)
-	e.Verdict, e.LogID = v, logID
+	e.Client.Address, e.Verdict, e.LogID = client.Address, v, logID
 	r.Tell(e)
 }
 

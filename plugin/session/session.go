@@ -62,9 +62,9 @@ type Renewals struct {
 	Pending int
 	// Expires is the exp of the token that was applied last; zero: none.
 	Expires time.Time
-	// Limit bounds how often the client may ask by $CONTROL, Lines how many lines of the log it causes by tokens that don't count; nil:
-	// there was none yet.
-	Limit, Lines *rate.Limiter
+	// Limit bounds how often the client may ask by $CONTROL, AuthLimit how often by AUTH, Lines how many lines of the log it causes by tokens
+	// that don't count; nil: there was none yet.
+	Limit, AuthLimit, Lines *rate.Limiter
 }
 
 // Renewals are the session's.
