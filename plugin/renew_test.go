@@ -803,3 +803,30 @@ func TestWithoutTicksARenewalIsNotKickedInsideItself(t *testing.T) {
 		t.Errorf("past its end: %s", got)
 	}
 }
+
+// Without Ticks a login may be what brings a new file into force: it is judged by that.
+func TestWithoutTicksAFileCountsForTheLoginThatBringsIt(t *testing.T) {
+	for _, c := range []struct {
+		before, after string
+		want          verdict.Kind
+	}{
+		{`["OAUTH2-JWT"]`, `["OTHER"]`, verdict.Defer},
+		{`["OTHER"]`, `["OAUTH2-JWT"]`, verdict.Accept},
+	} {
+		file := func(methods string) string {
+			return strings.Replace(local(mapsUsername), `"options":{`, `"options":{"enhancedAuth":{"methods":`+methods+`},`, 1)
+		}
+		h := open(t, file(c.before), v20)
+		h.ticks = loop.Ticks{}
+		h.login(1, "c", text("alice"), mint("alice", time.Hour))
+		h.write(t, file(c.after))
+		h.Reload()
+		h.advance(2 * time.Second)
+		for n := broker.Conn(2); !h.logged(" reloaded "); n++ {
+			<-h.broker.woken // that it has been read is posted by a goroutine, and nothing else takes it over
+			if got := h.byAuth(n, fmt.Sprint(n), mint("alice", time.Hour)); h.logged(" reloaded ") && got != c.want {
+				t.Errorf("methods %s instead of %s: %s", c.after, c.before, got)
+			}
+		}
+	}
+}
