@@ -30,6 +30,8 @@ type token struct {
 	Revoked         bool
 	// number orders tokens; latest is the moment of the last attempt to log in by it, admitted how many were.
 	number, latest, admitted int
+	// byAuth: somebody has come by it by enhanced authentication.
+	byAuth bool
 }
 
 const forged = "forged"

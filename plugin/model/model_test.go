@@ -17,6 +17,7 @@ import (
 
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/loop"
 
 	"pgregory.net/rapid"
 )
@@ -44,6 +45,11 @@ func TestModel(t *testing.T) {
 		}
 	}
 	d := &driver{file: filepath.Join(t.TempDir(), "jwt.json")}
+	t.Cleanup(func() {
+		if d.first != "" {
+			t.Log("the first time: " + d.first)
+		}
+	})
 	for began, batch := time.Now(), 1; ; batch++ {
 		if known && !repeated {
 			if err := flag.Set("rapid.seed", fmt.Sprint(batch)); err != nil {
@@ -62,6 +68,8 @@ func TestModel(t *testing.T) {
 type driver struct {
 	file             string
 	steps, sequences int
+	// first is what led to the first fault. Rechecks begin at random moments, so that its sequence may not lead to it again.
+	first string
 
 	*world
 }
@@ -190,6 +198,11 @@ func (d *driver) run(t *rapid.T) {
 		"outage":        d.outage,
 		"rotate":        d.rotateKeys,
 		"touch":         d.touchAndGo,
+		"authenticate":  d.authenticate,
+		"again by AUTH": d.reauthenticateOne,
+		"renew":         d.renewOne,
+		"renew too":     d.renewOne,
+		"renew slowly":  d.renewSlowly,
 		"insist":        d.insist,
 	})
 }
@@ -199,7 +212,11 @@ func (d *driver) check(t *rapid.T) {
 	d.steps++
 	d.rest()
 	if d.fault != "" {
-		t.Log(d.tokens.named("what led to it:\n" + strings.Join(d.history, "\n")))
+		led := d.tokens.named("what led to it:\n" + strings.Join(d.history, "\n"))
+		if d.first == "" {
+			d.first = led
+		}
+		t.Log(led)
 		t.Fatal(d.tokens.named(d.fault))
 	}
 }
@@ -282,8 +299,11 @@ func (d *driver) connectGood(t *rapid.T) {
 }
 
 // good is the CONNECT of a client that does all as it should.
-func (d *driver) good(p provider, k *token) packet {
+func (d *driver) good(t *rapid.T, p provider, k *token) packet {
 	name := p.called(k.Subject)
+	if d.inForce.Methods.has(byJWT) && often(t, "by AUTH") {
+		return packet{ID: name, Username: &name, Auth: &auth{byJWT, k.Text}}
+	}
 	if d.inForce.Source.fields()[0] == string(inUsername) {
 		return packet{ID: name, Username: &k.Text}
 	}
@@ -358,10 +378,13 @@ func (d *driver) vary(t *rapid.T, k *token) {
 
 // send is a CONNECT.
 func (d *driver) send(t *rapid.T, id string, username, pass *string) {
-	p := packet{
-		ID: id, Username: username, Password: pass, Persistent: rapid.Bool().Draw(t, "persistent"),
-		WebSocket: rapid.IntRange(0, 3).Draw(t, "websocket") == 3, Subscribes: rapid.Bool().Draw(t, "subscribes"),
-	}
+	d.sendPacket(t, packet{ID: id, Username: username, Password: pass})
+}
+
+// sendPacket draws what else is in a CONNECT, and sends it.
+func (d *driver) sendPacket(t *rapid.T, p packet) {
+	p.Persistent, p.Subscribes = rapid.Bool().Draw(t, "persistent"), rapid.Bool().Draw(t, "subscribes")
+	p.WebSocket = rapid.IntRange(0, 3).Draw(t, "websocket") == 3
 	d.packets = append(d.packets, p)
 	d.deliver(p)
 }
@@ -377,6 +400,9 @@ func (d *driver) connectAgain(t *rapid.T) {
 func (d *driver) deliver(p packet) *conn {
 	d.say("%s CONNECT id %s username %s persistent %t, WebSocket %t, subscribes %t: %s",
 		d.clock.now().Format(time.TimeOnly), p.ID, d.describe(p.Username), p.Persistent, p.WebSocket, p.Subscribes, d.describe(p.Password))
+	if p.Auth != nil {
+		d.say("    by %s: %s", p.Auth.Method, d.describe(&p.Auth.Data))
+	}
 	c := d.connect(p)
 	d.rest()
 	return c
@@ -451,12 +477,14 @@ func (d *driver) round(*rapid.T) { d.turn() }
 
 func (d *driver) turn() {
 	d.say("the broker's loop")
+	time.Sleep(loop.Rest) // for which the plugin may leave the broker alone
 	d.rest()
 	known := d.moment
 	d.loop()
 	d.rest()
 	if !d.NoTicks {
 		d.rested(known)
+		d.unanswered()
 		if d.expected {
 			d.broken("the file has not come into force, though there is nothing that keeps it out")
 		}
@@ -542,7 +570,7 @@ func (d *driver) outage(t *rapid.T) {
 		d.named++
 		name := fmt.Sprintf("unlucky-%d", d.named)
 		k := d.mint(p, func(k *token) { k.Subject = name })
-		d.deliver(d.good(p, k))
+		d.deliver(d.good(t, p, k))
 	}
 }
 
@@ -595,13 +623,16 @@ func (d *driver) insist(t *rapid.T) {
 		name := fmt.Sprintf("good-%d", d.named)
 		k := d.mint(p, func(k *token) { k.Subject = name })
 		for range 2 { // by the same token, as whoever is put off does
-			c := d.deliver(d.good(p, k))
+			c := d.deliver(d.good(t, p, k))
 			for range 3 {
 				d.turn()
 			}
 			if c.state == connected {
 				d.say("it is in")
-				d.drop(c)
+				d.insistOnRenewal(t, c)
+				if c.state == connected {
+					d.drop(c)
+				}
 				return
 			}
 			time.Sleep(3 * time.Second)
@@ -609,6 +640,242 @@ func (d *driver) insist(t *rapid.T) {
 		}
 	}
 	d.broken("a good client was not let in")
+}
+
+// insistOnRenewal is a fresh token of such a client, which must count.
+func (d *driver) insistOnRenewal(t *rapid.T, c *conn) {
+	p, there := d.inForce.same(c.attempt.by.id())
+	if !there || !d.controls || rapid.Bool().Draw(t, "it does not renew") {
+		return
+	}
+	k := d.mint(p, func(k *token) {
+		k.Subject, k.Issuer, k.Tenant = c.attempt.token.Subject, c.attempt.token.Issuer, c.attempt.token.Tenant
+	})
+	if bar := d.barByIdentity(c, &attempt{token: k, by: p}); bar != "" || p.MatchClientID && c.id != p.called(k.Subject) || p.MatchUsername && *c.username != p.called(k.Subject) {
+		return // another file is in force since
+	}
+	file := d.tookOver
+	for range 3 {
+		m := d.renewal(c, k.Text)
+		d.publishes(m)
+		for range 3 {
+			d.turn()
+			if d.NoTicks {
+				d.touch()
+				d.rest()
+			}
+			if m.commands[0].renewal.counted || c.state != connected || d.tookOver != file {
+				return
+			}
+			d.heal(d.idps[p.IDP])
+			time.Sleep(3 * time.Second)
+		}
+	}
+	d.broken("a good client was not renewed")
+}
+
+// authenticate is a CONNECT by enhanced authentication.
+func (d *driver) authenticate(t *rapid.T) {
+	id := names.Draw(t, "id")
+	username := rapid.SampledFrom([]*string{nil, text(user), &id}).Draw(t, "username")
+	a := &auth{Method: rapid.SampledFrom([]string{byJWT, byJWT, byJWT, byOthers, "NOBODY'S"}).Draw(t, "method")}
+	switch fault := rapid.SampledFrom([]string{"none", "none", "none", "expired", "forged", "issuer", "idp", "key", "endless", "opaque", "answer", "nothing", "again"}).Draw(t, "data"); {
+	case fault == "answer":
+		a.Data = answer42
+	case fault == "nothing":
+	case fault == "again" && len(d.tokens.all) > 0:
+		a.Data = rapid.SampledFrom(d.tokens.all).Draw(t, "token").Text
+	default:
+		p := d.someProvider(t)
+		a.Data = d.mint(p, func(k *token) {
+			d.vary(t, k)
+			d.spoil(t, k, fault)
+			if fault == "none" {
+				id = p.called(k.Subject)
+			}
+		}).Text
+	}
+	d.sendPacket(t, packet{ID: id, Username: username, Password: d.beside(t), Auth: a})
+}
+
+// beside is the password that may stand beside an enhanced authentication. Nobody judges it.
+func (d *driver) beside(t *rapid.T) *string {
+	switch rapid.IntRange(0, 5).Draw(t, "password beside") {
+	case 0:
+		return text(password)
+	case 1:
+		return &d.mint(d.someProvider(t), func(k *token) { d.vary(t, k) }).Text
+	}
+	return nil
+}
+
+// connectedBy are clients that are connected, and of a kind.
+func (d *driver) connectedBy(is func(*conn) bool) (all []*conn) {
+	for _, c := range d.sessions {
+		if c.state == connected && is(c) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// fresh is what a client shows to stay: usually a token that is good for that.
+func (d *driver) fresh(t *rapid.T, c *conn) string {
+	p, there := d.inForce.same(c.attempt.by.id())
+	if !there || !c.attempt.admitted {
+		p = d.someProvider(t)
+	}
+	fault := rapid.SampledFrom([]string{
+		"none", "none", "none", "none", "none", "revoked", "subject", "provider", "its own", "any", "nothing", "password",
+		"expired", "forged", "issuer", "tenant", "idp", "key", "endless", "opaque",
+	}).Draw(t, "fresh token")
+	switch fault {
+	case "provider":
+		p = d.someProvider(t)
+	case "its own":
+		if c.attempt.token != nil {
+			return c.attempt.token.Text
+		}
+	case "any":
+		return rapid.SampledFrom(append([]*token{{}}, d.tokens.all...)).Draw(t, "token").Text
+	case "nothing":
+		return ""
+	case "password":
+		return password
+	}
+	return d.mint(p, func(k *token) {
+		d.vary(t, k)
+		if old := c.attempt.token; old != nil && fault != "subject" {
+			k.Subject = old.Subject
+			if p.isItsIssuer(old) && p.isItsTenant(old) {
+				k.Issuer, k.Tenant = old.Issuer, old.Tenant
+			}
+			k.Opaque = k.Opaque || old.Opaque && p.Mode == introspection
+		}
+		d.spoil(t, k, fault)
+		k.Revoked = fault == "revoked"
+	}).Text
+}
+
+// reauthenticateOne is a client that came by enhanced authentication and shows a fresh token.
+func (d *driver) reauthenticateOne(t *rapid.T) {
+	all := d.connectedBy(func(c *conn) bool { return c.Auth != nil })
+	if len(all) == 0 {
+		t.Skip()
+	}
+	c := all[rapid.IntRange(0, len(all)-1).Draw(t, "client")]
+	data := d.fresh(t, c)
+	if c.Auth.isKnownToOthers() && rapid.Bool().Draw(t, "answer") {
+		data = answer42
+	}
+	d.shows(c, data)
+}
+
+// shows has a client send AUTH.
+func (d *driver) shows(c *conn, data string) {
+	d.say("%s AUTH of %s by %s: %s", d.clock.now().Format(time.TimeOnly), c, c.Auth.Method, d.describe(&data))
+	d.rest()
+	d.reauthenticate(c, &auth{c.Auth.Method, data})
+	d.rest()
+}
+
+// renewOne is a client that asks by $CONTROL, for several things perhaps.
+func (d *driver) renewOne(t *rapid.T) {
+	all := d.connectedBy(func(*conn) bool { return true })
+	if len(all) == 0 || !d.controls {
+		t.Skip()
+	}
+	c := all[rapid.IntRange(0, len(all)-1).Draw(t, "client")]
+	var texts []string
+	for range rapid.SampledFrom([]int{1, 1, 1, 1, 2, 3, 7}).Draw(t, "commands") {
+		texts = append(texts, d.fresh(t, c))
+	}
+	m := d.renewal(c, texts...)
+	switch rapid.IntRange(0, 7).Draw(t, "message") {
+	case 0:
+		m.unread = true
+	case 1:
+		m.commands[0].name = "listClients"
+	case 2:
+		m.commands[0].token = nil
+	}
+	d.publishes(m)
+}
+
+// renewSlowly is a client whose fresh token is good or bad, and whose provider takes its time with that, while something else happens.
+func (d *driver) renewSlowly(t *rapid.T) {
+	all := d.connectedBy(func(c *conn) bool {
+		p, there := d.inForce.same(c.attempt.by.id())
+		return c.attempt.admitted && there && (p.asks() || p.Mode == jwks) && (d.controls || c.Auth != nil)
+	})
+	if len(all) == 0 {
+		t.Skip()
+	}
+	c := all[rapid.IntRange(0, len(all)-1).Draw(t, "client")]
+	p, _ := d.inForce.same(c.attempt.by.id())
+	d.say("idp%d is holding", p.IDP)
+	d.idps[p.IDP].behave(holding)
+	show := func(text string) {
+		if c.Auth != nil && (!d.controls || rapid.Bool().Draw(t, "by AUTH")) {
+			d.shows(c, text)
+		} else {
+			d.publishes(d.renewal(c, text))
+		}
+	}
+	show(d.fresh(t, c))
+	switch rapid.SampledFrom([]string{"reload", "reload", "drop", "takeover", "end", "another", "clock"}).Draw(t, "meanwhile") {
+	case "reload":
+		d.reload(t)
+		d.turn()
+	case "drop":
+		if c.state == connected {
+			d.say("%s drops", c)
+			d.drop(c)
+		}
+		d.connectGood(t)
+	case "takeover":
+		k := d.mint(p, func(k *token) { k.Subject = c.attempt.token.Subject })
+		d.send(t, c.id, c.username, &k.Text)
+	case "end":
+		time.Sleep(max(0, min(c.attempt.token.Expires.Sub(d.clock.now()), 2*timeout)))
+	case "another":
+		if c.state == connected {
+			show(d.fresh(t, c))
+		}
+	case "clock":
+		d.setClock(t)
+	}
+	d.say("idp%d answers", p.IDP)
+	d.heal(d.idps[p.IDP])
+	d.turn()
+}
+
+// renewal is a message by which a client renews.
+func (d *driver) renewal(c *conn, texts ...string) *message {
+	m := &message{from: c}
+	for i, text := range texts {
+		m.commands = append(m.commands, &command{name: "renewToken", correlation: fmt.Sprintf("%d of message %d", i, len(d.messages)), token: &text})
+	}
+	return m
+}
+
+// publishes has a client send a message.
+func (d *driver) publishes(m *message) {
+	c := m.from
+	d.sends(m)
+	d.say("%s %s publishes %s", d.clock.now().Format(time.TimeOnly), c, m)
+	for _, command := range m.commands {
+		if command.token != nil {
+			d.say("    %s", d.describe(command.token))
+		}
+		if command.token != nil && command.name == "renewToken" && !m.unread {
+			command.renewal = d.renews(c, *command.token, nil)
+		}
+	}
+	c.asks += max(1, len(m.commands))
+	d.rest()
+	d.publish(c, m.payload())
+	d.rest()
 }
 
 // heal has an identity provider answer from now on.

@@ -7,6 +7,7 @@ import (
 
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/control"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -44,6 +45,9 @@ type mosquitto struct {
 	hupAt time.Time
 	// since is the first callback but TICK; zero: none yet.
 	since time.Time
+	// authenticates and controls: the plugin is registered for enhanced authentications, and for its $CONTROL topic. telling: it is
+	// being told of a message to that.
+	authenticates, controls, telling bool
 }
 
 // traits are what one broker does and another does not.
@@ -73,8 +77,17 @@ type conn struct {
 	// id and username are what the plugin may have changed.
 	id       string
 	username *string
-	// attempt is what the rules know of it.
-	attempt *attempt
+	// attempt is what the rules know of it: of its login, and then of the last renewal that counts. in is when it was let in, limit when
+	// it has to go at the latest (zero: never).
+	attempt   *attempt
+	in, limit time.Time
+	// renewals are the tokens that it has shown since, former those that counted before.
+	renewals []*attempt
+	former   []former
+	// asks is how many messages it has sent that may count as renewals, answered how many renewals by those were judged.
+	asks, judged int
+	// seen: the plugin was asked about it.
+	seen bool
 }
 
 // packet is a CONNECT.
@@ -85,7 +98,17 @@ type packet struct {
 	Persistent bool
 	// WebSocket is how it comes; Subscribes is whether it does so once it is in.
 	WebSocket, Subscribes bool
+	// Auth is an enhanced authentication; nil: it comes by username and password.
+	Auth *auth
 }
+
+// auth is an enhanced authentication.
+type auth struct{ Method, Data string }
+
+// The plugin for other methods knows one answer.
+const answer42 = "the right answer"
+
+func (a auth) isKnownToOthers() bool { return a.Method == byOthers && a.Data == answer42 }
 
 func (b *mosquitto) malloc() broker.Conn {
 	if last := len(b.unused) - 1; last >= 0 {
@@ -140,27 +163,74 @@ func (b *mosquitto) connect(p packet) *conn {
 		b.end(c)
 		return c
 	}
-	b.rules.begins(c)
-	kind := b.basicAuth(c)
-	if kind == verdict.Pending && !b.V20 {
+	b.rules.begins(c, c.Auth)
+	var kind verdict.Kind
+	if c.Auth != nil {
+		kind = b.extAuth(c, c.Auth)
+	} else {
+		kind = b.basicAuth(c)
+	}
+	if kind == verdict.Pending && !b.V20 && c.Auth == nil {
 		b.rules.delayed(c)
 		c.state = waiting
 		b.pending = append(b.pending, c)
 		return c
 	}
 	b.rules.judged(c, kind)
-	if kind == verdict.Accept || (kind == verdict.Defer && knownPassword(p)) {
+	others := c.Auth == nil && knownPassword(p) || c.Auth != nil && c.Auth.isKnownToOthers()
+	switch {
+	case kind == verdict.Accept || kind == verdict.Defer && others:
 		b.admit(c)
-	} else {
+	case c.Auth != nil && !b.V20: // of which 2.1 tells nobody
+		b.free(c)
+	default:
 		b.end(c)
 	}
 	return c
 }
 
+// extAuth asks the plugin, if that wants to be, about what a client shows in its CONNECT or, once it is connected, by AUTH.
+func (b *mosquitto) extAuth(c *conn, a *auth) verdict.Kind {
+	b.called()
+	if !b.authenticates {
+		return verdict.Defer
+	}
+	b.asking, c.seen = c, true
+	defer func() { b.asking = nil }()
+	return b.plugin.ExtAuth(broker.ExtAuth{
+		Connect: broker.Connect{Conn: c.address, ClientID: c.id, Username: c.username, Address: "192.0.2.7"}, Method: a.Method, Data: a.Data,
+	}).Kind
+}
+
+// reauthenticate is AUTH with reason code 0x19, which can have no other method than the CONNECT.
+func (b *mosquitto) reauthenticate(c *conn, a *auth) {
+	renewal := b.rules.renews(c, a.Data, a)
+	kind := b.extAuth(c, a)
+	if c.state != connected {
+		b.rules.ends(renewal)
+		return // it was disconnected inside of that
+	}
+	b.rules.reauthenticated(c, renewal, kind)
+	if kind != verdict.Accept && (kind != verdict.Defer || !a.isKnownToOthers()) {
+		b.leave(c)
+	}
+}
+
+// publish has a client publish to the plugin's $CONTROL topic.
+func (b *mosquitto) publish(c *conn, payload []byte) {
+	if !b.controls {
+		return
+	}
+	b.called()
+	b.telling = true
+	defer func() { b.telling = false }()
+	b.plugin.Control(broker.Message{Conn: c.address, ClientID: c.id, Username: c.username, Topic: control.Topic, Payload: payload})
+}
+
 // basicAuth asks the plugin; in a sweep with the username that the client was given, and the password that it sent.
 func (b *mosquitto) basicAuth(c *conn) verdict.Kind {
 	b.called()
-	b.asking = c
+	b.asking, c.seen = c, true
 	defer func() { b.asking = nil }()
 	return b.plugin.BasicAuth(broker.Connect{Conn: c.address, ClientID: c.id, Username: c.username, Password: c.Password, Address: "192.0.2.7"}).Kind
 }
@@ -332,12 +402,27 @@ func (b *mosquitto) MayKeepWill(broker.Conn) bool { return false }
 
 func (b *mosquitto) PersistenceLocation() string { return "" }
 
-// Publish and what follows belong to events that this broker does not have yet.
-func (b *mosquitto) Publish(string, string, []byte) error { return nil }
-func (b *mosquitto) Control(string, bool) error           { return nil }
-func (b *mosquitto) CheckACL(bool) error                  { return nil }
-func (b *mosquitto) ExtAuths(bool) error                  { return nil }
-func (b *mosquitto) AskAbout(broker.Conn, bool)           {}
+func (b *mosquitto) Publish(id, topic string, payload []byte) error {
+	b.rules.hearsAnswer(b.session(id), topic, payload)
+	return nil
+}
+
+// Control and ExtAuths are not for the inside of the event in question: 2.0 goes through a list then.
+func (b *mosquitto) Control(topic string, on bool) error {
+	if b.telling || topic != control.Topic {
+		b.rules.broken("inside of a message to $CONTROL, or for %s, the plugin was registered or unregistered", topic)
+	}
+	b.controls = on
+	return nil
+}
+
+func (b *mosquitto) ExtAuths(on bool) error {
+	b.authenticates = on
+	return nil
+}
+
+func (b *mosquitto) CheckACL(bool) error        { return nil }
+func (b *mosquitto) AskAbout(broker.Conn, bool) {}
 
 func (b *mosquitto) TickIn(wait time.Duration) { b.tickAt = time.Now().Add(wait) }
 func (b *mosquitto) Wake()                     { b.woken.Store(true) }

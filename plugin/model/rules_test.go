@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -19,6 +20,12 @@ import (
 //     whose provider that is, and by whom a client is connected, for as long as the file has it. It is not asked again what it has
 //     said a while ago, nor for keys that it has just given out, also not because other providers have changed.
 //   - Clients of a provider that is gone from the file leave in the end: those whose tokens never expire when they would be asked about.
+//   - By enhanced authentication nobody gets in whom the same token would not let in by password. What can't be known at once is
+//     refused.
+//   - A connected client's token is replaced by another of the same provider and identity, once that is judged good, and by nothing
+//     else: what speaks against the old one counts no more, and the end of the new one does. One by AUTH that is bad ends the
+//     session. Nobody is connected for longer than maxSession, whatever it shows.
+//   - What is asked by $CONTROL is answered once, in order, to the very connection that has asked.
 //   - Nobody good is refused for another's sake (driver.insist), and no file is kept out for the sake of a provider that has not changed.
 //
 // What they know of the world they have from the broker, the identity providers and the plugin's log.
@@ -52,6 +59,10 @@ type rules struct {
 	chosen map[affair]bool
 	// set is when the clock was last set; zero: never.
 	set time.Time
+	// messages are those to $CONTROL.
+	messages []*message
+	// deferred are those who were left to others after SIGHUP.
+	deferred map[seat]bool
 
 	history []string
 	fault   string
@@ -63,6 +74,10 @@ type (
 		token *token
 	}
 	affair struct{ token, provider string }
+	seat   struct {
+		address broker.Conn
+		id      string
+	}
 	change struct {
 		moment int
 		at     time.Time
@@ -77,6 +92,7 @@ type answer struct {
 	known        bool // it was answered
 	active       bool
 	because      *attempt // nil: a client who is connected is asked about again
+	began        int      // when that attempt did, by then
 }
 
 // keySet is one request for keys.
@@ -91,8 +107,8 @@ type keySet struct {
 // attempt is a CONNECT that the plugin was asked about.
 type attempt struct {
 	token *token // nil: it had none
-	// taken: a text of it is a token by the file, whoever has issued that.
-	taken bool
+	// taken: a text of it is a token by the file, whoever has issued that. ended: its exp had passed then.
+	taken, ended bool
 	// under is the file that was in force when it began, at that time and moment, by the provider that answers for the token;
 	// without answered, none does.
 	under    file
@@ -112,13 +128,31 @@ type attempt struct {
 	watched      bool
 	abandoned    time.Time
 	wasAbandoned bool
+	// shown finds the token by a file. byAuth: it came by enhanced authentication.
+	shown  func(file) (t *token, taken bool)
+	byAuth bool
+	// renews is the client that has shown a fresh token; nil: it is a login. order is the moment when it did. counted: that has replaced
+	// the one before; outrun: one that was shown later has; refused: the client was told that it does not count.
+	renews                   *conn
+	order                    int
+	counted, outrun, refused bool
+}
+
+// isOpen tells whether a renewal may still count.
+func (a *attempt) isOpen() bool { return !a.counted && !a.outrun && !a.refused }
+
+// former is a token that counted until a time.
+type former struct {
+	token *token
+	asker asker
+	until time.Time
 }
 
 func newRules(clock *clock, start file) *rules {
 	return &rules{
 		clock: clock, inForce: start, before: start, next: start, written: start,
 		down: map[asker]bool{}, answers: map[question][]*answer{}, keys: map[asker][]*keySet{},
-		lookedAt: map[asker]int{}, changed: map[asker]change{}, forgot: map[asker]int{}, chosen: map[affair]bool{},
+		lookedAt: map[asker]int{}, changed: map[asker]change{}, forgot: map[asker]int{}, chosen: map[affair]bool{}, deferred: map[seat]bool{},
 	}
 }
 
@@ -153,7 +187,11 @@ func (r *rules) hearsOfToken(e happening) {
 		r.questions++
 		r.say("    %s is asked about %s", e.asker, e.token)
 		because := r.justify(q, e.at)
-		r.answers[q] = append(r.answers[q], &answer{number: e.request, asked: r.moment, askedAt: e.at, because: because})
+		x := &answer{number: e.request, asked: r.moment, askedAt: e.at, because: because}
+		if because != nil {
+			x.began = because.began
+		}
+		r.answers[q] = append(r.answers[q], x)
 		return
 	}
 	said := "nothing"
@@ -196,7 +234,7 @@ func (r *rules) justify(q question, at time.Time) *attempt {
 	}
 	a := r.open[i]
 	a.asked = true
-	if x := r.kept(q, at); x != nil && x.ended < a.began {
+	if x := r.kept(q, at); x != nil && x.ended < a.began && !a.ended {
 		r.broken("%s was asked about %s again, though its answer is kept", q.asker, q.token)
 	}
 	return a
@@ -211,6 +249,9 @@ func (r *rules) isAskedAbout(q question, at time.Time) bool {
 	}
 	for _, c := range r.broker.live {
 		a := c.attempt
+		if slices.ContainsFunc(c.former, func(f former) bool { return f.token == q.token && f.asker == q.asker && !at.After(f.until) }) {
+			return true // the question may have waited for others
+		}
 		if c.state == away || !a.admitted || a.token != q.token || a.by.asker() != q.asker {
 			continue
 		}
@@ -235,7 +276,7 @@ func (r *rules) kept(q question, at time.Time) *answer {
 		return nil
 	}
 	last := all[len(all)-1]
-	asked := last.because != nil && last.because.began > changed.moment || last.because == nil && last.askedAt.After(changed.at)
+	asked := last.because != nil && last.began > changed.moment || last.because == nil && last.askedAt.After(changed.at)
 	expired := !q.token.Expires.IsZero() && !r.clock.now().Before(q.token.Expires)
 	if last.active && asked && at.Sub(last.at) < p.TTL && !expired {
 		return last
@@ -284,10 +325,26 @@ func (r *rules) reloaded() {
 		if c.attempt.admitted {
 			r.follow(c.attempt)
 		}
+		for _, a := range c.renewals {
+			if a.isOpen() && (!r.inForce.has(a.by) || r.broker.asking == c) {
+				r.looksAgain(a)
+			}
+		}
 	}
 	if c := r.broker.asking; c != nil && c.state == connecting {
-		r.look(c) // where no Tick comes, a file is taken over before a login is looked at
+		r.look(c.attempt) // where no Tick comes, a file is taken over before a login is looked at
 	}
+}
+
+// looksAgain has a renewal judged anew, by the file that is in force.
+func (r *rules) looksAgain(a *attempt) {
+	r.moment++
+	before := *a // whose question can still be in a queue
+	before.until = time.Now().Add(2 * timeout)
+	a.began, a.at, a.asked = r.moment, time.Now(), false
+	r.look(a)
+	r.ends(a)
+	r.open = append(r.open, &before, a)
 }
 
 // follow notes what becomes of a client's provider in the file that is in force.
@@ -308,23 +365,66 @@ func (r *rules) lets(a *attempt) {
 	r.follow(a)
 }
 
+// letsIn is lets for a connection, which may be one that was in before.
+func (r *rules) letsIn(c *conn) {
+	r.lets(c.attempt)
+	if c.in.IsZero() {
+		c.in = time.Now()
+	}
+	c.bound(c.attempt.by)
+}
+
+// bound bounds how long a connection may last in all.
+func (c *conn) bound(by provider) {
+	if c.limit = c.in.Add(by.MaxSession); by.MaxSession == 0 {
+		c.limit = time.Time{}
+	}
+}
+
 // begins notes an attempt, the plugin being about to be asked.
-func (r *rules) begins(c *conn) {
+func (r *rules) begins(c *conn, by *auth) {
 	r.moment++
-	c.attempt = &attempt{at: time.Now(), began: r.moment}
+	c.attempt = &attempt{at: time.Now(), began: r.moment, byAuth: by != nil}
+	c.attempt.shown = func(f file) (*token, bool) { return f.finds(c.username, c.Password, r.broker.find) }
+	if by != nil {
+		c.attempt.shown = func(f file) (*token, bool) { return r.byMethod(f, by) }
+	}
 	r.open = append(r.open, c.attempt)
-	r.look(c)
+	r.look(c.attempt)
+}
+
+// byMethod finds the token of an enhanced authentication.
+func (r *rules) byMethod(f file, by *auth) (t *token, taken bool) {
+	if !f.Methods.has(by.Method) {
+		return nil, false
+	}
+	return f.takes(by.Data, r.broker.find), true
+}
+
+// renews notes that a client shows a fresh token, by AUTH or (nil) by $CONTROL.
+func (r *rules) renews(c *conn, text string, by *auth) *attempt {
+	r.moment++
+	a := &attempt{at: time.Now(), began: r.moment, renews: c, order: r.moment, byAuth: by != nil}
+	a.shown = func(f file) (*token, bool) { return f.takes(text, r.broker.find), true }
+	if by != nil {
+		a.shown = func(f file) (*token, bool) { return r.byMethod(f, by) }
+	}
+	if c.attempt.admitted { // nobody else's is looked at
+		c.renewals, r.open = append(c.renewals, a), append(r.open, a)
+		r.look(a)
+	}
+	return a
 }
 
 // look chooses the provider by the file that is in force.
-func (r *rules) look(c *conn) {
-	a := c.attempt
+func (r *rules) look(a *attempt) {
 	a.under, a.by, a.answered = r.inForce, provider{}, false
-	if a.token, a.taken = a.under.finds(c.username, c.Password, r.broker.find); a.token == nil {
+	if a.token, a.taken = a.shown(a.under); a.token == nil {
 		return
 	}
 	t := a.token
-	t.latest = r.moment
+	a.ended = !t.Expires.IsZero() && !r.clock.now().Before(t.Expires)
+	t.latest, t.byAuth = r.moment, t.byAuth || a.byAuth && a.renews == nil
 	if a.by, a.answered = a.under.answersFor(t); a.answered {
 		r.lookedAt[a.by.asker()] = r.moment
 		r.chosen[affair{t.Name, a.by.Name}] = true
@@ -355,7 +455,7 @@ func (r *rules) judged(c *conn, kind verdict.Kind) {
 	bar, certain := r.bar(c)
 	switch kind {
 	case verdict.Accept:
-		r.lets(a)
+		r.letsIn(c)
 		if a.token != nil {
 			a.token.admitted++
 		}
@@ -369,7 +469,9 @@ func (r *rules) judged(c *conn, kind verdict.Kind) {
 			r.broken("%s was refused (%s), though %s is good", c, kind, a.token)
 		}
 	case verdict.Defer:
-		if a.taken || a.under.Strict {
+		// On 2.0 somebody who is away may look as if others were to let it in now: then whoever uses its address next is put off once.
+		mistaken := r.broker.V20 && a.byAuth && r.deferred[seat{c.address, c.id}]
+		if (a.taken || a.under.Strict && !a.byAuth) && !mistaken {
 			r.broken("%s was left to others in spite of %s", c, a.token)
 		}
 	}
@@ -407,16 +509,19 @@ func (a *attempt) origin() string {
 
 // takesOver holds a takeover against the rules: nobody gets the session of another by an id that he did not choose.
 func (r *rules) takesOver(c, old *conn) {
-	// 2.0 does not say whether others have let somebody in, so that who is away can't be told from who never was there.
-	unknown := r.broker.V20 && old.state == away && !old.attempt.admitted
+	// 2.0 does not say whether others have let somebody in, so that who is away can't be told from who never was there, nor anything
+	// of whom the plugin was not asked about.
+	unknown := r.broker.V20 && (old.state == away || !old.seen) && !old.attempt.admitted
 	if c.attempt.admitted && c.contested() && !c.owns(old) && !unknown {
 		r.broken("%s was given the client id of %s, who is somebody else", c, old)
 	}
 }
 
 // bar says why nobody may be let in by this attempt now; empty: there is no reason, and where certain, it must be let in.
-func (r *rules) bar(c *conn) (why string, certain bool) {
-	a := c.attempt
+func (r *rules) bar(c *conn) (why string, certain bool) { return r.barTo(c, c.attempt) }
+
+// barTo is bar for what a client shows by an attempt, be it its login or a renewal.
+func (r *rules) barTo(c *conn, a *attempt) (why string, certain bool) {
 	switch {
 	case a.token == nil:
 		return "it has no token", false
@@ -434,14 +539,30 @@ func (r *rules) bar(c *conn) (why string, certain bool) {
 		return "it has no end", false
 	case a.by.Validate && r.over(a):
 		return "it is over", false
+	case a.renews != nil && r.barByIdentity(c, a) != "":
+		return r.barByIdentity(c, a), false
 	case a.by.MatchUsername && (c.username == nil || *c.username != a.by.called(a.token.Subject)):
 		return "its username is not its token's", false
 	case a.by.MatchClientID && c.id != a.by.called(a.token.Subject):
 		return "its client id is not its token's", false
 	case a.by.asks():
-		return r.barByProvider(c)
+		return r.barByProvider(c, a)
 	}
 	return "", a.by.Mode == local
+}
+
+// barByIdentity says whom a renewal would make of the client; empty: who it is.
+func (r *rules) barByIdentity(c *conn, a *attempt) string {
+	old, mapped := c.attempt, a.by.MatchUsername || a.by.MatchClientID
+	switch {
+	case a.by.id() != old.by.id():
+		return "it was let in by another provider, " + old.by.Name
+	case !mapped && (a.origin() != old.origin() || a.token.Subject != old.token.Subject):
+		return "it is a token of another subject than its last one"
+	case !mapped && (len(a.by.issuers()) == 0) != (len(old.by.issuers()) == 0):
+		return "it is not known to be of the same issuer, as that counted for less by one of the files"
+	}
+	return ""
 }
 
 // isAnothers tells whether another provider of the file claims the issuer: of an opaque token only the answer tells.
@@ -476,9 +597,19 @@ func (r *rules) trusted(a *attempt) bool {
 	return false
 }
 
+// isDropped tells whether the last set of keys is without that of a token.
+func (r *rules) isDropped(a *attempt) bool {
+	for _, s := range slices.Backward(r.keys[a.by.asker()]) {
+		if s.known {
+			return !slices.Contains(s.keys, a.token.Key)
+		}
+	}
+	return false
+}
+
 // barByProvider is what the provider has said against the token.
-func (r *rules) barByProvider(c *conn) (why string, certain bool) {
-	a, by := c.attempt, c.attempt.by.asker()
+func (r *rules) barByProvider(c *conn, a *attempt) (why string, certain bool) {
+	by := a.by.asker()
 	var before *answer // the last one
 	active, inactive, failed, requests, answers := false, false, false, 0, 0
 	for _, x := range r.answers[question{by, a.token}] {
@@ -497,9 +628,12 @@ func (r *rules) barByProvider(c *conn) (why string, certain bool) {
 	}
 	within := func(life time.Duration) bool { return before != nil && a.at.Sub(before.at) < life }
 	life := max(a.by.TTL, a.by.window())
+	if a.token.byAuth {
+		life = max(a.by.TTL, retryWindow) // what was asked for the last attempt by AUTH is kept so long, for everybody
+	}
 	justRefused := before != nil && !before.active && before.asked > r.forgot[by] && within(a.by.NegativeTTL)
 	switch {
-	case a.by.Check == afterConnect:
+	case a.by.Check == afterConnect && a.renews == nil:
 		if justRefused {
 			return "its provider has just said that it is not active", false
 		}
@@ -514,7 +648,7 @@ func (r *rules) barByProvider(c *conn) (why string, certain bool) {
 		return "its provider has not said that it is active", false
 	}
 	// Its own question was answered, nobody else has asked it, and the provider can't count as down.
-	certain = !r.down[by] && a.by.Mode == local && a.by.Check == beforeConnect && requests == 1 && answers == 1 && active &&
+	certain = !r.down[by] && a.by.Mode == local && (a.by.Check == beforeConnect && !a.byAuth || a.renews != nil) && requests == 1 && answers == 1 && active &&
 		!slices.ContainsFunc(r.broker.sessions, func(other *conn) bool { return other != c && other.attempt.token == a.token })
 	return "", certain
 }
@@ -533,12 +667,17 @@ func (r *rules) sweeps(c *conn) {
 // swept holds the answer against the rules.
 func (r *rules) swept(c *conn, kind verdict.Kind) {
 	r.say("    %s: %s", c, kind)
+	if kind == verdict.Defer {
+		r.deferred[seat{c.address, c.id}] = true
+	}
 	_, legitimate := r.mayGo(c)
 	switch a := c.attempt; {
+	case c.state == connected && a.admitted && kind == verdict.Accept && c.isPastLimit():
+		r.broken("%s may stay after SIGHUP, but it was connected for as long as it may", c)
 	case c.state == connected && a.admitted && kind == verdict.Accept && a.by.kicks() && r.over(a):
 		// Nobody is reaffirmed past his end: it counts as let in anew, by the file that is in force.
-		r.begins(c)
-		r.lets(c.attempt)
+		r.begins(c, nil)
+		r.letsIn(c)
 		r.ends(c.attempt)
 		if bar, _ := r.bar(c); bar != "" {
 			r.broken("%s may stay after SIGHUP by %s, but %s", c, a.token, bar)
@@ -562,6 +701,24 @@ func (r *rules) mayGo(c *conn) (why string, legitimate bool) {
 	if a.by.kicks() && r.over(a) {
 		return "its token is over", true
 	}
+	if c.isPastLimit() {
+		return "it was connected for as long as it may", true
+	}
+	for _, fresh := range c.renewals {
+		if !fresh.byAuth || !fresh.isOpen() {
+			continue
+		}
+		bar, _ := r.barTo(c, fresh)
+		if bar == "" && r.wasInactive(fresh) {
+			bar = "it is not active"
+		}
+		if bar == "" && fresh.by.Mode == jwks && r.isDropped(fresh) {
+			bar = "its key is not in the last set"
+		}
+		if bar != "" {
+			return "its fresh token is bad: " + bar, true
+		}
+	}
 	active, inactive, failed := false, false, false
 	for _, x := range r.answers[question{a.by.asker(), a.token}] {
 		if x.ended > a.began {
@@ -571,12 +728,17 @@ func (r *rules) mayGo(c *conn) (why string, legitimate bool) {
 	switch {
 	case inactive:
 		return "its token is not active", true
-	case a.by.Check == afterConnect && a.by.asks() && !a.by.Allow && (failed || !active || r.down[a.by.asker()]):
+	case a.by.Check == afterConnect && a.renews == nil && a.by.asks() && !a.by.Allow && (failed || !active || r.down[a.by.asker()]):
 		return "nothing was learnt of its token", true
 	case a.by.asks() && !a.by.kicks() && a.wasAbandoned:
 		return "nobody is left to ask about it, and it would never end", true
 	}
 	return "", false
+}
+
+// wasInactive tells whether the provider has said since an attempt that its token is not active.
+func (r *rules) wasInactive(a *attempt) bool {
+	return slices.ContainsFunc(r.answers[question{a.by.asker(), a.token}], func(x *answer) bool { return x.ended > a.began && x.known && !x.active })
 }
 
 func (r *rules) kicked(c *conn) {
@@ -604,6 +766,10 @@ func (r *rules) rested(known int) {
 		case c.state != connected || !a.admitted:
 		case r.broker.NoTicks && time.Since(a.since) < 2*time.Second:
 			// Its end may have come up while it was just taking over, where a kick by its id can't reach it.
+		case c.isPastLimit():
+			r.broken("%s stays, though it was connected for as long as it may", c)
+		case r.isRefused(c, known):
+			r.broken("%s stays, though it has shown a token by AUTH that is not active", c)
 		case a.by.kicks() && r.over(a) && (r.set.IsZero() || time.Since(r.set) > patience):
 			r.broken("%s stays, though %s is over", c, a.token)
 		case r.condemned(a, known):
@@ -652,11 +818,14 @@ func (r *rules) condemned(a *attempt, known int) bool {
 
 // reads holds a line of the log against the rules: of a token it names the provider that answers for it, and never shows it.
 func (r *rules) reads(line string) {
-	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && !c.attempt.taken) {
-		r.broken("%s is in the log", t) // and it is not a name by the file that is in force
+	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && (!c.attempt.taken || c.state == away)) {
+		r.broken("%s is in the log", t) // and it is not a name by the file that is in force, or of a session that is forgotten
 	}
 	if strings.Contains(line, " reloaded ") {
 		r.reloaded()
+	}
+	if strings.Contains(line, " renewed, and may stay ") {
+		r.hearsRenewal(line)
 	}
 	_, rest, found := strings.Cut(line, "(provider ")
 	name, id, named := strings.Cut(rest, ", token jti \"")

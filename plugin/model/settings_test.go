@@ -17,9 +17,28 @@ type file struct {
 	// Strict: a password that is not a token is refused (onNonToken "deny").
 	Strict bool
 	// Source is the field, or the fields in their order, in which a token may be.
-	Source    source
+	Source source
+	// Methods are those of enhanced authentication whose data is a token. NoRenewal: none comes by $CONTROL.
+	Methods   methods
+	NoRenewal bool
 	Providers []provider
 }
+
+// methods is enhancedAuth.methods, with a space between them; empty: none.
+type methods string
+
+// The methods that clients use; that of others is the affair of the next plugin, unless the file has it.
+const (
+	byJWT    = "OAUTH2-JWT"
+	byOthers = "OTHERS"
+)
+
+var someMethods = rapid.SampledFrom([]methods{byJWT, byJWT, byJWT + " " + byOthers, ""})
+
+func (m methods) list() []string { return strings.Fields(string(m)) }
+
+// has tells whether the data of a method is a token.
+func (m methods) has(method string) bool { return slices.Contains(m.list(), method) }
 
 // source is tokenSource, with a space between fields.
 type source string
@@ -51,8 +70,9 @@ type provider struct {
 	Validate, Kick               bool
 	Leeway                       time.Duration
 	MatchUsername, MatchClientID bool
-	Template                     bool // a name is {provider}:{sub}, else sub
-	Deny                         bool // a mismatch is refused
+	Template                     bool          // a name is {provider}:{sub}, else sub
+	MaxSession                   time.Duration // zero: none
+	Deny                         bool          // a mismatch is refused
 	Lazy                         bool
 
 	Check            string // empty: no revocation, but in mode introspection
@@ -249,6 +269,15 @@ func (f file) finds(username, password *string, find func(string) *token) (t *to
 	return nil, false
 }
 
+// takes finds the token that a text is which can be nothing else.
+func (f file) takes(text string, find func(string) *token) *token {
+	t := find(text)
+	if _, asked := f.opaque(); asked || t != nil && !t.Opaque {
+		return t
+	}
+	return nil
+}
+
 // reaches tells whether it can come into force though an identity provider is down: nothing else is read before that but keys.
 func (f file) reaches(inForce file) bool {
 	return !slices.ContainsFunc(f.Providers, func(p provider) bool { return p.Mode == jwks && !p.Lazy && !inForce.has(p) })
@@ -271,6 +300,7 @@ func often(t *rapid.T, name string) bool { return rapid.IntRange(0, 3).Draw(t, n
 
 func drawFile(t *rapid.T) file {
 	f := file{Named: rapid.IntRange(0, 2).Draw(t, "providers") > 0, Strict: often(t, "onNonToken deny"), Source: sources.Draw(t, "tokenSource")}
+	f.drawRenewals(t)
 	for range 1 + rapid.IntRange(0, most-1).Draw(t, "more") {
 		f = f.with(t, drawProvider(t))
 		if !f.Named {
@@ -278,6 +308,10 @@ func drawFile(t *rapid.T) file {
 		}
 	}
 	return f
+}
+
+func (f *file) drawRenewals(t *rapid.T) {
+	f.Methods, f.NoRenewal = someMethods.Draw(t, "methods"), often(t, "renew false")
 }
 
 // with adds a provider, changed so that it fits to those that are there.
@@ -350,6 +384,8 @@ func (f file) changed(t *rapid.T) file {
 		for _, p := range all {
 			f = f.with(t, p)
 		}
+	case what == "broker-wide" && rapid.Bool().Draw(t, "renewals"):
+		f.drawRenewals(t)
 	case what == "broker-wide":
 		f.Strict = !f.Strict
 	case what == "options":
@@ -424,7 +460,10 @@ func (p *provider) drawOptions(t *rapid.T) {
 	p.Validate, p.Kick = !often(t, "validateExpiration false"), !often(t, "kickExpiredClients false")
 	p.MatchUsername, p.MatchClientID = flag("matchUsername"), often(t, "matchClientId")
 	p.Template, p.Deny, p.Lazy = flag("template"), often(t, "mismatch denied"), flag("lazyConnect")
-	p.Plain = false
+	p.Plain, p.MaxSession = false, 0
+	if often(t, "maxSession") {
+		p.MaxSession = 20 * time.Second
+	}
 	p.Leeway, p.Check, p.Allow, p.TTL, p.NegativeTTL, p.Recheck, p.Narrow = 0, "", false, 0, 0, 0, false
 	if often(t, "leeway") {
 		p.Leeway = 5 * time.Second
@@ -471,6 +510,8 @@ func (f file) text() string {
 	} else {
 		common["tokenSource"] = f.Source
 	}
+	all["options"].(object)["enhancedAuth"] = object{"methods": append([]string{}, f.Methods.list()...)}
+	all["options"].(object)["control"] = object{"renew": !f.NoRenewal}
 	return string(must(json.MarshalIndent(all, "", " ")))
 }
 
@@ -534,6 +575,9 @@ func (p provider) common() object {
 	}
 	if p.Deny {
 		common["onSubjectMismatch"] = "deny"
+	}
+	if p.MaxSession > 0 {
+		common["maxSessionMs"] = p.MaxSession.Milliseconds()
 	}
 	return common
 }
