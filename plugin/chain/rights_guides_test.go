@@ -84,7 +84,7 @@ func readRightsGuides(t *testing.T) (all []rightsGuide) {
 		table, _, _ = strings.Cut(table, "\n\n")
 		for row := range strings.Lines(table) {
 			var cells []string
-			for _, cell := range strings.Split(strings.Trim(row, "| \n"), "|") {
+			for cell := range strings.SplitSeq(strings.Trim(row, "| \n"), "|") {
 				cells = append(cells, plain(cell))
 			}
 			g.rows = append(g.rows, cells)
