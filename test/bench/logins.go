@@ -26,6 +26,7 @@ const (
 const (
 	anonymous      = "anonymous"
 	accepting      = "C plugin that accepts"
+	keepsBusy      = "C plugin that takes 25 µs"
 	refusing       = "C plugin that refuses"
 	refusingLong   = "C plugin that refuses 16 kB"
 	passwordFile   = "password_file"
@@ -103,6 +104,7 @@ func (r *rig) logins(v brokers.Version, window time.Duration) []trial {
 	}
 	add(anonymous, true, storm{broker: open, connects: few(harness.V311), repeat: true})
 	add(accepting, false, storm{broker: plugin(r.accept, nil), connects: few(harness.V311), repeat: true})
+	add(keepsBusy, false, storm{broker: plugin(r.accept, map[string]string{"busy": "25"}), connects: few(harness.V311), repeat: true})
 	add(passwordFile, false, storm{
 		broker:   with(harness.Options{Passwords: map[string]string{"user": "a password"}}),
 		connects: one("a password"), repeat: true,
