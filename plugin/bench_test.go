@@ -56,13 +56,19 @@ func keycloakClaims(n int) map[string]any {
 // silentPlugin verifies by a key. more is JSON in options.common.
 func silentPlugin(tb testing.TB, key testkeys.Key, more ...string) *Plugin {
 	tb.Helper()
+	return silentPluginWith(tb, "", key, more...)
+}
+
+// silentPluginWith is one with this JSON in options.
+func silentPluginWith(tb testing.TB, options string, key testkeys.Key, more ...string) *Plugin {
+	tb.Helper()
 	dir := tb.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), testkeys.Set(key), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 	file := filepath.Join(dir, "jwt.json")
-	text := fmt.Sprintf(`{"algorithm":%q,"mode":"jwks","options":{"modes":{"jwks":{"filePath":"jwks.json"}},
-		"common":{"issuer":"https://idp.example.com/realms/test","audience":"mqtt","matchUsernameToSubject":true%s}}}`, key.Alg, strings.Join(more, ""))
+	text := fmt.Sprintf(`{"algorithm":%q,"mode":"jwks","options":{%s"modes":{"jwks":{"filePath":"jwks.json"}},
+		"common":{"issuer":"https://idp.example.com/realms/test","audience":"mqtt","matchUsernameToSubject":true%s}}}`, key.Alg, options, strings.Join(more, ""))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}

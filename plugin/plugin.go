@@ -8,6 +8,7 @@ package plugin
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go-jwt-auth/plugin/audit"
@@ -19,6 +20,7 @@ import (
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/lifetime"
 	"go-jwt-auth/plugin/loop"
+	"go-jwt-auth/plugin/metrics"
 	"go-jwt-auth/plugin/pending"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/renewal"
@@ -53,6 +55,7 @@ type Table struct {
 	rights []*session.RightsTable
 	// plugins are the instances.
 	plugins []*Plugin
+	servers metrics.Servers
 }
 
 // NewTable returns an empty table.
@@ -95,6 +98,7 @@ type Plugin struct {
 	ticks loop.Ticks
 	chain *chain.Chain
 	trail *audit.Trail
+	meter atomic.Pointer[metrics.Meter]
 	// tickAt is when the Tick is to come that was asked for last; zero: it has come.
 	tickAt    time.Time
 	sessions  *session.Registry
@@ -197,18 +201,14 @@ func (p *Plugin) Close() {
 	if p.chain != nil {
 		p.chain.Close()
 	}
-	p.trail.Close(flushFor)
+	p.closeSinks()
 }
-
-// flushFor is how long the broker's end waits for the last lines of the audit trail.
-const flushFor = time.Second
 
 // BasicAuth judges a login and, if it is accepted, gives the client its identity and records its session. If the
 // verdict has to wait, it is told to the broker later (Pending), if that can be; else BasicAuth waits for it.
 func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
-	if p.trail != nil {
-		connect.Began = p.now()
-	}
+	connect.Began = p.begins()
+	defer p.spent(metrics.BasicAuth, connect.Began)
 	p.table.pending.DropSuperseded(connect, p.broker.IsConnectedAs)
 	if !p.ticks.Seen() {
 		p.endRound(connect)
@@ -280,6 +280,7 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 
 // Disconnect records that a client's connection has ended. kept: the broker keeps its session, or may do so (2.0).
 func (p *Plugin) Disconnect(conn broker.Conn, kept bool) {
+	defer p.spent(metrics.Disconnect, p.begins())
 	if !p.ticks.Seen() {
 		p.rights.EndDue()
 	}
@@ -291,6 +292,8 @@ func (p *Plugin) Disconnect(conn broker.Conn, kept bool) {
 
 // Tick takes over what goroutines have finished, and kicks clients whose time has come.
 func (p *Plugin) Tick() {
+	defer p.spent(metrics.Tick, p.begins())
+	p.meter.Load().Ticked()
 	p.ticks.Tick()
 	p.sessions.CloseSweep()
 	p.rights.EndDue()
@@ -329,7 +332,7 @@ func (p *Plugin) work() {
 // schedule asks for the Tick that is needed next, but not before the broker has had a rest, unless one is to come by then: that one
 // asks for the next.
 func (p *Plugin) schedule(rest time.Duration) {
-	now, wait := p.now(), lookAgain
+	now, wait := p.now(), p.longestWait()
 	for _, at := range [...]time.Time{p.sessions.NextDeadline(), p.sessions.NextLimit(), p.lifetimes.NextRecheck(), p.chain.RefreshAt()} {
 		if !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), rest))

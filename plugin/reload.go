@@ -10,6 +10,7 @@ import (
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/metrics"
 	"go-jwt-auth/plugin/provider"
 )
 
@@ -17,12 +18,14 @@ import (
 type candidate struct {
 	chain *chain.Chain
 	trail *audit.Trail
+	meter *metrics.Meter
 	notes []event.Note
 }
 
 // discard closes what does not come into force.
-func (c candidate) discard() {
+func (p *Plugin) discard(c candidate) {
 	c.trail.Close(0)
+	p.table.servers.Close(c.meter)
 	c.chain.Discard()
 }
 
@@ -42,22 +45,25 @@ func (p *Plugin) prepare(ctx context.Context, inForce *chain.Chain) (candidate, 
 		return c, errors.Join(lines...)
 	}
 	built, err := chain.New(cfg, inForce, provider.Options{
-		Now: p.now, Report: p.report, Delays: p.broker.CanDelay(), KeepsClientIDs: !p.broker.CanSetClientID(), Dial: p.dial,
+		Now: p.now, Report: p.report, Delays: p.broker.CanDelay(), KeepsClientIDs: !p.broker.CanSetClientID(), Dial: p.dial, Requested: p.requested,
 	})
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", p.file, err)
 	}
+	c.chain = built
+	if err := p.openSinks(&c, cfg); err != nil {
+		p.discard(c)
+		return candidate{notes: c.notes}, err
+	}
+	if inForce == nil {
+		p.meter.Store(c.meter) // it counts the first requests, too
+	}
 	found, err := built.Probe(ctx)
 	c.notes = append(c.notes, found...)
 	if err != nil {
-		built.Discard()
-		return c, p.inFile(err)
+		p.discard(c)
+		return candidate{notes: c.notes}, p.inFile(err)
 	}
-	if c.trail, err = p.table.trails.Open(cfg.Audit, p.report); err != nil {
-		built.Discard()
-		return c, fmt.Errorf("%s: $.options.audit: the audit trail can't be opened: %w", p.file, err)
-	}
-	c.chain = built
 	return c, nil
 }
 
@@ -70,8 +76,7 @@ func (p *Plugin) inFile(err error) error {
 func (p *Plugin) adopt(c candidate, how string) {
 	before := p.chain
 	p.chain = c.chain
-	p.trail.Close(0)
-	p.trail = c.trail
+	p.switchSinks(c)
 	if before != nil {
 		p.chain.Inherit(before)
 		p.leaveBehind(before)
@@ -79,7 +84,7 @@ func (p *Plugin) adopt(c candidate, how string) {
 	}
 	cfg := p.chain.Config()
 	p.log(event.Info, "version %s %s %s: %s", Version, how, p.file, Describe(cfg))
-	p.recordFile(before != nil, audit.Done, Describe(cfg))
+	p.recordFile(before != nil, event.Done, Describe(cfg))
 	for _, text := range Advise(cfg, Abilities{Delays: p.broker.CanDelay(), SetsClientID: p.broker.CanSetClientID()}) {
 		c.notes = append(c.notes, event.Warn(text))
 	}
@@ -148,13 +153,13 @@ func (p *Plugin) reload() {
 			}
 			switch {
 			case number != p.reloads && c.chain != nil:
-				c.discard()
+				p.discard(c)
 			case number != p.reloads:
 			case err != nil:
 				p.logNotes(c.notes)
 				p.logEach(event.Error, err)
 				p.log(event.Error, "%s was not reloaded: the configuration from before stays in force", p.file)
-				p.recordFile(true, audit.Failed, joined(err))
+				p.recordFile(true, event.Failed, joined(err))
 			default:
 				p.adopt(c, "reloaded")
 			}

@@ -13,20 +13,22 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// tell takes an event to the log and to the audit trail.
+// tell takes an event to the log, the audit trail and the metrics.
 func (p *Plugin) tell(e event.Event) {
 	p.lines.Event(&e)
 	if p.trail != nil {
 		p.trail.Event(&e, p.now())
 	}
+	p.meter.Load().Event(&e)
 }
 
-// recordFile takes what became of jwt.json to the audit trail.
+// recordFile takes what became of jwt.json to the audit trail and the metrics.
 func (p *Plugin) recordFile(again bool, result, detail string) {
 	what := audit.Start
 	if again {
 		what = audit.Reload
 	}
+	p.meter.Load().Reloaded(again, result)
 	p.trail.Put(audit.Record{Time: p.now(), Event: what, Result: result, File: p.file, Detail: verdict.Line(detail)})
 }
 
@@ -45,7 +47,7 @@ func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider
 	if by := result.Provider; by != nil {
 		e.Provider, e.Path, e.Logged = by.Name(), by.Config().Path, by.Config().Common.LogLogins
 	}
-	if p.trail != nil {
+	if !connect.Began.IsZero() {
 		p.detail(&e, connect, result)
 	}
 	if result.Bearer() == connect.ClientID { // which is then a secret, also if it came by enhanced authentication
@@ -59,9 +61,7 @@ func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider
 
 // detail adds to an event about a login what the log does not show.
 func (p *Plugin) detail(e *event.Event, connect broker.Connect, result provider.Result) {
-	if !connect.Began.IsZero() {
-		e.Took = p.now().Sub(connect.Began)
-	}
+	e.Took = p.now().Sub(connect.Began)
 	e.Subject = verdict.ValueUnless(result.Bearer(), result.Subject)
 	if connect.Username != nil && !slices.Contains(p.chain.Config().TokenSource, config.TokenInUsername) {
 		e.Sent = verdict.ValueUnless(result.Bearer(), *connect.Username)

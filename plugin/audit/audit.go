@@ -26,8 +26,8 @@ type Trails struct {
 // syslogName is the key of syslog among files, whose names are absolute.
 const syslogName = "syslog"
 
-// Trail writes to what one configuration names. A nil Trail writes nothing. Except for Close, its methods belong to the broker's
-// thread.
+// Trail writes to what one configuration names. A nil Trail writes nothing. Its methods belong to the broker's thread, if nothing
+// else is said.
 type Trail struct {
 	of    *Trails
 	sinks []*sink
@@ -114,7 +114,7 @@ func (t *Trail) Reopen() {
 	}
 }
 
-// Lost is how many lines have been lost since the trail was opened.
+// Lost is how many lines have been lost since the trail was opened. From any goroutine.
 func (t *Trail) Lost() (lines uint64) {
 	if t == nil {
 		return 0
@@ -126,7 +126,7 @@ func (t *Trail) Lost() (lines uint64) {
 }
 
 // Close ends the trail. What no other trail writes to is closed when all that was handed over is written; Close waits for
-// that, but not longer than patience. Put must not be called any more.
+// that, but not longer than patience. Put and Close must not be called any more.
 func (t *Trail) Close(patience time.Duration) {
 	if t == nil {
 		return
@@ -154,6 +154,5 @@ func (t *Trail) release() (ending []*sink) {
 			ending = append(ending, s)
 		}
 	}
-	t.sinks = nil
 	return ending
 }

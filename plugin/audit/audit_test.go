@@ -150,7 +150,7 @@ func TestLines(t *testing.T) {
 
 func TestAnEncoderKeepsNothingOfTheLastLine(t *testing.T) {
 	var c encoder
-	c.encode(&Record{Event: Login, Result: Refused, ClientID: verdict.ValueUnless("", "c"), Detail: "x"})
+	c.encode(&Record{Event: event.Login, Result: event.Refused, ClientID: verdict.ValueUnless("", "c"), Detail: "x"})
 	if got := string(c.encode(&Record{Time: noon, Event: Lost, Lines: 7})); got != `{"time":"2026-11-29T12:00:00.123456789Z","event":"lost","lines":7}`+"\n" {
 		t.Error(got)
 	}
@@ -258,7 +258,7 @@ func TestAFullDiskIsSaidAndCounted(t *testing.T) {
 	}
 	trail := mustOpen(t, &trails, config.Audit{FilePath: name}, &told)
 	for range 5 {
-		trail.Put(Record{Time: noon, Event: Login})
+		trail.Put(Record{Time: noon, Event: event.Login})
 	}
 	await(t, "the loss", func() bool { return trail.Lost() == 5 })
 	if got := told.String(); strings.Count(got, "lines are lost: ") != 1 || !strings.Contains(got, "no space left on device") {
@@ -269,7 +269,7 @@ func TestAFullDiskIsSaidAndCounted(t *testing.T) {
 	}
 	trail.Reopen()
 	await(t, "the new file", func() bool { _, err := os.Stat(name); return err == nil })
-	trail.Put(Record{Time: noon, Event: Login})
+	trail.Put(Record{Time: noon, Event: event.Login})
 	await(t, "the note", func() bool { return strings.Contains(told.String(), "has lost 5 lines") })
 	if got := read(t, name); !strings.HasSuffix(got, `"event":"lost","lines":5}`+"\n") {
 		t.Error(got)
@@ -300,10 +300,10 @@ func TestASlowDiskHoldsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	trail := &Trail{of: &trails, sinks: []*sink{s}}
-	trail.Put(Record{Time: noon, Event: Login})
+	trail.Put(Record{Time: noon, Event: event.Login})
 	<-disk.hangs
 	for range queued + 3 {
-		trail.Put(Record{Time: noon, Event: Login})
+		trail.Put(Record{Time: noon, Event: event.Login})
 	}
 	if got := trail.Lost(); got != 3 {
 		t.Errorf("lost %d", got)
@@ -391,10 +391,10 @@ func TestSyslog(t *testing.T) {
 	daemon := listen(t, trails.Socket)
 	var told notes
 	trail := mustOpen(t, &trails, config.Audit{Syslog: true}, &told)
-	for _, c := range []struct{ result, pri string }{{Accepted, "85"}, {Refused, "84"}, {Failed, "83"}} {
-		trail.Put(Record{Time: noon, Event: Login, Result: c.result})
+	for _, c := range []struct{ result, pri string }{{event.Accepted, "85"}, {event.Refused, "84"}, {event.Failed, "83"}} {
+		trail.Put(Record{Time: noon, Event: event.Login, Result: c.result})
 		got := message.FindStringSubmatch(receive(t, daemon))
-		if len(got) != 7 || got[1] != c.pri || got[5] != Login || !json.Valid([]byte(got[6])) {
+		if len(got) != 7 || got[1] != c.pri || got[5] != event.Login || !json.Valid([]byte(got[6])) {
 			t.Errorf("%s: %q", c.result, got)
 		}
 	}
@@ -402,10 +402,10 @@ func TestSyslog(t *testing.T) {
 	if err := errors.Join(daemon.Close(), os.Remove(trails.Socket)); err != nil {
 		t.Fatal(err)
 	}
-	trail.Put(Record{Time: noon, Event: Login})
+	trail.Put(Record{Time: noon, Event: event.Login})
 	await(t, "the loss", func() bool { return trail.Lost() == 1 })
 	daemon = listen(t, trails.Socket)
-	trail.Put(Record{Time: noon, Event: Login})
+	trail.Put(Record{Time: noon, Event: event.Login})
 	if got := receive(t, daemon); !message.MatchString(got) {
 		t.Error(got)
 	}
@@ -417,7 +417,7 @@ func TestSyslog(t *testing.T) {
 func BenchmarkEncode(b *testing.B) {
 	var c encoder
 	r := Record{
-		Time: noon, Event: Login, Result: Accepted, ClientID: verdict.ValueUnless("", "device-0001"), Address: "192.0.2.7", Username: verdict.ValueUnless("", "device-0001"),
+		Time: noon, Event: event.Login, Result: event.Accepted, ClientID: verdict.ValueUnless("", "device-0001"), Address: "192.0.2.7", Username: verdict.ValueUnless("", "device-0001"),
 		Subject: verdict.ValueUnless("", "device-0001"), LogID: `jti "0b7ce2a1-4c8f-4a36-8bb2-0f6ee2f9a6c0"`, Took: time.Millisecond,
 	}
 	for b.Loop() {

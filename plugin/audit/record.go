@@ -12,18 +12,10 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// What lines are about. The words are stable, as those of results and the names of the members are: docs/audit.schema.json.
+// What lines are about, besides what event.Outcome is. The words are stable, as those of results and the names of the members
+// are: docs/audit.schema.json.
 const (
-	// Login: Accepted, Refused, Deferred, PutOff or Left.
-	Login = "login"
-	// Confirmation is what was learnt of a client that was admitted first and asked about afterwards (afterConnect), if that was
-	// nothing: Unanswered.
-	Confirmation = "confirmation"
-	// Renewal is a token that was to take the place of a session's: Accepted or Refused.
-	Renewal = "renewal"
-	// Kick is a client that had to leave: Done or Failed.
-	Kick = "disconnect"
-	// Start and Reload are about jwt.json: Done or Failed.
+	// Start and Reload are about jwt.json: event.Done or event.Failed.
 	Start  = "start"
 	Reload = "reload"
 	// Provider is one that can't be asked any more, or can again: Down or Up.
@@ -32,18 +24,10 @@ const (
 	Lost = "lost"
 )
 
-// What became of it.
+// The results of Provider.
 const (
-	Accepted   = "accepted"
-	Refused    = "refused"
-	Deferred   = "deferred"
-	PutOff     = "putOff"
-	Left       = "left"
-	Unanswered = "unanswered"
-	Done       = "done"
-	Failed     = "failed"
-	Up         = "up"
-	Down       = "down"
+	Up   = "up"
+	Down = "down"
 )
 
 // Record is one line. What is empty is left out.
@@ -74,64 +58,25 @@ type Record struct {
 
 // recordOf is the line of an event; false if that is no decision.
 func recordOf(e *event.Event) (r Record, is bool) {
+	o, is := e.Outcome()
+	if o.Result == event.Deferred && o.Detail == "" {
+		return r, false // a password of another kind
+	}
 	r = Record{
-		ClientID: e.Client.ID, Address: e.Client.Address, Username: e.Username, Provider: e.Provider, Subject: e.Subject, LogID: e.LogID, Took: e.Took,
+		Event: o.About, Result: o.Result, ClientID: e.Client.ID, Address: e.Client.Address, Username: e.Username, Provider: e.Provider, Subject: e.Subject,
+		LogID: e.LogID, Reason: o.Reason, Detail: o.Detail, Unchecked: o.Result == event.Accepted && e.Verdict.Unchecked, Took: e.Took,
 	}
 	if r.Username == (verdict.Value{}) {
 		r.Username = e.Sent
 	}
-	v := e.Verdict
-	switch e.Kind {
-	case event.Judged:
-		r.Event = Login
-		is = r.judged(v)
-		return r, is
-	case event.LeftPending, event.LeftAccepted:
-		r.Event, r.Result, r.Reason, r.Detail = Login, Left, v.Reason, v.Detail
-	case event.NotConfirmed:
-		r.Event, r.Result, r.Detail = Confirmation, Unanswered, v.Note
-	case event.Renewed, event.RenewalRefused:
-		r.Event = Renewal
-		is = r.judged(v)
-		return r, is
-	case event.Disconnected:
-		r.Event, r.Result = Kick, Done
-		r.Reason, r.Detail = verdict.Split(e.Why)
-	case event.NotDisconnected:
-		r.Event, r.Result = Kick, Failed
-		r.Reason, r.Detail = verdict.Split(e.Why)
-		r.Detail += "; " + e.Err.Error()
-	case event.Reaffirmed, event.NotRechecked, event.NotThere, event.RenewalPending:
-		return r, false // nothing has changed
-	default:
-		return r, false
-	}
-	return r, true
-}
-
-// judged is about a login; false if it waits for its verdict, or has shown no token.
-func (r *Record) judged(v verdict.Verdict) bool {
-	switch v.Kind {
-	case verdict.Accept:
-		r.Result, r.Unchecked, r.Detail = Accepted, v.Unchecked, v.Note
-	case verdict.Retry:
-		r.Result, r.Reason, r.Detail = PutOff, v.Reason, v.Detail
-	case verdict.Deny:
-		r.Result, r.Reason, r.Detail = Refused, v.Reason, v.Detail
-	case verdict.Defer:
-		r.Result, r.Detail = Deferred, v.Note
-		return v.Note != ""
-	case verdict.Pending:
-		return false
-	}
-	return true
+	return r, is
 }
 
 func (r *Record) severity() int {
 	switch {
-	case r.Event == Lost, r.Result == Failed:
+	case r.Event == Lost, r.Result == event.Failed:
 		return severityError
-	case r.Result == Refused, r.Result == Down, r.Unchecked, r.Result == Unanswered:
+	case r.Result == event.Refused, r.Result == Down, r.Unchecked, r.Result == event.Unanswered:
 		return severityWarn
 	}
 	return severityNote

@@ -461,6 +461,15 @@ func brokenFiles() []brokenFile {
 		{"keyFile alone", with("options.tls.keyFile", `"secret"`), []string{"$.options.tls.certFile: must be there beside keyFile"}},
 		{"insecureSkipVerify in quotes", with("options.tls.insecureSkipVerify", `"false"`), []string{`$.options.tls.insecureSkipVerify: must be true or false without quotes, found "false"`}},
 
+		// Metrics
+		{"metrics at a port alone", with("options.metrics.listen", `":9641"`), []string{badListen + `":9641"`}},
+		{"metrics at a name", with("options.metrics.listen", `"broker.example.com:9641"`), []string{badListen + `"broker.example.com:9641"`}},
+		{"metrics without port", with("options.metrics.listen", `"127.0.0.1"`), []string{badListen + `"127.0.0.1"`}},
+		{"metrics at any port", with("options.metrics.listen", `"127.0.0.1:0"`), []string{badListen + `"127.0.0.1:0"`}},
+		{"metrics at no port", with("options.metrics.listen", `"127.0.0.1:65536"`), []string{badListen + `"127.0.0.1:65536"`}},
+		{"metrics at an interface", with("options.metrics.listen", `"[fe80::1%eth0]:9641"`), []string{badListen + `"[fe80::1%eth0]:9641"`}},
+		{"metrics for true", with("options.metrics.listen", `true`), []string{"$.options.metrics.listen: must be a string, found true"}},
+
 		// The audit trail
 		{"syslog in quotes", with("options.audit.syslog", `"true"`), []string{`$.options.audit.syslog: must be true or false without quotes, found "true"`}},
 		{"an audit file without name", with("options.audit.filePath", `""`), []string{"$.options.audit.filePath: must not be empty: give a value or remove the key"}},
@@ -529,7 +538,6 @@ func brokenFiles() []brokenFile {
 
 		// Not in this version
 		{"control.admins", with("options.control.admins", `["ops"]`), []string{"$.options.control.admins: " + unmade}},
-		{"metrics", with("options.metrics.listen", `"127.0.0.1:9641"`), []string{"$.options.metrics: " + unmade}},
 
 		{
 			"all at once, in the order of the file",

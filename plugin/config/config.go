@@ -38,12 +38,20 @@ type Config struct {
 	OnNonToken NonToken
 	// MaxTokenBytes: longer passwords are refused unread; 64 to 65535, the longest that MQTT can carry. Default 16384.
 	MaxTokenBytes int
+	// Metrics is what Prometheus can read.
+	Metrics Metrics
 	// Audit is where the audit trail goes (`$.options.audit`).
 	Audit        Audit
 	EnhancedAuth EnhancedAuth
 	Control      Control
 	// Providers are the identity providers whose tokens are accepted, at least one.
 	Providers []*Provider
+}
+
+// Metrics is `$.options.metrics`.
+type Metrics struct {
+	// Listen is the address at which they are served, such as "127.0.0.1:9641"; empty: they are not.
+	Listen string
 }
 
 // Audit is `$.options.audit`: to a file, to syslog, to both or, by default, to neither.

@@ -106,3 +106,23 @@ func schemeFound(raw string, u *url.URL) string {
 	}
 	return "found " + verdict.Quote(u.Scheme+":")
 }
+
+// listenAddress reads the address and port at which something is served. Names are not looked up, but for localhost.
+func listenAddress(to *string) reader {
+	return func(d *document, n *node) {
+		raw, ok := word(d, n)
+		if !ok {
+			return
+		}
+		at, err := netip.ParseAddrPort(strings.Replace(raw, "localhost:", "127.0.0.1:", 1))
+		switch {
+		case err != nil || at.Port() == 0 || at.Addr().Zone() != "":
+			d.errorf(n, `must be an IP address and a port, such as "127.0.0.1:9641", found %s`, n.Found())
+			return
+		case !at.Addr().Unmap().IsLoopback():
+			d.warnf(n, "is not of this machine alone: whoever reaches it can read the metrics, without a password. "+
+				"Have a firewall let Prometheus alone in, or listen at 127.0.0.1")
+		}
+		*to = raw
+	}
+}

@@ -32,11 +32,12 @@ func brokerKeys(file *Config) []key {
 		{"options.common.tokenSource", tokenSources(&file.TokenSource)},
 		{"options.common.onNonToken", oneOf(&file.OnNonToken, NonTokenDefer, NonTokenDeny)},
 		{"options.common.maxTokenBytes", integer(&file.MaxTokenBytes, tokenSizes)},
+		{"options.metrics.listen", listenAddress(&file.Metrics.Listen)},
 		{"options.audit.filePath", filePath(&file.Audit.FilePath)},
 		{"options.audit.syslog", boolean(&file.Audit.Syslog)},
 		{"options.enhancedAuth.methods", methods(&file.EnhancedAuth.Methods)},
 		{"options.control.renew", boolean(&file.Control.Renew)},
-	}, unsupported("options.control.admins", "options.metrics")...)
+	}, unsupported("options.control.admins")...)
 }
 
 // providerKeys are a provider's. They are read in this order, whatever the file's own.

@@ -14,6 +14,7 @@ import (
 
 const (
 	uri        = "options.modes.jwks.uri"
+	badListen  = `$.options.metrics.listen: must be an IP address and a port, such as "127.0.0.1:9641", found `
 	tokenFrom  = "options.common.tokenSource"
 	introspect = "options.revocation.introspection"
 	plainly    = "options.revocation.plain"

@@ -61,7 +61,7 @@ func brokenProviders() []brokenFile {
 			inside("options.audit.syslog"), inside("options.common.maxTokenBytes"), inside("options.common.onNonToken"), inside(tokenFrom),
 		}},
 		{"what is of the broker, of renewals, in a provider", several(from("a", issuerA, "options.control.renew", `false`)), []string{inside("options.control.renew")}},
-		{"what is not made, at the top", withTop(`"options": {"metrics": {}, "control": {"admins": []}}`, from("a", issuerA)), []string{"$.options.metrics: " + unmade, "$.options.control.admins: " + unmade}},
+		{"what is not made, at the top", withTop(`"options": {"control": {"admins": []}}`, from("a", issuerA)), []string{"$.options.control.admins: " + unmade}},
 		{"a broker-wide key that is wrong", withTop(`"options": {"common": {"onNonToken": "no"}}`, from("a", issuerA)), []string{`$.options.common.onNonToken: must be "defer" or "deny", found "no"`}},
 		{"in a provider all is checked", several(from("a", issuerA), from("b", issuerB, "options.modes.jwks.timeoutMs", `0`, "options.tls.certFile", `"secret"`)), []string{
 			"$.providers[1].options.modes.jwks.timeoutMs: must be a number of milliseconds above 0, found 0",

@@ -200,7 +200,7 @@ func allKeys() map[string]bool {
 // unmadeKeys are those that this version refuses.
 func unmadeKeys() []string {
 	return []string{
-		"options.control.admins", "options.metrics",
+		"options.control.admins",
 	}
 }
 

@@ -67,6 +67,8 @@ func oddFiles() []oddFile {
 		{"issuer by plain http", oidc("options.modes.oidc.issuer", `"HTTP://192.0.2.7"`), []string{"$.options.modes.oidc.issuer: " + PlaintextWarning}},
 		{"introspection by plain http", revoking(introspect+".uri", `"http://127.0.0.1.idp.test/"`), []string{"$.options.revocation.introspection.uri: " + PlaintextWarning}},
 		{"endpoint by plain http", asking(plainly+".uri", `"http://[2001:db8::1]/"`), []string{"$.options.revocation.plain.uri: " + PlaintextWarning}},
+		{"metrics for everybody", with("options.metrics.listen", `"0.0.0.0:9641"`), []string{"$.options.metrics.listen: is not of this machine alone: whoever reaches it can read the metrics, without a password. Have a firewall let Prometheus alone in, or listen at 127.0.0.1"}},
+		{"metrics for this machine", with("options.metrics.listen", `"[::ffff:127.8.0.1]:9641"`), nil},
 		{"plain http on this machine", revoking(uri, `"http://127.8.0.1:80/"`, introspect+".uri", `"http://[::1]/"`), nil},
 		{"plain http on this machine by name", revoking(uri, `"http://LocalHost:80/"`, introspect+".uri", `"http://idp.localhost./"`), nil},
 		{"insecureSkipVerify", with("options.tls.insecureSkipVerify", `true`), []string{"$.options.tls.insecureSkipVerify: lets anybody on the way pose as the identity provider: use caFile for a private authority instead"}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/jsonvalue"
 	"go-jwt-auth/plugin/internal/once"
 )
@@ -88,7 +89,20 @@ type answered struct {
 	set    Set
 }
 
-func (r *remote) get() (a answered, err error) {
+func (r *remote) get() (answered, error) {
+	began := r.Now()
+	a, err := r.read()
+	if r.Requested != nil {
+		result := event.Done
+		if err != nil {
+			result = event.Failed
+		}
+		r.Requested(event.Request{For: event.Keys, Result: result, Took: r.Now().Sub(began)})
+	}
+	return a, err
+}
+
+func (r *remote) read() (a answered, err error) {
 	uri := r.uri
 	if uri == "" {
 		if uri, err = r.Locate(r.ctx); err != nil {

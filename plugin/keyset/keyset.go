@@ -55,6 +55,8 @@ type Options struct {
 	Blocks bool
 	// Locate finds the JWKS URL in mode oidc, if the configuration has none. It may have to ask the network.
 	Locate func(ctx context.Context) (string, error)
+	// Requested takes each fetch from an address, from any goroutine; nil: nobody wants to know.
+	Requested func(event.Request)
 	// Report takes what the operator should know (a skipped key, a changed set), from any goroutine. No lock is held then.
 	Report func(event.Note)
 }
@@ -79,6 +81,26 @@ func (m *reportingMutex) Unlock() {
 	for _, n := range notes {
 		m.to(n)
 	}
+}
+
+// Condition is what can be said of the keys without asking the provider.
+type Condition struct {
+	// Usable is how many keys may serve now.
+	Usable int
+	// Read is when they were read from an address; zero: they were not, or come from elsewhere.
+	Read time.Time
+}
+
+// ConditionOf is that of a source, which may be nil.
+func ConditionOf(source Source) Condition {
+	switch s := source.(type) {
+	case *remote:
+		return s.standing()
+	case keeper:
+		set := s.lastSet()
+		return Condition{Usable: set.Len()}
+	}
+	return Condition{}
 }
 
 // crowd says, once for a set, that a token fits more of its keys than are tried.

@@ -276,6 +276,17 @@ func (r *remote) Load(ctx context.Context) (Set, error) {
 	return r.lastSet(), nil
 }
 
+// standing is the condition of the keys. Those that are read anew for each login count for as long as the last fetch was a success.
+func (r *remote) standing() Condition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := Condition{Usable: r.set.Len(), Read: r.arrived}
+	if r.fetch.Outage.Err != nil && r.judge(r.Now()).freshness() == expired {
+		c.Usable = 0
+	}
+	return c
+}
+
 func (r *remote) lastSet() Set {
 	r.mu.Lock()
 	defer r.mu.Unlock()

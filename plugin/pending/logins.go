@@ -32,6 +32,9 @@ type Logins struct {
 	Record func(connect broker.Connect, result provider.Result, open *provider.Open)
 	// Tell reports what has happened to a login.
 	Tell func(kind event.Kind, connect broker.Connect, result provider.Result)
+
+	// waiting is how many verdicts are still to come, those included that have become nobody's.
+	waiting int
 }
 
 // Delay gives a pending client its identity, which can't be changed later, and has the verdict sought. A second login that
@@ -51,6 +54,7 @@ func (l *Logins) Delay(connect broker.Connect, result provider.Result, open *pro
 	}
 	a.connect = connect
 	l.Table.add(a)
+	l.waiting++
 	l.Loop.Background(func() func() {
 		ctx := l.Loop.Context()
 		a.result, a.open = a.open.Finish(ctx)
@@ -63,8 +67,12 @@ func (l *Logins) Delay(connect broker.Connect, result provider.Result, open *pro
 	return result.Verdict
 }
 
+// Len is how many verdicts are still to come.
+func (l *Logins) Len() int { return l.waiting }
+
 // complete tells the broker the verdict on a login that was pending. The broker calls Disconnect from inside.
 func (l *Logins) complete(a *attempt) {
+	l.waiting--
 	id, conn := a.connect.ClientID, a.connect.Conn
 	// A client that is connected by that id at that address came in by another way after this one had dropped.
 	if !l.Table.take(a) || l.Broker.IsConnectedAs(id, conn) {

@@ -27,6 +27,8 @@ type Options struct {
 	Now func() time.Time
 	// Report takes what the operator should know and that no login is refused for, from any goroutine.
 	Report func(event.Note)
+	// Requested takes each request to the provider, from any goroutine; nil: nobody wants to know.
+	Requested func(event.Request)
 	// Delays says that the broker lets a login wait without waiting itself (Mosquitto 2.1). Then Begin never waits.
 	Delays bool
 	// KeepsClientIDs says that the broker can't change a client id (Mosquitto 2.0).
@@ -77,6 +79,12 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	}
 	report := o.Report
 	o.Report = func(n event.Note) { report(n.Of(cfg.Name)) }
+	if requested := o.Requested; requested != nil {
+		o.Requested = func(r event.Request) {
+			r.Provider = cfg.Name
+			requested(r)
+		}
+	}
 	p := &Provider{cfg: cfg, id: ID(cfg.ID()), options: o, client: client, mapper: identity.New(cfg, o.KeepsClientIDs)}
 	if cfg.Authorization != nil {
 		p.rights = rights.New(cfg)
@@ -86,7 +94,7 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	}
 	if cfg.Mode != config.ModeIntrospection {
 		if p.keys, err = keyset.New(cfg, keyset.Options{
-			Client: client, Now: o.Now, Blocks: !o.Delays, Locate: p.locateJWKS, Report: o.Report,
+			Client: client, Now: o.Now, Blocks: !o.Delays, Locate: p.locateJWKS, Report: o.Report, Requested: o.Requested,
 		}); err != nil {
 			return nil, err
 		}
@@ -97,10 +105,29 @@ func New(cfg *config.Provider, o Options) (*Provider, error) {
 	}
 	if cfg.Revocation != nil {
 		p.checker, err = revocation.New(cfg.Revocation, revocation.Options{
-			Path: cfg.Path, Client: client, Locate: p.locateIntrospection, Issuer: cfg.SoleIssuer(), Now: o.Now, Report: o.Report,
+			Path: cfg.Path, Client: client, Locate: p.locateIntrospection, Issuer: cfg.SoleIssuer(), Now: o.Now, Report: o.Report, Requested: o.Requested,
 		})
 	}
 	return p, err
+}
+
+// Condition is how a provider stands.
+type Condition struct {
+	// Keys are those of its tokens; Opaque: it needs none.
+	Keys   keyset.Condition
+	Opaque bool
+	// Revocation is how it stands with its endpoint; nil: it has none.
+	Revocation *revocation.Condition
+}
+
+// Condition is that of now. It waits for nothing.
+func (p *Provider) Condition() Condition {
+	c := Condition{Keys: keyset.ConditionOf(p.keys), Opaque: p.Opaque()}
+	if p.checker != nil {
+		now := p.checker.Condition()
+		c.Revocation = &now
+	}
+	return c
 }
 
 // ID identifies the provider, across reloads as well.

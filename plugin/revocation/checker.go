@@ -37,6 +37,8 @@ type Options struct {
 	// Issuer is the provider's issuer in the configuration; empty: there is none.
 	Issuer string
 	Now    func() time.Time
+	// Requested takes each request and each look for a remembered answer, from any goroutine; nil: nobody wants to know.
+	Requested func(event.Request)
 	// Report takes what the operator should know. It is called from any goroutine.
 	Report func(event.Note)
 }
@@ -146,6 +148,19 @@ func askAlike(a, b *config.Revocation) bool {
 // Lookup tells what is known of a token without asking: a cached answer, what Prefetch has brought, or that the circuit breaker
 // lets nobody ask. It never waits. An answer that speaks for a token is always the last one.
 func (c *Checker) Lookup(token Digest) (said Answer, known bool) {
+	if said, known = c.remembered(token); known {
+		c.requested(event.Request{For: event.Lookup, Result: event.Hit})
+		return said, true
+	}
+	c.requested(event.Request{For: event.Lookup, Result: event.Miss})
+	if err := c.breaker.open(); err != nil {
+		return Answer{err: err}, true
+	}
+	return Answer{}, false
+}
+
+// remembered is an answer that was given before.
+func (c *Checker) remembered(token Digest) (said Answer, known bool) {
 	if uri, err := c.options.Locate(canceled); err == nil {
 		if said, found := c.active.get(keyOf(uri, token)); found {
 			return Answer{response: said, from: endpoint.Redact(uri)}, true
@@ -154,13 +169,26 @@ func (c *Checker) Lookup(token Digest) (said Answer, known bool) {
 	if said, known = c.prefetched.take(token); known {
 		return said, true
 	}
-	if said, known = c.inactive.get(c.inactiveKey(token), c.options.Now(), c.cfg.Cache.NegativeTTL); known {
-		return said, true
+	return c.inactive.get(c.inactiveKey(token), c.options.Now(), c.cfg.Cache.NegativeTTL)
+}
+
+func (c *Checker) requested(r event.Request) {
+	if c.options.Requested != nil {
+		c.options.Requested(r)
 	}
-	if err := c.breaker.open(); err != nil {
-		return Answer{err: err}, true
-	}
-	return Answer{}, false
+}
+
+// Condition is how a Checker stands with its endpoint.
+type Condition struct {
+	// Open: the circuit breaker lets nobody ask.
+	Open bool
+	// Waiting is how many tokens are being asked about or wait for their turn.
+	Waiting int
+}
+
+// Condition is that of now.
+func (c *Checker) Condition() Condition {
+	return Condition{Open: c.breaker.open() != nil, Waiting: c.queue.len()}
 }
 
 // canceled is a context with which nothing waits.
@@ -231,8 +259,10 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 		uri, err := c.options.Locate(ctx)
 		if err == nil {
 			said.from = endpoint.Redact(uri)
+			began := c.options.Now()
 			said.response, err = c.exchange(ctx, uri, token)
 			said.at = c.options.Now()
+			c.requested(event.Request{For: event.Introspection, Result: resultOf(said.response, err), Took: said.at.Sub(began)})
 		}
 		switch {
 		case err == nil:
@@ -243,6 +273,18 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 		return err
 	})
 	return said
+}
+
+// resultOf is what came of a request.
+func resultOf(said response, err error) string {
+	switch {
+	case err != nil:
+		return event.Failed
+	case said.active:
+		return event.Active
+	default:
+		return event.Inactive
+	}
 }
 
 // exchange sends one request and reads the answer.

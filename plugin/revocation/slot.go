@@ -79,6 +79,13 @@ func (q *queue) enter(token string) error {
 	return nil
 }
 
+// len is how many tokens wait.
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.logins)
+}
+
 // leave undoes enter.
 func (q *queue) leave(token string) {
 	q.mu.Lock()

@@ -1,0 +1,138 @@
+// Package metrics counts and times what the plugin does, for Prometheus: a Meter for each plugin instance, and an HTTP server for
+// each address, which instances share.
+//
+// Whatever is counted has labels from closed lists alone: provider (names in jwt.json), reason (verdict.Reason), result
+// (event.Outcome, event.Request) and method.
+package metrics
+
+import (
+	"sync/atomic"
+	"time"
+
+	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/provider"
+)
+
+// What the broker's thread was busy with: the label "method" of the time that it took.
+const (
+	BasicAuth  = "basic_auth"
+	ExtAuth    = "ext_auth"
+	Control    = "control"
+	Tick       = "tick"
+	Disconnect = "disconnect"
+)
+
+// Meter is what one plugin instance is measured by. Safe for concurrent use; a nil Meter measures nothing.
+type Meter struct {
+	server *server
+	now    func() time.Time
+	// providers are those in force.
+	providers atomic.Pointer[[]*provider.Provider]
+	// What is there now.
+	sessions, pending, rechecks atomic.Int64
+	// ticked is when the broker's loop was last seen to turn, in ns since began; zero: not yet.
+	ticked atomic.Int64
+	began  time.Time
+	// lost is the audit trail's count.
+	lost atomic.Pointer[func() uint64]
+}
+
+// InForce says which providers are asked from now on.
+func (m *Meter) InForce(providers []*provider.Provider, lost func() uint64) {
+	if m == nil {
+		return
+	}
+	m.providers.Store(&providers)
+	m.lost.Store(&lost)
+	for _, p := range providers {
+		m.server.prepare(p)
+	}
+}
+
+// There says how many sessions, pending logins and rechecks there are.
+func (m *Meter) There(sessions, pending, rechecks int) {
+	m.sessions.Store(int64(sessions))
+	m.pending.Store(int64(pending))
+	m.rechecks.Store(int64(rechecks))
+}
+
+// Ticked says that the broker's loop has turned.
+func (m *Meter) Ticked() {
+	if m != nil {
+		m.ticked.Store(max(1, int64(m.now().Sub(m.began))))
+	}
+}
+
+// TickEvery is how often it has to be said at least.
+const TickEvery = time.Second
+
+// sinceTick is how long ago that was; false if it was never seen to.
+func (m *Meter) sinceTick() (ago time.Duration, seen bool) {
+	at := m.ticked.Load()
+	return m.now().Sub(m.began) - time.Duration(at), at != 0
+}
+
+// Event counts what has happened to a client.
+func (m *Meter) Event(e *event.Event) {
+	if m == nil {
+		return
+	}
+	o, is := e.Outcome()
+	if !is {
+		return
+	}
+	labels := labels{provider: e.Provider, reason: string(o.Reason), result: o.Result}
+	switch o.About {
+	case event.Login:
+		m.server.logins.of(labels).inc()
+		if e.Took > 0 {
+			m.server.verdictTime.of(of(e.Provider)).observe(e.Took)
+		}
+	case event.Kick:
+		m.server.kicks.of(labels).inc()
+	}
+}
+
+// Request counts and times a request to a provider.
+func (m *Meter) Request(r event.Request) {
+	if m == nil {
+		return
+	}
+	labels := labels{provider: r.Provider, result: r.Result}
+	switch s := m.server; r.For {
+	case event.Keys:
+		s.keyFetches.of(labels).inc()
+		s.keyTime.of(of(r.Provider)).observe(r.Took)
+	case event.Introspection:
+		s.introspections.of(labels).inc()
+		s.introspectionTime.of(of(r.Provider)).observe(r.Took)
+		if r.Result != event.Failed {
+			s.introspected.of(of(r.Provider)).set(seconds(m.now()))
+		}
+	case event.Lookup:
+		s.lookups.of(labels).inc()
+	}
+}
+
+// Reloaded says what became of jwt.json, and counts it if it was read again.
+func (m *Meter) Reloaded(again bool, result string) {
+	if m == nil {
+		return
+	}
+	if again {
+		m.server.reloads.of(labels{result: result}).inc()
+	}
+	if result == event.Done {
+		m.server.reloaded.of(labels{}).set(seconds(m.now()))
+	}
+}
+
+// Spent times the broker's thread.
+func (m *Meter) Spent(method string, took time.Duration) {
+	m.server.threadTime.of(labels{method: method}).observe(took)
+}
+
+func of(provider string) labels { return labels{provider: provider} }
+
+// seconds is a time as Prometheus has it.
+func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -1,0 +1,69 @@
+package plugin
+
+import (
+	"fmt"
+	"time"
+
+	"go-jwt-auth/plugin/config"
+	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/metrics"
+)
+
+// begins is when a callback begins; zero if nobody wants to know.
+func (p *Plugin) begins() time.Time {
+	if p.trail == nil && p.meter.Load() == nil {
+		return time.Time{}
+	}
+	return p.now()
+}
+
+// spent notes how long a callback has taken, and what there is now.
+func (p *Plugin) spent(method string, began time.Time) {
+	m := p.meter.Load()
+	if m == nil || began.IsZero() {
+		return
+	}
+	m.Spent(method, p.now().Sub(began))
+	m.There(p.sessions.Len(), p.pending.Len(), p.lifetimes.Rechecking())
+}
+
+// requested takes a request to a provider to the metrics, from any goroutine.
+func (p *Plugin) requested(r event.Request) { p.meter.Load().Request(r) }
+
+// longestWait is the longest that Ticks are apart. With metrics they show that the broker's loop turns.
+func (p *Plugin) longestWait() time.Duration {
+	if p.meter.Load() != nil {
+		return metrics.TickEvery
+	}
+	return lookAgain
+}
+
+// openSinks opens where a configuration has events go to, besides the log.
+func (p *Plugin) openSinks(c *candidate, cfg *config.Config) (err error) {
+	if c.trail, err = p.table.trails.Open(cfg.Audit, p.report); err != nil {
+		return fmt.Errorf("%s: $.options.audit: the audit trail can't be opened: %w", p.file, err)
+	}
+	if c.meter, err = p.table.servers.Open(cfg.Metrics.Listen, Version, p.now); err != nil {
+		return fmt.Errorf("%s: $.options.metrics.listen: the metrics can't be served: %w", p.file, err)
+	}
+	return nil
+}
+
+// switchSinks has events go where the configuration in force wants them.
+func (p *Plugin) switchSinks(c candidate) {
+	p.trail.Close(0)
+	p.trail = c.trail
+	if before := p.meter.Swap(c.meter); before != c.meter {
+		p.table.servers.Close(before)
+	}
+	c.meter.InForce(p.chain.Providers(), p.trail.Lost)
+}
+
+// flushFor is how long the broker's end waits for the last lines of the audit trail.
+const flushFor = time.Second
+
+// closeSinks ends both.
+func (p *Plugin) closeSinks() {
+	p.trail.Close(flushFor)
+	p.table.servers.Close(p.meter.Swap(nil))
+}
