@@ -15,6 +15,12 @@ import (
 // ACLCheck says what a client may do by its token: Accept, Deny, or Defer if others decide. It comes for each message to each
 // subscriber, and allocates nothing but for a line of the log.
 func (p *Plugin) ACLCheck(c broker.ACLCheck) verdict.Kind {
+	kind := p.allow(c)
+	p.meter.Load().Checked(kind)
+	return kind
+}
+
+func (p *Plugin) allow(c broker.ACLCheck) verdict.Kind {
 	if c.Conn == 0 {
 		return p.mayHavePublished(c)
 	}

@@ -45,7 +45,7 @@ func (p *Plugin) recordTurn(n event.Note) {
 func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider.Result) {
 	e := event.Event{Kind: kind, Client: p.clientOf(connect), Verdict: result.Verdict, LogID: result.LogID}
 	if by := result.Provider; by != nil {
-		e.Provider, e.Path, e.Logged = by.Name(), by.Config().Path, by.Config().Common.LogLogins
+		e.Provider, e.Path, e.Notable = by.Name(), by.Config().Path, by.Config().Common.LogLogins
 	}
 	if !connect.Began.IsZero() {
 		p.detail(&e, connect, result)

@@ -51,8 +51,6 @@ type Event struct {
 	Until time.Time
 	// Username is the one that it was given; zero: it keeps its own.
 	Username verdict.Value
-	// Logged: an accepted login is logged at notice level (logLogins).
-	Logged bool
 	// Sent is the username that it sent itself; zero: none, or it may be a token. Subject is the sub of a token that was found good,
 	// and Took the time from CONNECT to the verdict; zero: not known. The log shows none of them.
 	Sent, Subject verdict.Value
@@ -64,7 +62,7 @@ type Event struct {
 	// Why it had to leave, with Disconnected, NotThere and NotDisconnected, or has no rights, with WithoutRights; Err is why it did not. With Denied, what it may not and why.
 	Why string
 	Err error
-	// Notable has Denied logged as a notice.
+	// Notable has an accepted login, or Denied, logged as a notice.
 	Notable bool
 }
 
@@ -150,7 +148,7 @@ func (e *Event) appendJudged(line []byte) (Level, []byte) {
 		if v.Unchecked {
 			return Notice, e.appendToken(fmt.Appendf(line, " without having been asked about (%s): %s", e.Path.Key("options.revocation.onUnavailable"), v.Note))
 		}
-		if e.Logged {
+		if e.Notable {
 			return Notice, e.appendToken(line)
 		}
 		return Debug, e.appendToken(line)

@@ -95,7 +95,7 @@ type Purpose uint8
 const (
 	// Keys are read: Done or Failed.
 	Keys Purpose = iota
-	// Introspection, or what stands in its place: Active, Inactive or Failed.
+	// Introspection is done, or what stands in its place: Active, Inactive or Failed.
 	Introspection
 	// Lookup is the look for an answer that is remembered: Hit or Miss.
 	Lookup

@@ -11,6 +11,7 @@ import (
 
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // What the broker's thread was busy with: the label "method" of the time that it took.
@@ -111,6 +112,21 @@ func (m *Meter) Request(r event.Request) {
 		}
 	case event.Lookup:
 		s.lookups.of(labels).inc()
+	}
+}
+
+// Checked counts what was said of an access. It comes for each message to each subscriber.
+func (m *Meter) Checked(kind verdict.Kind) {
+	if m == nil {
+		return
+	}
+	switch s := m.server; kind {
+	case verdict.Accept:
+		s.allowed.inc()
+	case verdict.Defer:
+		s.leftToOthers.inc()
+	case verdict.Deny, verdict.Retry, verdict.Pending:
+		s.denied.inc()
 	}
 }
 

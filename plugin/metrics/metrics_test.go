@@ -136,6 +136,10 @@ func TestWhatIsCounted(t *testing.T) {
 	e.Request(event.Request{Provider: "a", For: event.Lookup, Result: event.Hit})
 	e.Reloaded(false, event.Done)
 	e.Reloaded(true, event.Failed)
+	e.Checked(verdict.Accept)
+	e.Checked(verdict.Accept)
+	e.Checked(verdict.Deny)
+	e.Checked(verdict.Defer)
 	e.Spent(BasicAuth, 20*time.Microsecond)
 	e.There(3, 2, 1)
 	e.InForce(nil, func() uint64 { return 7 })
@@ -150,6 +154,7 @@ func TestWhatIsCounted(t *testing.T) {
 		`jwt_auth_introspections_total{provider="a",result="active"} 1`, `jwt_auth_introspections_total{provider="b",result="failed"} 1`,
 		`jwt_auth_introspection_last_success_timestamp_seconds{provider="a"} 1.7959536005e+09`,
 		`jwt_auth_answer_lookups_total{provider="a",result="hit"} 1`,
+		`jwt_auth_rights_checks_total{result="accepted"} 2`, `jwt_auth_rights_checks_total{result="refused"} 1`, `jwt_auth_rights_checks_total{result="deferred"} 1`,
 		`jwt_auth_reloads_total{result="done"} 0`, `jwt_auth_reloads_total{result="failed"} 1`, `jwt_auth_reload_last_success_timestamp_seconds 1.7959536005e+09`,
 		`jwt_auth_broker_thread_duration_seconds_bucket{method="basic_auth",le="2.5e-05"} 1`,
 		"jwt_auth_sessions 3", "jwt_auth_pending_logins 2", "jwt_auth_rechecks 1", "jwt_auth_audit_lines_lost_total 7",
@@ -263,6 +268,7 @@ func TestNoAddressIsNoMeter(t *testing.T) {
 	m.Reloaded(true, event.Done)
 	m.InForce(nil, nil)
 	m.Ticked()
+	m.Checked(verdict.Deny)
 	servers.Close(m)
 }
 

@@ -28,9 +28,12 @@ type server struct {
 	listen, version string
 	http            http.Server
 
-	logins, kicks, keyFetches, introspections, lookups, reloads *family[counter]
-	verdictTime, threadTime, keyTime, introspectionTime         *family[histogram]
-	introspected, reloaded                                      *family[gauge]
+	logins, kicks, keyFetches, introspections, lookups, reloads, checks *family[counter]
+	verdictTime, threadTime, keyTime, introspectionTime                 *family[histogram]
+	introspected, reloaded                                              *family[gauge]
+
+	// These are in checks.
+	allowed, denied, leftToOthers *counter
 
 	mu     sync.Mutex // guards meters
 	meters []*Meter
@@ -120,12 +123,14 @@ func newServer(listen, version string) *server {
 		introspectionTime: newHistograms("jwt_auth_introspection_duration_seconds", "Time that requests about tokens took.", slow),
 		introspected:      newGauges("jwt_auth_introspection_last_success_timestamp_seconds", "When a request about a token was last answered."),
 		lookups:           newCounters("jwt_auth_answer_lookups_total", "Looks for a remembered answer about a token."),
+		checks:            newCounters("jwt_auth_rights_checks_total", "Accesses that were judged by rights from tokens."),
 		reloads:           newCounters("jwt_auth_reloads_total", "Times that jwt.json was read again."),
 		reloaded:          newGauges("jwt_auth_reload_last_success_timestamp_seconds", "When jwt.json last came into force."),
 	}
 	for _, result := range []string{event.Done, event.Failed} {
 		s.reloads.of(labels{result: result})
 	}
+	s.allowed, s.denied, s.leftToOthers = s.checks.of(labels{result: event.Accepted}), s.checks.of(labels{result: event.Refused}), s.checks.of(labels{result: event.Deferred})
 	for _, method := range []string{BasicAuth, Tick} {
 		s.threadTime.of(labels{method: method})
 	}
@@ -179,7 +184,7 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 func (s *server) write(t *text) {
 	for _, f := range []interface{ write(t *text) }{
 		s.logins, s.verdictTime, s.threadTime, s.kicks, s.keyFetches, s.keyTime, s.introspections, s.introspectionTime, s.introspected, s.lookups,
-		s.reloads, s.reloaded,
+		s.checks, s.reloads, s.reloaded,
 	} {
 		f.write(t)
 	}

@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go-jwt-auth/test/brokers"
+	"go-jwt-auth/test/harness"
+)
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// page reads one by HTTP; status 0: nobody is there.
+func page(t *testing.T, address string) (status int, body string) {
+	t.Helper()
+	client := http.Client{Timeout: harness.Patience}
+	response, err := client.Get("http://" + address)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// awaitPage reads one until it has this.
+func awaitPage(t *testing.T, address string, status int, pattern string) {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(10 * time.Millisecond) {
+		got, body := page(t, address)
+		if got == status && matches(body, pattern) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d, want %d and %s in\n%s", address, got, status, pattern, body)
+		}
+	}
+}
+
+// work makes a broker have something to show in each family: logins of each kind, a kick, reloads.
+func work(t *testing.T, b *harness.Broker, good, expiring, expired string) {
+	t.Helper()
+	answered(t, b, harness.Paho5, login("c", good)).Accepted()
+	answered(t, b, harness.Paho5, login("d", expired)).Refused()
+	answered(t, b, harness.Paho5, login("e", expiring)).Accepted().WaitDisconnect()
+	harness.Connect(t, b.URL(0), harness.Paho3, harness.Login{ClientID: "o", Username: new("operator"), Password: new("operator's password")}).Accepted()
+}
+
+func TestMetricsSayWhatHappens(t *testing.T) {
+	p := ownProvider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		listen := freeAddress(t)
+		b := start(t, v, config(t, p, object{"options.metrics.listen": listen}))
+		awaitPage(t, listen+"/readyz", http.StatusOK, `^ok\n$`)
+		awaitPage(t, listen+"/healthz", http.StatusOK, `^ok\n$`)
+		work(t, b, p.Token("sensor-1", time.Hour), p.Token("sensor-1", short), p.Token("sensor-1", -time.Minute))
+		for _, line := range []string{
+			`jwt_auth_logins_total\{result="accepted"\} 2`, `jwt_auth_logins_total\{result="refused",reason="expired"\} 1`, `jwt_auth_logins_total\{result="deferred"\} 1`,
+			`jwt_auth_disconnects_total\{result="done",reason="expired"\} 1`, `jwt_auth_sessions 1`, `jwt_auth_introspections_total\{result="active"\} 2`,
+			`jwt_auth_keys 1`, `jwt_auth_broker_thread_duration_seconds_count\{method="tick"\} [1-9][0-9]*`,
+		} {
+			awaitPage(t, listen+"/metrics", http.StatusOK, `(?m)^`+line+`$`)
+		}
+		// promtool knows what Prometheus would rather not see.
+		_, body := page(t, listen+"/metrics")
+		check := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+		check.Stdin = strings.NewReader(body)
+		if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("promtool: %v\n%s", err, out)
+		}
+	})
+}
+
+// A loop that hangs is seen by a process that goes on.
+func TestHealthSeesABrokerThatHangs(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		listen := freeAddress(t)
+		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{
+			harness.JWT("jwt.json", config(t, p, object{"options.metrics.listen": listen, "options.revocation": nil})),
+			{Path: witness(t, "hang")},
+		}})
+		awaitPage(t, listen+"/healthz", http.StatusOK, `^ok\n$`)
+		b.Signal(syscall.SIGHUP) // on which the witness hangs for longer than the limit
+		awaitPage(t, listen+"/healthz", http.StatusServiceUnavailable, `the broker's loop has not turned for`)
+		awaitPage(t, listen+"/healthz", http.StatusOK, `^ok\n$`)
+	})
+}
+
+// 2.0.11 with per_listener_settings gives no Ticks: that is no fault of its health, and instances share the address.
+func TestTwoListenersShareTheMetrics(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		listen := freeAddress(t)
+		file := config(t, p, object{"options.revocation": nil, "options.metrics.listen": listen})
+		b := harness.Start(t, v, harness.Options{
+			PerListenerSettings: true,
+			Listeners: []harness.Listener{
+				{Plugins: []harness.Plugin{harness.JWT("one.json", file)}}, {Plugins: []harness.Plugin{harness.JWT("other.json", file)}},
+			},
+		})
+		token := p.Token("sensor-1", time.Hour)
+		for i := range 2 {
+			harness.Connect(t, b.URL(i), harness.Paho5, login(fmt.Sprint("c", i), token)).Accepted()
+		}
+		awaitPage(t, listen+"/metrics", http.StatusOK, `(?m)^jwt_auth_logins_total\{result="accepted"\} 2$`)
+		awaitPage(t, listen+"/metrics", http.StatusOK, `(?m)^jwt_auth_sessions 2$`)
+		health := `^ok\n$`
+		if v.Name == "2.0.11" {
+			health = `^ticks unknown\n$`
+		}
+		awaitPage(t, listen+"/healthz", http.StatusOK, health)
+	})
+}
+
+func TestSIGHUPMovesTheMetrics(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		one, other := freeAddress(t), freeAddress(t)
+		b := start(t, v, config(t, p, object{"options.revocation": nil, "options.metrics.listen": one}))
+		for _, next := range []string{other, one} {
+			b.WriteFile("jwt.json", config(t, p, object{"options.revocation": nil, "options.metrics.listen": next}))
+			b.Reload()
+			awaitPage(t, next+"/readyz", http.StatusOK, `^ok\n$`)
+		}
+		b.WriteFile("jwt.json", config(t, p, object{"options.revocation": nil}))
+		b.Reload()
+		awaitPage(t, one+"/readyz", 0, `connection refused`)
+		if status, _ := page(t, other+"/readyz"); status != 0 {
+			t.Error("the other address is still served")
+		}
+	})
+}
+
+// query is one of the dashboard or the rules.
+type query struct{ from, expr string }
+
+var (
+	variable = regexp.MustCompile(`\$__rate_interval|\$instance`)
+	compared = regexp.MustCompile(` (?:==|>|<) [0-9.]+$`)
+)
+
+// queries are those of examples/monitoring. An alert's has no result as long as all is well: what it compares has.
+func queries(t *testing.T, folder string) (all []query) {
+	t.Helper()
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "dashboard.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &dashboard)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			expr := variable.ReplaceAllStringFunc(target.Expr, func(name string) string { return map[string]string{"$__rate_interval": "1m", "$instance": ".*"}[name] })
+			all = append(all, query{p.Title, expr})
+		}
+	}
+	rules, err := os.ReadFile(filepath.Join(folder, "rules.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)alert: (\w+)\n\s+expr: '(.*)'$`).FindAllStringSubmatch(string(rules), -1) {
+		if !compared.MatchString(m[2]) {
+			t.Errorf("%s compares nothing", m[1])
+		}
+		all = append(all, query{m[1], compared.ReplaceAllString(m[2], "")})
+	}
+	if len(all) < 30 {
+		t.Fatalf("only %d queries were found", len(all))
+	}
+	return all
+}
+
+// Debian's Prometheus reads a broker's metrics, by the configuration that is shown, and answers each query of dashboard and rules.
+func TestPrometheusHasAnAnswerToEachQuery(t *testing.T) {
+	const folder = "../../examples/monitoring"
+	if out, err := exec.CommandContext(t.Context(), "promtool", "check", "rules", "--lint=all", "--lint-fatal", folder+"/rules.yml").CombinedOutput(); err != nil {
+		t.Fatalf("promtool: %s\n%s", err, out)
+	}
+	p := ownProvider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		listen, at := freeAddress(t), freeAddress(t)
+		b := start(t, v, config(t, p, object{"options.metrics.listen": listen}))
+		dir := t.TempDir()
+		shown, err := os.ReadFile(folder + "/prometheus.yml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, err := filepath.Abs(folder + "/rules.yml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		quick := strings.NewReplacer("15s", "200ms", "127.0.0.1:9641", listen, "rules.yml", rules).Replace(string(shown))
+		if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(quick), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		prometheus := harness.Spawn(t, nil, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+			"--web.listen-address="+at, "--log.level=warn")
+		awaitPage(t, at+"/-/ready", http.StatusOK, "")
+		// Rates are known of what happens between two scrapes.
+		awaitPage(t, at+"/api/v1/query?query=jwt_auth_sessions", http.StatusOK, `"value":\[[0-9.]+,"0"`)
+		work(t, b, p.Token("sensor-1", time.Hour), p.Token("sensor-1", short), p.Token("sensor-1", -time.Minute))
+		for _, q := range queries(t, folder) {
+			awaitPage(t, at+"/api/v1/query?query="+url.QueryEscape(q.expr), http.StatusOK, `"result":\[\{.*"value":\[[0-9.]+,"[-+0-9.e]+"`)
+		}
+		awaitPage(t, at+"/api/v1/targets", http.StatusOK, `"lastError":"","lastScrape"`)
+		awaitPage(t, at+"/api/v1/rules", http.StatusOK, `"name":"JWTNoKeys".*"health":"ok"`)
+		prometheus.Stop()
+	})
+}
