@@ -103,7 +103,7 @@ demo: all
 
 # What the tests need beside the plugin: brokers, clients, a second provider.
 set-up: all tool brokers $(MQTTJS)/node_modules/.package-lock.json $(PAHO_PYTHON)/.installed
-	@$(INSTALL) mosquitto mosquitto-clients glewlwyd libfaketime logrotate procps
+	@$(INSTALL) mosquitto mosquitto-clients glewlwyd libfaketime logrotate procps prometheus
 
 brokers:
 	@test/brokers/fetch.sh

@@ -234,9 +234,8 @@ func (p *Plugin) arrive(connect broker.Connect) {
 // ExtAuth judges an enhanced authentication: of a client that logs in by it, or of one that is connected and shows a fresh
 // token. That can't wait, so that the verdict is never Pending; one that is still to come counts once it is there.
 func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
-	if p.trail != nil {
-		e.Began = p.now()
-	}
+	e.Began = p.begins()
+	defer p.spent(metrics.ExtAuth, e.Began)
 	switch s, connected := p.isConnected(e.Connect); {
 	case s != nil && p.takes(e.Method):
 		return p.reauthenticate(s, e)
@@ -257,7 +256,10 @@ func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
 }
 
 // Control takes a message to a $CONTROL topic. Of several instances the one that has let the client in answers it.
-func (p *Plugin) Control(m broker.Message) { p.table.answering(m, p).control.Handle(m) }
+func (p *Plugin) Control(m broker.Message) {
+	defer p.spent(metrics.Control, p.begins())
+	p.table.answering(m, p).control.Handle(m)
+}
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
 func (p *Plugin) Connect(conn broker.Conn, clientID string) {

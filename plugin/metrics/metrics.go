@@ -89,6 +89,8 @@ func (m *Meter) Event(e *event.Event) {
 		if e.Took > 0 {
 			m.server.verdictTime.of(of(e.Provider)).observe(e.Took)
 		}
+	case event.Renewal:
+		m.server.renewals.of(labels).inc()
 	case event.Kick:
 		m.server.kicks.of(labels).inc()
 	}

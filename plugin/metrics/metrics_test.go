@@ -130,6 +130,8 @@ func TestWhatIsCounted(t *testing.T) {
 	e.Event(&event.Event{Verdict: verdict.Verdict{Kind: verdict.Pending}})
 	e.Event(&event.Event{Kind: event.Reaffirmed})
 	e.Event(&event.Event{Kind: event.Disconnected, Provider: "a", Why: "expired: its time ended"})
+	e.Event(&event.Event{Kind: event.Renewed, Provider: "a", Verdict: verdict.Verdict{Kind: verdict.Accept}})
+	e.Event(&event.Event{Kind: event.RenewalRefused, Provider: "a", Verdict: verdict.Refuse(verdict.IdentityMismatch, "x")})
 	e.Request(event.Request{Provider: "a", For: event.Keys, Result: event.Failed, Took: time.Second})
 	e.Request(event.Request{Provider: "a", For: event.Introspection, Result: event.Active, Took: 20 * time.Millisecond})
 	e.Request(event.Request{Provider: "b", For: event.Introspection, Result: event.Failed})
@@ -149,6 +151,7 @@ func TestWhatIsCounted(t *testing.T) {
 		"# TYPE jwt_auth_verdict_duration_seconds histogram",
 		`jwt_auth_verdict_duration_seconds_bucket{provider="a",le="0.00025"} 0`, `jwt_auth_verdict_duration_seconds_bucket{provider="a",le="0.0005"} 1`,
 		`jwt_auth_verdict_duration_seconds_bucket{provider="a",le="+Inf"} 2`, `jwt_auth_verdict_duration_seconds_sum{provider="a"} 2.0003`, `jwt_auth_verdict_duration_seconds_count{provider="a"} 2`,
+		`jwt_auth_renewals_total{provider="a",result="accepted"} 1`, `jwt_auth_renewals_total{provider="a",result="refused",reason="identity mismatch"} 1`,
 		`jwt_auth_disconnects_total{provider="a",result="done",reason="expired"} 1`,
 		`jwt_auth_key_fetches_total{provider="a",result="failed"} 1`, `jwt_auth_key_fetch_duration_seconds_bucket{provider="a",le="1"} 1`,
 		`jwt_auth_introspections_total{provider="a",result="active"} 1`, `jwt_auth_introspections_total{provider="b",result="failed"} 1`,

@@ -28,9 +28,9 @@ type server struct {
 	listen, version string
 	http            http.Server
 
-	logins, kicks, keyFetches, introspections, lookups, reloads, checks *family[counter]
-	verdictTime, threadTime, keyTime, introspectionTime                 *family[histogram]
-	introspected, reloaded                                              *family[gauge]
+	logins, renewals, kicks, keyFetches, introspections, lookups, reloads, checks *family[counter]
+	verdictTime, threadTime, keyTime, introspectionTime                           *family[histogram]
+	introspected, reloaded                                                        *family[gauge]
 
 	// These are in checks.
 	allowed, denied, leftToOthers *counter
@@ -114,6 +114,7 @@ func newServer(listen, version string) *server {
 	s := &server{
 		listen: listen, version: version,
 		logins:            newCounters("jwt_auth_logins_total", "Logins by what became of them."),
+		renewals:          newCounters("jwt_auth_renewals_total", "Fresh tokens of connected clients by what became of them, but for most of what a client has refused in a row."),
 		kicks:             newCounters("jwt_auth_disconnects_total", "Connected clients that had to leave."),
 		verdictTime:       newHistograms("jwt_auth_verdict_duration_seconds", "Time from CONNECT to the verdict.", both),
 		threadTime:        newHistograms("jwt_auth_broker_thread_duration_seconds", "Time that calls of the broker took, during which it does nothing else.", quick),
@@ -131,7 +132,7 @@ func newServer(listen, version string) *server {
 		s.reloads.of(labels{result: result})
 	}
 	s.allowed, s.denied, s.leftToOthers = s.checks.of(labels{result: event.Accepted}), s.checks.of(labels{result: event.Refused}), s.checks.of(labels{result: event.Deferred})
-	for _, method := range []string{BasicAuth, Tick} {
+	for _, method := range []string{BasicAuth, ExtAuth, Control, Tick, Disconnect} {
 		s.threadTime.of(labels{method: method})
 	}
 	pages := http.NewServeMux()
@@ -148,6 +149,7 @@ func newServer(listen, version string) *server {
 func (s *server) prepare(p *provider.Provider) {
 	name := p.Name()
 	s.logins.of(labels{provider: name, result: event.Accepted})
+	s.renewals.of(labels{provider: name, result: event.Accepted})
 	s.verdictTime.of(of(name))
 	now := p.Condition()
 	if !now.Opaque {
@@ -183,7 +185,7 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 // write writes all families.
 func (s *server) write(t *text) {
 	for _, f := range []interface{ write(t *text) }{
-		s.logins, s.verdictTime, s.threadTime, s.kicks, s.keyFetches, s.keyTime, s.introspections, s.introspectionTime, s.introspected, s.lookups,
+		s.logins, s.renewals, s.verdictTime, s.threadTime, s.kicks, s.keyFetches, s.keyTime, s.introspections, s.introspectionTime, s.introspected, s.lookups,
 		s.checks, s.reloads, s.reloaded,
 	} {
 		f.write(t)
