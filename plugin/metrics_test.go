@@ -132,18 +132,47 @@ func TestTheFirstFetchIsMeasured(t *testing.T) {
 	measures(t, listen, `jwt_auth_key_fetches_total{result="done"} 1`, "jwt_auth_keys 1", "jwt_auth_keys_last_success_timestamp_seconds 1.795446e+09")
 }
 
+// scrape reads the metrics every 10 ms until the benchmark ends.
+func scrape(b *testing.B, listen string) {
+	b.Helper()
+	end, ended := make(chan struct{}), make(chan struct{})
+	b.Cleanup(func() { close(end); <-ended })
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			response, err := http.Get("http://" + listen + "/metrics")
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+		}
+	}()
+}
+
 // BenchmarkObserved is a login and its end with what watches it, on the broker's thread.
 func BenchmarkObserved(b *testing.B) {
 	dir := b.TempDir()
 	key := testkeys.New("EdDSA", "k")
+	scraped := freeAddress(b)
 	token, username := key.Sign(keycloakClaims(1)), "u"
 	for _, c := range []struct{ name, options string }{
 		{"nobody", ""},
 		{"audit", fmt.Sprintf(`"audit":{"filePath":%q},`, filepath.Join(dir, "audit.jsonl"))},
 		{"metrics", fmt.Sprintf(`"metrics":{"listen":%q},`, freeAddress(b))},
+		{"metrics, read a hundred times a second", fmt.Sprintf(`"metrics":{"listen":%q},`, scraped)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := silentPluginWith(b, c.options, key)
+			if strings.Contains(c.options, scraped) {
+				scrape(b, scraped)
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				if v := p.BasicAuth(broker.Connect{Conn: 1, ClientID: "client-1", Username: &username, Password: &token, Address: "192.0.2.7"}); v.Kind != verdict.Accept {

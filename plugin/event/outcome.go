@@ -59,7 +59,7 @@ func (e *Event) Outcome() (o Outcome, is bool) {
 		o, is = judged(v)
 		o.About = Renewal
 		return o, is
-	case Reaffirmed, NotRechecked, NotThere, RenewalPending, Denied: // nothing has changed
+	case Reaffirmed, NotRechecked, NotThere, RenewalPending, Denied, WithoutRights: // nothing has changed
 	}
 	return Outcome{}, false
 }
