@@ -302,6 +302,24 @@ func TestMintedTokenLooksLikeAnIssuedOne(t *testing.T) {
 	}
 }
 
+// A JWT says which scopes it was issued for (RFC 9068 §2.2.3), if any were asked for.
+func TestScopesAreClaims(t *testing.T) {
+	p := start(t)
+	for want, scopes := range map[string][]string{"": nil, "a": {"a"}, "telemetry:read telemetry:write": {"telemetry:read", "telemetry:write"}} {
+		token, err := p.Obtain(t.Context(), p.App(), scopes...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims, err := verify(t, p, token, "RS256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, has := claims["scope"]; has != (want != "") || has && got != want {
+			t.Errorf("scope is %v, want %q", got, want)
+		}
+	}
+}
+
 func TestIntrospection(t *testing.T) {
 	p := start(t)
 	now := time.Now()

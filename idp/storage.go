@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -179,9 +180,14 @@ func (s *storage) CreateAccessToken(ctx context.Context, request op.TokenRequest
 	return id, r.expires, nil
 }
 
-// GetPrivateClaimsFromScopes implements op.OPStorage: the claims of a JWT beside the registered ones.
-func (s *storage) GetPrivateClaimsFromScopes(_ context.Context, _, clientID string, _ []string) (map[string]any, error) {
-	return maps.Clone(s.clients[clientID].Claims), nil
+// GetPrivateClaimsFromScopes implements op.OPStorage: the claims of a JWT beside the registered ones, with its scopes (RFC 9068 §2.2.3).
+func (s *storage) GetPrivateClaimsFromScopes(_ context.Context, _, clientID string, scopes []string) (map[string]any, error) {
+	claims := map[string]any{}
+	if len(scopes) > 0 {
+		claims["scope"] = strings.Join(scopes, " ")
+	}
+	maps.Copy(claims, s.clients[clientID].Claims)
+	return claims, nil
 }
 
 // SetIntrospectionFromToken implements op.OPStorage: the answer of RFC 7662 §2.2. An error makes it {"active":false}.
