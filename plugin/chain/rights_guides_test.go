@@ -69,7 +69,11 @@ func readRightsGuides(t *testing.T) (all []rightsGuide) {
 	for _, section := range strings.Split(string(text), "\n## ")[1:] {
 		name, _, _ := strings.Cut(section, "\n")
 		g := rightsGuide{name: name, tokens: map[string]object{}}
-		for _, found := range block.FindAllStringSubmatch(section, -1) {
+		blocks := block.FindAllStringSubmatch(section, -1)
+		if len(blocks) == 0 {
+			continue
+		}
+		for _, found := range blocks {
 			var value object
 			if err := json.Unmarshal([]byte(found[1]), &value); err != nil {
 				t.Fatalf("%s: %v", name, err)

@@ -24,10 +24,12 @@ func sameAsDropIn(t *testing.T, b block) {
 func runsAsFunction(t *testing.T, b block) {
 	t.Helper()
 	const call = `const msg = new Function("msg", process.argv[1])({payload: {access_token: "a.b.c"}});
-		console.log(msg.action, msg.broker.password, msg.broker.force)`
+		console.log(JSON.stringify([msg.action, msg.broker, msg.topic, msg.payload.commands, msg.qos]))`
 	out, err := exec.CommandContext(t.Context(), "node", "-e", call, b.text).CombinedOutput()
-	if want := "connect a.b.c true\n"; err != nil || string(out) != want {
-		t.Errorf("%v\n%s\nwant %s", err, out, want)
+	connects := `["connect",{"username":"any","password":"a.b.c","force":true},null,null,null]`
+	renews := `[null,null,"$CONTROL/jwt-auth/v1",[{"command":"renewToken","token":"a.b.c"}],1]`
+	if got := strings.TrimSpace(string(out)); err != nil || got != connects && got != renews {
+		t.Errorf("%v\n%s\nwant %s\nor %s", err, out, connects, renews)
 	}
 }
 
