@@ -1,4 +1,4 @@
-// Command client is an MQTT client that logs in with a token and comes back with a fresh one in time. It publishes a
+// Command client is an MQTT client that logs in with a token and hands the broker a fresh one in time. It publishes a
 // number every INTERVAL seconds and prints what arrives on the same topic. The settings are environment variables: see
 // ../README.md.
 package main
@@ -28,8 +28,10 @@ import (
 )
 
 const (
-	notAuthorized = 0x87 // in CONNACK: the broker does not take the token; anything else may pass by itself
-	sessionExpiry = 3600 // s for which the broker keeps what we miss
+	method        = "OAUTH2-JWT" // the Authentication Method (MQTT 5 §4.12) whose data is a token
+	notAuthorized = 0x87         // in CONNACK: the broker does not take the token; anything else may pass by itself
+	badMethod     = 0x8C         // in CONNACK: the broker does not know the method
+	sessionExpiry = 3600         // s for which the broker keeps what we miss
 	timeout       = 10 * time.Second
 	steady        = time.Minute     // after which a connection was a good one, and not one more failure
 	shortest      = 5 * time.Second // a token is renewed no sooner than one that lives for so long
@@ -51,6 +53,10 @@ func main() {
 type client struct {
 	config     autopaho.ClientConfig
 	current    *autopaho.ConnectionManager // nil before the first
+	token      atomic.Pointer[[]byte]      // for the next CONNECT
+	byPassword atomic.Bool                 // the broker takes no other login
+	atOnce     atomic.Bool                 // the next attempt to connect needs no pause
+	giveUp     atomic.Pointer[func()]      // on the renewal under way
 	refused    chan struct{}               // the broker does not take the token, or not any more
 	subscribed atomic.Bool                 // the broker has said so
 	backoff
@@ -68,6 +74,7 @@ func run(ctx context.Context) error {
 	c := newClient(set)
 	defer c.leave()
 
+	var expires time.Time // when the broker's token does
 	fetch := time.NewTimer(0)
 	publish := time.NewTicker(set.interval)
 	for number := 1; ; {
@@ -88,13 +95,16 @@ func run(ctx context.Context) error {
 				c.failed()
 				fetch.Reset(c.pause())
 			default:
-				c.renewed()
-				c.leave()
-				if err := c.connect(ctx, token.AccessToken); err != nil {
-					return err
+				c.lasted()
+				life := lifetime(token)
+				if !c.renew(ctx, []byte(token.AccessToken), time.Until(expires)/2) {
+					c.leave()
+					if err := c.connect(ctx); err != nil {
+						return err
+					}
 				}
-				lifetime := max(lifetime(token), shortest)
-				fetch.Reset(time.Duration((0.6 + 0.2*rand.Float64()) * float64(lifetime)))
+				expires = time.Now().Add(life)
+				fetch.Reset(time.Duration((0.6 + 0.2*rand.Float64()) * float64(max(life, shortest))))
 			}
 		case <-publish.C:
 			if c.current == nil {
@@ -121,6 +131,14 @@ func newClient(set settings) *client {
 		ConnectUsername:               set.clientID,
 		ConnectTimeout:                timeout,
 		Queue:                         memory.New(), // what has not been sent yet; queue/file keeps it on disk
+		ConnectPacketBuilder: func(packet *paho.Connect, _ *url.URL) (*paho.Connect, error) {
+			if c.byPassword.Load() {
+				packet.PasswordFlag, packet.Password = true, *c.token.Load()
+			} else {
+				packet.Properties.AuthMethod, packet.Properties.AuthData = method, *c.token.Load()
+			}
+			return packet, nil
+		},
 		OnConnectionUp: func(m *autopaho.ConnectionManager, answer *paho.Connack) {
 			defer caught()
 			c.up()
@@ -135,6 +153,9 @@ func newClient(set settings) *client {
 		},
 		OnConnectionDown: func() bool {
 			defer caught()
+			if giveUp := c.giveUp.Load(); giveUp != nil {
+				(*giveUp)()
+			}
 			if c.down() {
 				c.refuse()
 			}
@@ -142,16 +163,22 @@ func newClient(set settings) *client {
 		},
 		OnConnectError: func(err error) {
 			defer caught()
-			c.failed()
 			say("not connected:", err)
 			var answer *autopaho.ConnackError
-			if errors.As(err, &answer) && (answer.ReasonCode == notAuthorized || answer.ReasonCode == 0) { // 0: and gone again
+			known := errors.As(err, &answer)
+			if known && answer.ReasonCode == badMethod && !c.byPassword.Swap(true) {
+				c.atOnce.Store(true)
+				return
+			}
+			c.failed()
+			if known && (answer.ReasonCode == notAuthorized || answer.ReasonCode == 0) { // 0: and gone again
 				c.refuse()
 			}
 		},
 		ClientConfig: paho.ClientConfig{
-			ClientID: set.mqttClientID,
-			Session:  watched{state.NewInMemory()}, // what has not been acknowledged yet
+			ClientID:    set.mqttClientID,
+			Session:     watched{state.NewInMemory()}, // what has not been acknowledged yet
+			AuthHandler: oneRound{},
 			OnServerDisconnect: func(d *paho.Disconnect) {
 				defer caught()
 				say("disconnected:", d.Packet().Reason())
@@ -212,14 +239,47 @@ func (w watched) PacketReceived(packet *packets.ControlPacket, pass chan<- *pack
 	return w.SessionManager.PacketReceived(packet, pass)
 }
 
-// connect begins to connect with a token, and goes on until leave.
-func (c *client) connect(ctx context.Context, token string) (err error) {
+// oneRound is all that the method needs: the token is there from the start, and the broker asks no more.
+type oneRound struct{}
+
+func (oneRound) Authenticate(*paho.Auth) *paho.Auth {
+	return &paho.Auth{ReasonCode: packets.AuthContinueAuthentication}
+}
+
+func (oneRound) Authenticated() {}
+
+// renew sets the token, hands it to the broker on the connection that there is (MQTT 5 §4.12.1), and waits for the answer.
+// False: that did not work, and it takes a new connection.
+func (c *client) renew(ctx context.Context, token []byte, patience time.Duration) bool {
+	c.token.Store(&token)
+	if c.current == nil || c.byPassword.Load() {
+		return false
+	}
+	wait, cancel := context.WithTimeout(ctx, min(timeout, patience))
+	defer cancel()
+	giveUp := func() { cancel() }
+	c.giveUp.Store(&giveUp)
+	defer c.giveUp.Store(nil)
+	answer, err := c.current.Authenticate(wait, &paho.Auth{
+		ReasonCode: packets.AuthReauthenticate,
+		Properties: &paho.AuthProperties{AuthMethod: method, AuthData: token},
+	})
+	if err != nil {
+		say("not renewed:", err)
+		return false
+	}
+	if answer.Success { // otherwise it was a DISCONNECT, which has a callback of its own
+		fmt.Println("renewed")
+	}
+	return true
+}
+
+// connect begins to connect with the token, and goes on until leave.
+func (c *client) connect(ctx context.Context) (err error) {
 	config := c.config
-	config.ConnectPassword = []byte(token)
-	fresh := true
+	c.atOnce.Store(true)
 	config.ReconnectBackoff = func(int) time.Duration {
-		if fresh {
-			fresh = false
+		if c.atOnce.Swap(false) {
 			return 0
 		}
 		return c.pause() // after what OnConnectError or OnConnectionDown has counted
@@ -233,6 +293,7 @@ func (c *client) leave() {
 	if c.current == nil {
 		return
 	}
+	c.over()
 	wait, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := c.current.Disconnect(wait); err != nil {
@@ -290,13 +351,19 @@ func (b *backoff) down() (soon bool) {
 	return soon
 }
 
-// renewed notes that the connection, where there is one, has lasted for as long as its token was to, and is over.
-func (b *backoff) renewed() {
+// lasted notes that the connection, where there is one, has lasted for as long as its token was to.
+func (b *backoff) lasted() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.since.IsZero() {
 		b.failures = 0
 	}
+}
+
+// over notes that the connection is ended by us, which is no failure.
+func (b *backoff) over() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.since = time.Time{}
 }
 

@@ -2,6 +2,7 @@
 
 const NOT_AUTHORIZED = 0x87 // in CONNACK: the broker does not take the token; anything else may pass by itself
 const SAME_TOKEN = [0x8b, 0x8d, 0x8e] // in DISCONNECT: it shuts down, keep-alive, taken over; all others may mean the token
+const RENEWALS = '$CONTROL/jwt-auth/v1' // where the broker takes a fresh token for a connection
 const SESSION_EXPIRY = 3600 // seconds for which the broker keeps what we miss
 const MAX_QUEUED = 1000 // messages that wait for a connection
 const TIMEOUT = 10_000 // ms for any one step
@@ -32,7 +33,8 @@ const guarded = (callback) => async (...args) => {
 // TokenRefused is what fetchToken throws where asking again won't help.
 export class TokenRefused extends Error {}
 
-// keepConnected connects with a token and comes back with a fresh one before it expires.
+// keepConnected connects with a token and hands the broker a fresh one before it expires. Where the broker does not take that, it
+// comes back with it.
 //   mqtt        the module MQTT.js
 //   url         of the broker
 //   options     for mqtt.connect: at least clientId
@@ -43,6 +45,7 @@ export class TokenRefused extends Error {}
 export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...callbacks }) {
 	const onMessage = guarded(callbacks.onMessage)
 	const onStatus = guarded(callbacks.onStatus)
+	const onAnswer = guarded((_, payload) => readAnswer(payload))
 	const onRefused = guarded(callbacks.onRefused)
 	// What has not been acknowledged is sent again by the next connection.
 	const stores = { incomingStore: new mqtt.Store({ clean: false }), outgoingStore: new mqtt.Store({ clean: false }) }
@@ -55,6 +58,8 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...ca
 	let since // when the broker let us in: ms; undefined: there is no connection
 	let credited = false // that connection has ended a row of failures, which it does once
 	let subscribed = false // the broker has said so
+	let renewals = 0 // so many were asked for; the number is what an answer is known by
+	let answered = () => {} // ends the wait for one, with an error or none
 	let timer
 	let busy = false // step is at work
 	let ended = false
@@ -82,8 +87,9 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...ca
 		if (busy || ended) return
 		busy = true
 		try {
+			const patience = Math.min(TIMEOUT, (expires - Date.now()) / 2)
 			const fresh = Date.now() >= renews && (await fetchFresh())
-			if (fresh) await leave()
+			if (fresh && !(await renew(patience))) await leave()
 			if (ended) return
 			if (!client && Date.now() < expires) connect()
 			later(renews - Date.now())
@@ -110,6 +116,29 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...ca
 			renews = Date.now() + pause() // the old one may be good for a while yet
 			return false
 		}
+	}
+
+	// renew hands the broker the token for this connection, and is false if that has not worked.
+	async function renew(ms) {
+		if (!since || !client?.connected) return false
+		const command = { command: 'renewToken', token, correlationData: String(++renewals) }
+		let timeout
+		const error = await new Promise((done) => {
+			answered = done
+			timeout = setTimeout(done, ms, 'no answer')
+			client.publish(RENEWALS, JSON.stringify({ commands: [command] }), { qos: 1 }, (err) => err && done(err.message))
+		})
+		clearTimeout(timeout)
+		onStatus(error ? `not renewed: ${error}` : 'renewed') // the same token may be good for a login
+		return !error
+	}
+
+	// readAnswer ends the wait of renew.
+	function readAnswer(payload) {
+		const answer = JSON.parse(payload)
+		const mine = answer.responses?.find((response) => response.correlationData === String(renewals))
+		if (mine) answered(mine.error)
+		else if (answer.error) answered(answer.error) // Mosquitto 2.1 without the plugin
 	}
 
 	function connect() {
@@ -142,13 +171,15 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...ca
 				if (mine === client && !SAME_TOKEN.includes(packet.reasonCode)) expires = 0
 			}
 		})
-		mine.on('message', onMessage)
+		mine.on('message', (topic, payload) => (topic === `${RENEWALS}/response` ? onAnswer : onMessage)(topic, payload))
 		mine.on('error', (err) => {
+			if (mine !== client) return // it was left
 			onStatus(`not connected: ${err.message}`)
 			if (err.code === NOT_AUTHORIZED) expires = 0
 		})
 		mine.on('close', () => {
 			if (mine !== client) return // it was left
+			answered('disconnected')
 			client = undefined
 			// The broker may have let us in and then found the token revoked; its DISCONNECT can be lost.
 			if (since && !steady()) expires = 0

@@ -1,10 +1,11 @@
-"""An MQTT client that logs in with a token and comes back with a fresh one in time.
+"""An MQTT client that logs in with a token and hands the broker a fresh one in time.
 
 It publishes a number every INTERVAL seconds and prints what arrives on the
 same topic. The settings are environment variables: see ../README.md.
 """
 
 import collections
+import json
 import os
 import queue
 import random
@@ -21,6 +22,7 @@ from paho.mqtt.properties import Properties
 
 NOT_AUTHORIZED = 0x87  # in CONNACK: the broker does not take the token; anything else may pass by itself
 SAME_TOKEN = (0x8B, 0x8D, 0x8E)  # in DISCONNECT: it shuts down, keep-alive, taken over; others may be about the token
+RENEWALS = "$CONTROL/jwt-auth/v1"  # where the broker takes a fresh token for a connection
 SESSION_EXPIRY = 3600  # seconds for which the broker keeps what we miss
 MAX_QUEUED = 1000  # messages that wait for a connection
 TIMEOUT = 10  # seconds for any one request
@@ -130,6 +132,8 @@ class Connection:
         self.ready = False  # there is one, and the broker has let us in
         self.since = 0  # when it did: time.monotonic()
         self.subscribed = False  # the broker has said so
+        self.renewals = 0  # so many were asked for; the number is what an answer is known by
+        self.renewing = None  # the last of them, if it has no answer yet: its packet identifier
         self.client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2,
             client_id=setting("MQTT_CLIENT_ID", setting("CLIENT_ID")),
@@ -148,6 +152,7 @@ class Connection:
         self.client.on_subscribe = self.on_subscribe
         self.client.on_publish = self.on_publish
         self.client.on_message = lambda client, userdata, message: handle(message.topic, message.payload)
+        self.client.message_callback_add(RENEWALS + "/response", self.on_answer)
 
     def on_log(self, client, userdata, level, text):
         if level == mqtt.MQTT_LOG_ERR:
@@ -172,7 +177,10 @@ class Connection:
 
     def on_publish(self, client, userdata, mid, reason, properties):
         if reason.is_failure:
-            warn("not published:", reason)
+            self.events.put(("denied", reason, mid))
+
+    def on_answer(self, client, userdata, message):
+        self.events.put(("answer", message.payload, None))
 
     def connect(self, token):
         """Open a connection. The session goes on where the broker has kept it."""
@@ -186,6 +194,20 @@ class Connection:
             self.events.put(("gone", err, False))
         else:
             self.client.loop_start()
+
+    def renew(self, token):
+        """Hand the broker a fresh token for this connection. What comes of it is an event, or nothing."""
+        self.renewals += 1
+        command = {"command": "renewToken", "token": token, "correlationData": str(self.renewals)}
+        self.renewing = self.client.publish(RENEWALS, json.dumps({"commands": [command]}), qos=1).mid
+
+    def error_in(self, answer):
+        """Return why the broker has not renewed: "" if it has, None if that is the answer to another request."""
+        found = json.loads(answer)
+        for response in found.get("responses", []):
+            if response.get("correlationData") == str(self.renewals):
+                return response.get("error", "")
+        return found.get("error")  # Mosquitto 2.1 without the plugin
 
     def publish(self, payload):
         """Send now, or when the broker has let us in. False: too much waits already."""
@@ -209,6 +231,7 @@ class Connection:
         self.client.loop_stop()
         self.events = queue.Queue()  # what it said at its end is no news
         self.open = self.ready = False
+        self.renewing = None
 
 
 class Backoff:
@@ -231,9 +254,9 @@ class Backoff:
 
 
 def run(provider, connection, interval):
-    """Publish for ever. Three things fall due: a new token, a new connection, a message."""
+    """Publish for ever. Four things fall due: a new token, a new connection, the end of a wait for an answer, a message."""
     token, expires, number, backoff = None, 0, 1, Backoff(connection)
-    fetch_at = connect_at = publish_at = time.monotonic()
+    fetch_at = connect_at = answer_at = publish_at = time.monotonic()
     while True:
         now = time.monotonic()
         if now >= fetch_at:
@@ -243,12 +266,19 @@ def run(provider, connection, interval):
                 fetch_at = now + backoff.pause()  # the old token may be good for a while yet
                 warn("no token:", err)
             else:
-                if connection.ready:  # it has lasted for as long as its token was to
-                    backoff.failures = 0
+                answer_at = now + min(TIMEOUT, (expires - now) / 2)
                 expires = now + life
                 fetch_at = now + max(life, SHORTEST) * random.uniform(0.6, 0.8)
-                connection.leave()
-                connect_at = max(now, connect_at)
+                if connection.ready:  # it has lasted for as long as its token was to
+                    backoff.failures = 0
+                    connection.renew(token)
+                else:
+                    connection.leave()
+                    connect_at = max(now, connect_at)
+        if connection.renewing is not None and now >= answer_at:
+            warn("not renewed:", "no answer")
+            connection.leave()
+            connect_at = now
         if not connection.open and connect_at <= now < expires:
             connection.connect(token)
         if now >= publish_at:
@@ -256,10 +286,12 @@ def run(provider, connection, interval):
             if connection.publish(str(number)):
                 number += 1
         soon = min(fetch_at, publish_at)
+        if connection.renewing is not None:
+            soon = min(soon, answer_at)
         if not connection.open and now < expires:
             soon = min(soon, connect_at)
         try:
-            event, reason, renew = connection.events.get(timeout=max(0, soon - time.monotonic()))
+            event, about, detail = connection.events.get(timeout=max(0, soon - time.monotonic()))
         except queue.Empty:
             continue
         if event == "connected":
@@ -267,18 +299,36 @@ def run(provider, connection, interval):
             connection.since = time.monotonic()
             connection.ready = True
             connection.send()
-            continue
-        warn("disconnected:", reason)
-        if connection.ready and not connection.steady():
-            renew = True  # the broker may have let us in and then found the token revoked; its DISCONNECT can be lost
-        connect_at = time.monotonic() + backoff.pause()
-        connection.leave()
-        if renew:
-            expires, fetch_at = 0, connect_at
+        elif event == "denied" and detail != connection.renewing:
+            warn("not published:", about)
+        elif event in ("denied", "answer"):
+            error = connection.error_in(about) if event == "answer" else about
+            if error is None or connection.renewing is None:
+                continue
+            connection.renewing = None
+            if not error:
+                say("renewed")
+                continue
+            warn("not renewed:", error)  # but the same token may be good for a login
+            connection.leave()
+            connect_at = time.monotonic()
+        else:
+            warn("disconnected:", about)
+            # The broker may have let us in and then found the token revoked; its DISCONNECT can be lost.
+            renew = detail or connection.ready and not connection.steady()
+            connect_at = time.monotonic() + backoff.pause()
+            connection.leave()
+            if renew:
+                expires, fetch_at = 0, connect_at
+
+
+def stop(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: another must not end it while it leaves
+    sys.exit(0)
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, stop)
     provider, connection = Provider(), Connection(setting("TOPIC", "examples/python"))
     try:
         run(provider, connection, float(setting("INTERVAL", "1")))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -31,6 +33,12 @@ type page struct {
 const pageClient = "page"
 
 func openPage(t *testing.T, v brokers.Version) *page {
+	t.Helper()
+	return openPageWith(t, v, nil, lifetime)
+}
+
+// openPageWith has further options in jwt.json, and tokens that live for so long.
+func openPageWith(t *testing.T, v brokers.Version, more map[string]any, lifetime time.Duration) *page {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -53,18 +61,17 @@ func openPage(t *testing.T, v brokers.Version) *page {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
+	options := map[string]any{
+		"modes": map[string]any{
+			"oidc": map[string]any{"issuer": p.Issuer()},
+			"jwks": map[string]any{"cache": map[string]any{"enabled": true}},
+		},
+		"common": map[string]any{"audience": "mqtt", "matchUsernameToSubject": true},
+	}
+	maps.Copy(options, more)
 	b := harness.Start(t, v, harness.Options{
 		Listeners: []harness.Listener{{}, {}, {WebSockets: true}},
-		Plugins: []harness.Plugin{harness.JWT("jwt.json", map[string]any{
-			"algorithm": "RS256", "mode": "oidc",
-			"options": map[string]any{
-				"modes": map[string]any{
-					"oidc": map[string]any{"issuer": p.Issuer()},
-					"jwks": map[string]any{"cache": map[string]any{"enabled": true}},
-				},
-				"common": map[string]any{"audience": "mqtt", "matchUsernameToSubject": true},
-			},
-		})},
+		Plugins:   []harness.Plugin{harness.JWT("jwt.json", map[string]any{"algorithm": "RS256", "mode": "oidc", "options": options})},
 	})
 	settings = map[string]any{
 		"issuer": p.Issuer(), "clientId": pageClient, "scope": "openid offline_access",
@@ -126,9 +133,14 @@ func (o *page) login(t *testing.T) {
 	)
 }
 
-// tokens are the names of those with which the broker has let the page in.
+// tokens are the names of those that the broker has taken from the page, at a login or in place of another.
 func (o *page) tokens() []string {
-	return matches(o.Log(), `client "page-[^"]*" \[127\.0\.0\.1\] accepted as "?bob.*\(token (.*)\)`)
+	return matches(o.Log(), `client "page-[^"]*" (?:\[127\.0\.0\.1\] accepted as "?bob|renewed, ).*\(token (.*)\)`)
+}
+
+// logins are how often the page was let in.
+func (o *page) logins() int {
+	return len(lines(o.Log(), `client "page-[^"]*" \[127\.0\.0\.1\] (accepted) as "?bob`))
 }
 
 // shot writes down what the page looks like, for a person to look at: build/browser-NAME.png.
@@ -140,9 +152,53 @@ func (o *page) shot(t *testing.T, name string) {
 	}
 }
 
+// TestPageRenewsInPlace: by one connection across ten expiries, with messages both ways all the time; with all brokers at once, as it takes
+// a minute and a half.
+func TestPageRenewsInPlace(t *testing.T) {
+	t.Parallel()
+	witnesses := map[*page]*harness.Client{}
+	brokers.Each(t, func(_ *testing.T, v brokers.Version) {
+		o := openPageWith(t, v, nil, renewable)
+		witnesses[o] = o.witness(t)
+		o.login(t)
+		eventually(t, "the page is connected", func() bool { return len(numbers(witnesses[o], "numbers/page")) > 0 })
+	})
+	n := 0
+	for want := 2; want <= 10; want += 2 { // each within the patience of a test
+		eventually(t, fmt.Sprint("the pages have outlived ", want, " renewed tokens"), func() bool {
+			n++
+			all := true
+			for o, witness := range witnesses {
+				witness.Publish("numbers/page", fmt.Sprint("to", n), 1)
+				all = all && outlived(o.Log(), `page-[^"]*`) >= want
+			}
+			return all
+		})
+	}
+	for o, witness := range witnesses {
+		var shown []string
+		eventually(t, "the page gets what was sent to it", func() bool {
+			shown = lines(o.text(t, "messages"), `(?m)^(to\S+)$`)
+			return slices.Contains(shown, fmt.Sprint("to", n))
+		})
+		wantGapless(t, "the page", "to", 1, shown)
+		wantOnce(t, "the page", shown)
+		wantGapless(t, "the witness", "", 1, numbers(witness, "numbers/page"))
+		wantOnce(t, "the witness", payloads(witness, "numbers/page"))
+		if n := o.logins(); n != 1 {
+			t.Errorf("the page was let in %d times", n)
+		}
+		o.shot(t, "renewed-"+o.Version.Name)
+		if told := matches(o.Log(), `(.*"page-.*(?:refused|expired).*)`); len(told) > 0 {
+			t.Errorf("the plugin says: %v", told)
+		}
+	}
+}
+
+// TestPageStaysConnectedByRefreshTokens where the broker takes no renewals.
 func TestPageStaysConnectedByRefreshTokens(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		o := openPage(t, v)
+		o := openPageWith(t, v, map[string]any{"control": map[string]any{"renew": false}}, lifetime)
 		witness := o.witness(t)
 		o.login(t)
 		n := 0

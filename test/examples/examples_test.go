@@ -218,9 +218,17 @@ func matches(log, pattern string) (found []string) {
 	return found
 }
 
-// tokens are the names of those with which the broker has let the client in.
+// lines are the values of the first group, in order, as often as they come.
+func lines(log, pattern string) (found []string) {
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(log, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+// tokens are the names of those that the broker has taken from the client, at a login or in place of another.
 func (r *running) tokens() []string {
-	return matches(r.stage.Log(), `client "`+r.id+`" \[127\.0\.0\.1\] accepted as .*\(token (.*)\)`)
+	return matches(r.stage.Log(), `client "`+r.id+`" (?:\[127\.0\.0\.1\] accepted as|renewed, ).*\(token (.*)\)`)
 }
 
 // received are the texts that the example has printed as received.
@@ -281,14 +289,198 @@ func (r *running) wantStopped(t *testing.T) {
 	}
 }
 
+// wantOnce fails the test if one of the texts came twice. Nothing has to be sent again where no connection was lost.
+func wantOnce(t *testing.T, who string, got []string) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, text := range got {
+		if seen[text] {
+			t.Errorf("%s got %s twice", who, text)
+		}
+		seen[text] = true
+	}
+}
+
+// payloads are all that a client got on a topic, in order.
+func payloads(c *harness.Client, topic string) (all []string) {
+	for _, m := range c.Messages() {
+		if m.Topic == topic {
+			all = append(all, m.Payload)
+		}
+	}
+	return all
+}
+
+// renewing has the options with which the plugin takes renewals, or is like one that knows none.
+func (s *stage) renewing(on bool) {
+	options := s.config["options"].(map[string]any)
+	delete(options, "control")
+	delete(options, "enhancedAuth")
+	if !on {
+		options["control"] = map[string]any{"renew": false}
+		options["enhancedAuth"] = map[string]any{"methods": []string{}}
+	}
+	mark := s.Mark()
+	s.WriteFile("jwt.json", s.config)
+	s.Reload()
+	s.WaitLogSince(mark, `reloaded .*jwt.json`)
+}
+
 // to is what the test sends to an example meanwhile; one that was away must get it later.
 func (s *stage) send(c *harness.Client, r *running, n int) {
 	c.Publish(r.topic, fmt.Sprint("to", n), 1)
 }
 
+// renewable is how long tokens live that can be renewed at least fourteen times by $CONTROL, which takes five in a row and then one in ten
+// seconds: they come after 60 % of that, less the second by which the provider rounds down.
+const renewable = 12 * time.Second
+
+// until are the times that each renewal of a client has moved its end to.
+func until(log, id string) (all []time.Time) {
+	for _, text := range lines(log, `client "`+id+`" renewed, and may stay until (\S+) `) {
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+// outlived are how many tokens that it had by a renewal a client has outlived.
+func outlived(log, id string) (n int) {
+	for _, at := range until(log, id) {
+		if time.Now().After(at) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestRenewsInPlace: each example that stays connected does so by one connection across ten expiries, with messages both ways all the time.
+// It takes a minute and a half, so all brokers are in it at once.
+func TestRenewsInPlace(t *testing.T) {
+	t.Parallel()
+	var clients []idp.Option
+	for _, e := range all {
+		c := client(e.name)
+		c.ID, c.Lifetime = c.ID+"-renewing", renewable
+		clients = append(clients, idp.WithClient(c))
+	}
+	witnesses := map[*running]*harness.Client{}
+	brokers.Each(t, func(_ *testing.T, v brokers.Version) {
+		s := newStage(t, v, clients...)
+		witness := s.witness(t)
+		for _, e := range all {
+			if !e.receives {
+				continue
+			}
+			id := client(e.name).ID + "-renewing"
+			r := s.start(t, e, "CLIENT_ID="+id)
+			r.id = id
+			eventually(t, r.name+" is there", func() bool { return len(r.received()) > 0 })
+			witnesses[r] = witness
+		}
+	})
+	n := 0
+	for want := 2; want <= 10; want += 2 { // each within the patience of a test
+		eventually(t, fmt.Sprint("everybody has outlived ", want, " renewed tokens"), func() bool {
+			n++
+			all := true
+			for r, witness := range witnesses {
+				r.stage.send(witness, r, n)
+				all = all && outlived(r.stage.Log(), r.id) >= want
+			}
+			return all
+		})
+	}
+	for r, witness := range witnesses {
+		eventually(t, r.name+" gets what was sent to it", func() bool { return slices.Contains(r.received(), fmt.Sprint("to", n)) })
+		printed := lines(r.Log(), `(?m)^received (to.*)$`)
+		wantGapless(t, r.name, "to", 1, printed)
+		wantOnce(t, r.name, printed)
+		wantOnce(t, "the witness of "+r.name, payloads(witness, r.topic))
+		wantGapless(t, "the witness of "+r.name, "", 1, numbers(witness, r.topic))
+		if n := len(lines(r.Log(), `(?m)^(connected)$`)); n != 1 {
+			t.Errorf("%s was connected %d times", r.name, n)
+		}
+		byControl := strings.Contains(strings.Join(lines(r.stage.Log(), `(Received PUBLISH from `+r.id+` .*)`), "\n"), "'$CONTROL/jwt-auth/v1'")
+		if byControl != (r.name != "go") {
+			t.Errorf("%s renews by $CONTROL: %v", r.name, byControl)
+		}
+		r.wantDiscreet(t)
+		r.wantStopped(t)
+		if told := matches(r.stage.Log(), `(.*"`+r.id+`".*(?:refused|expired).*)`); len(told) > 0 {
+			t.Errorf("the plugin says of %s: %v", r.name, told)
+		}
+	}
+}
+
+// TestRenewsWhereTheProviderIsAskedFirst: the answer comes later, by AUTH as by $CONTROL, and nobody loses a connection by that.
+func TestRenewsWhereTheProviderIsAskedFirst(t *testing.T) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		options := s.config["options"].(map[string]any)
+		options["revocation"] = map[string]any{"introspection": map[string]any{
+			"clientId": s.provider.Broker().ID, "clientSecret": map[string]any{"plain": s.provider.Broker().Secret},
+		}}
+		s.renewing(true)
+		s.provider.SetDelay(idp.Introspect, 50*time.Millisecond)
+		var examples []*running
+		for _, e := range all {
+			if e.receives {
+				examples = append(examples, s.start(t, e))
+			}
+		}
+		for _, r := range examples {
+			eventually(t, r.name+" has renewed twice", func() bool { return len(r.tokens()) >= 3 })
+			if n := len(lines(r.Log(), `(?m)^(connected)$`)); n != 1 {
+				t.Errorf("%s was connected %d times", r.name, n)
+			}
+			r.wantStopped(t)
+		}
+	})
+}
+
+// TestRenewsWhereItMay: what dynamic-security does not let a client publish to $CONTROL is done by a new connection, until it does.
+func TestRenewsWhereItMay(t *testing.T) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		access := harness.Dynsec{
+			Roles: map[string][]harness.ACL{
+				"all":    harness.MayUse("numbers/#"),
+				"renews": {{Type: "publishClientSend", Topic: "$CONTROL/jwt-auth/v1", Allow: true}},
+			},
+			Clients: []harness.DynsecClient{{Username: "witness", Roles: []string{"all"}}},
+		}
+		for _, e := range all {
+			access.Clients = append(access.Clients, harness.DynsecClient{Username: client(e.name).ID, Roles: []string{"all"}})
+		}
+		s := newStageWith(t, v, []harness.Plugin{access.Plugin()})
+		witness := s.witness(t)
+		for _, e := range all {
+			if !e.receives {
+				continue
+			}
+			r := s.start(t, e)
+			if e.name != "go" { // AUTH is no publish
+				r.WaitLog(`^not renewed: .*(?i:not authorized)`)
+			}
+			eventually(t, r.name+" has had three tokens", func() bool { return len(r.tokens()) >= 3 })
+			if code := s.Ctrl(1, "dynsec", "addClientRole", r.id, "renews").Wait(); code != 0 { // which disconnects it
+				t.Fatalf("mosquitto_ctrl ended with exit code %d", code)
+			}
+			renewed := len(lines(r.Log(), `(?m)^(renewed)$`))
+			eventually(t, r.name+" renews in place", func() bool { return len(lines(r.Log(), `(?m)^(renewed)$`)) >= renewed+2 })
+			wantGapless(t, "the witness of "+r.name, "", 1, numbers(witness, r.topic))
+			r.wantDiscreet(t)
+			r.wantStopped(t)
+		}
+	})
+}
+
+// TestComesBackWithAFreshTokenBeforeTheOldOneExpires: mosquitto_pub always does, and the others where the broker takes no renewals.
 func TestComesBackWithAFreshTokenBeforeTheOldOneExpires(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		s := newStage(t, v)
+		s.renewing(false)
 		witness := s.witness(t)
 		for _, r := range s.startAll(t) {
 			eventually(t, r.name+" is connected", func() bool { return len(numbers(witness, r.topic)) > 0 })

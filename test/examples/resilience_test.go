@@ -196,6 +196,37 @@ func TestAsksForAnotherTokenWhenOneIsRevokedAfterConnect(t *testing.T) {
 	})
 }
 
+// TestComesBackAfterARefusedRenewal, which ends a session by AUTH, and leaves one by $CONTROL to its expiry.
+func TestComesBackAfterARefusedRenewal(t *testing.T) {
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		s := newStage(t, v)
+		witness := s.witness(t)
+		var examples []*running
+		for _, e := range all {
+			if e.receives {
+				r := s.start(t, e)
+				eventually(t, r.name+" is there", func() bool { return len(r.received()) > 0 })
+				examples = append(examples, r)
+			}
+		}
+		common := s.config["options"].(map[string]any)["common"].(map[string]any)
+		common["audience"] = "other"
+		s.renewing(true)
+		for _, r := range examples {
+			s.WaitLog(`client "` + r.id + `" not renewed: wrong audience`)
+		}
+		common["audience"] = "mqtt"
+		s.renewing(true)
+		for _, r := range examples {
+			seen := len(numbers(witness, r.topic))
+			eventually(t, r.name+" goes on", func() bool { return len(numbers(witness, r.topic)) > seen+2 })
+			wantGapless(t, "the witness of "+r.name, "", 1, numbers(witness, r.topic))
+			r.wantDiscreet(t)
+			r.wantStopped(t)
+		}
+	})
+}
+
 // TestDoesNotHammerTheProvider: what the provider says of a token's life is not made a rate of requests.
 func TestDoesNotHammerTheProvider(t *testing.T) {
 	once(t, func(t *testing.T, v brokers.Version) {
