@@ -87,18 +87,34 @@ var scenes = []scene{
 			func(s *stage) outcome { return s.connect("revoked-2", new("sensor-1"), s.revoked()) },
 		},
 	}},
-	{"Who is connected leaves when its token expires", []step{
+	{"Who is connected leaves when its token expires, unless it brings a fresh one", []step{
 		{
 			`connect with a short-lived token and a will`, `accepted, known as "sensor-1"`,
 			(*stage).connectBriefly,
 		},
 		{
-			`stay connected until the token expires`, `disconnected with 0x98`,
+			`connect another client with the same token`, `accepted, known as "sensor-1"`,
+			(*stage).connectStaying,
+		},
+		{
+			`the other one hands over a fresh token`, `renewed on this connection`,
+			(*stage).renew,
+		},
+		{
+			`and a token of somebody else`, `refused: identity mismatch`,
+			(*stage).renewAsAnother,
+		},
+		{
+			`the first stays until its token expires`, `disconnected with 0x98`,
 			(*stage).stay,
 		},
 		{
 			`the watcher looks for the will`, `it came on sensors/1/status: "offline"`,
 			(*stage).findWill,
+		},
+		{
+			`the other one publishes on sensors/1/pressure`, `acknowledged, and the watcher got it`,
+			func(s *stage) outcome { return s.publish("sensors/1/pressure") },
 		},
 		{
 			`connect with the expired token again`, `refused with 0x87: expired`,

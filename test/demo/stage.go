@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,6 +29,9 @@ const (
 	shortLife = 20 * time.Second
 )
 
+// renewals is the topic that takes a fresh token for the session of whoever publishes it.
+const renewals = "$CONTROL/jwt-auth/v1"
+
 // stage is what the scenes are played on.
 type stage struct {
 	t        harness.T
@@ -49,7 +53,9 @@ func setUp(ctx context.Context, t harness.T, v brokers.Version) *stage {
 		Plugins: []harness.Plugin{
 			harness.JWT("jwt.json", jwtJSON(t, s.provider)),
 			harness.Dynsec{
-				Roles:   map[string][]harness.ACL{"sensor": harness.MayUse("sensors/1/#")},
+				Roles: map[string][]harness.ACL{"sensor": append(
+					harness.MayUse("sensors/1/#"), harness.ACL{Type: "publishClientSend", Topic: renewals, Allow: true},
+				)},
 				Clients: []harness.DynsecClient{{Username: subject, Roles: []string{"sensor"}}},
 			}.Plugin(),
 		},
@@ -206,9 +212,9 @@ func (s *stage) seen(topic string) string {
 	return ", and the watcher got nothing"
 }
 
-// connectBriefly logs in with a token that is soon over. Three seconds are enough for a login on any machine.
+// connectBriefly logs in with a token that is soon over. Four seconds are enough for two logins and a renewal on any machine.
 func (s *stage) connectBriefly() outcome {
-	s.briefEnds = time.Now().Add(3 * time.Second).Truncate(time.Second) // exp has whole seconds
+	s.briefEnds = time.Now().Add(4 * time.Second).Truncate(time.Second) // exp has whole seconds
 	s.brief = s.provider.Token(subject, time.Hour, idp.ExpiresAt(s.briefEnds))
 	var o outcome
 	s.leaving, o = s.logIn(harness.Login{
@@ -216,6 +222,33 @@ func (s *stage) connectBriefly() outcome {
 		Will: &harness.Will{Topic: "sensors/1/status", Payload: "offline"},
 	})
 	return o
+}
+
+// connectStaying has a second client log in with the same token.
+func (s *stage) connectStaying() outcome { return s.connect("staying", new("whoever"), s.brief) }
+
+func (s *stage) renew() outcome { return s.handOver(s.provider.Token(subject, time.Hour)) }
+
+func (s *stage) renewAsAnother() outcome { return s.handOver(s.provider.Token("admin", time.Hour)) }
+
+// handOver publishes a token for the sensor's session, and tells the answer.
+func (s *stage) handOver(token string) outcome {
+	s.sensor.Publish(renewals, fmt.Sprintf(`{"commands":[{"command":"renewToken","token":%q}]}`, token), 1)
+	var answer struct {
+		Responses []struct {
+			Error string
+			Data  *struct{ Expires int64 }
+		}
+	}
+	text := s.sensor.WaitMessage(renewals + "/response").Payload
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || len(answer.Responses) != 1 {
+		return outcome{got: text}
+	}
+	if r := answer.Responses[0]; r.Data != nil {
+		return outcome{got: "renewed on this connection", aside: fmt.Sprintf("good for %d s", r.Data.Expires-time.Now().Unix())}
+	}
+	reason, _, _ := strings.Cut(answer.Responses[0].Error, ":")
+	return outcome{got: "refused: " + reason, log: text}
 }
 
 // stay waits for the kick. One that comes early, or more than a second late, did not come by the token's expiry.
