@@ -32,6 +32,7 @@ func TestKeycloak(t *testing.T) {
 		{"every connect is introspected", everyConnectIsIntrospected},
 		{"a token that has ended is refused at the next connect", revoked},
 		{"the tutorial's closing scene", closingScene},
+		{"a renewed session outlives its token", renewed},
 		{"what is no access token for this broker is refused", refusals},
 		{"an ID token of the client that introspects gets in unless typ is required", oneClientForAll},
 		{"the guide's file lets in the guide's device alone", guided},
@@ -150,11 +151,6 @@ func closingScene(t *testing.T, s *keycloak.Server) {
 		b := start(t, v, tutorial(t, s))
 		observer := observe(t, s, b)
 		token := s.Login(t, keycloak.Briefly, keycloak.Sensor).Access
-		_, claims := read(t, token)
-		expires, err := claims.GetExpirationTime()
-		if err != nil {
-			t.Fatal(err)
-		}
 		l := login("c", token)
 		l.SessionExpiry, l.Resume = 600, true
 		l.Will = &harness.Will{Topic: "sensors/1/status", Payload: "offline"}
@@ -168,7 +164,7 @@ func closingScene(t *testing.T, s *keycloak.Server) {
 		if !left.Packet || left.Code != 0x98 {
 			t.Errorf("%v, want 0x98", left)
 		}
-		if late := left.At.Sub(expires.Time); late < 0 {
+		if late := left.At.Sub(expires(t, token)); late < 0 {
 			t.Errorf("kicked %s before exp", -late)
 		} else {
 			t.Logf("kicked %s after exp", late.Round(time.Millisecond))
@@ -188,6 +184,60 @@ func closingScene(t *testing.T, s *keycloak.Server) {
 			t.Errorf("got %v", got)
 		}
 	})
+}
+
+// renewed has tokens that live for five seconds: a client that hands over a fresh one stays when another leaves that came with the
+// same token, and is disconnected when the last one ends.
+func renewed(t *testing.T, s *keycloak.Server) {
+	const renewals = "$CONTROL/jwt-auth/v1"
+	everywhere(t, func(t *testing.T, v brokers.Version) {
+		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{harness.JWT("jwt.json", tutorial(t, s))}})
+		first := s.Login(t, keycloak.Briefly, keycloak.Sensor).Access
+		leaving := connect(t, b, 0, harness.Paho3, login("leaving", first)).Accepted()
+		staying := connect(t, b, 0, harness.Paho3, login("staying", first)).Accepted()
+		handOver := func(token string) string {
+			staying.Publish(renewals, fmt.Sprintf(`{"commands":[{"command":"renewToken","token":%q}]}`, token), 1)
+			return staying.WaitMessage(renewals + "/response").Payload
+		}
+		fresh := s.Login(t, keycloak.Sensors, keycloak.Sensor).Access
+		if got := handOver(fresh); !strings.Contains(got, fmt.Sprintf(`"expires":%d`, expires(t, fresh).Unix())) {
+			t.Fatalf("the plugin answers %s", got)
+		}
+		if asked := introspections(t, s, fresh, 1); len(asked) != 1 || !asked[0].Active {
+			t.Errorf("Keycloak has recorded %+v", asked)
+		}
+		leaving.WaitDisconnect()
+		staying.Subscribe("a", 1)
+		staying.Publish("a", "still there", 1)
+		staying.WaitMessage("a")
+
+		other := s.Login(t, keycloak.Sensors, keycloak.Observer).Access
+		ended := s.Login(t, keycloak.Sensors, keycloak.Sensor)
+		s.SignOut(t, keycloak.Sensors, ended)
+		for token, reason := range map[string]string{other: "", ended.Access: "revoked"} {
+			if got := handOver(token); !strings.Contains(got, `"error":"`+reason) || !staying.Connected() {
+				t.Errorf("the plugin answers %s", got)
+			}
+		}
+		last := s.Login(t, keycloak.Briefly, keycloak.Sensor).Access // ends sooner than the one before
+		if got := handOver(last); !strings.Contains(got, `"expires"`) {
+			t.Fatalf("the plugin answers %s", got)
+		}
+		if left := staying.WaitDisconnect(); left.At.Before(expires(t, last)) {
+			t.Errorf("kicked %v before exp", expires(t, last).Sub(left.At))
+		}
+	})
+}
+
+// expires is exp.
+func expires(t *testing.T, token string) time.Time {
+	t.Helper()
+	_, claims := read(t, token)
+	at, err := claims.GetExpirationTime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Time
 }
 
 func refusals(t *testing.T, s *keycloak.Server) {
