@@ -167,6 +167,9 @@ func (r *rig) plan(window time.Duration) (all []trial) {
 		all = append(all, r.deliveries(v, window)...)
 	}
 	for _, v := range versions {
+		all = append(all, r.renewals(v)...)
+	}
+	for _, v := range versions {
 		all = append(all, r.endings(v))
 	}
 	for _, v := range versions {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
@@ -35,6 +36,8 @@ type rig struct {
 	accept   string // path of the C plugin
 	host     string // path of packaging/host.c, which calls a plugin as the broker does
 	naive    string // path of the naive Go plugin
+	fresh    sync.Once
+	tokensOf [][]string // of each client of partRenewals, once fresh is done
 }
 
 // newRig makes everything that can be made before anything is measured.

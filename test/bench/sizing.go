@@ -23,20 +23,25 @@ const busiest = 0.5
 // recheckInterval is the one that the table has a column for.
 const recheckInterval = time.Minute
 
-// size is what so many clients, each of which comes back with a new token when its old one ends, ask of one broker.
+// size is what so many clients, each of which comes with a new token when its old one ends, ask of one broker and the provider.
 type size struct {
-	logins   float64       // a second
-	share    float64       // of the main thread
+	logins   float64       // a second, if they reconnect; as many renewals, if they renew
+	share    float64       // of the main thread, by logins
+	calls    float64       // a second: to the provider, for a token and about it
 	rechecks float64       // a second, each a question to the provider
 	memory   float64       // GB
 	storm    time.Duration // of the main thread for one login of each
 	enough   bool          // one broker is
 }
 
-// costs are what one login takes of the main thread, and one connected client of memory.
+// shareOf is the share of the main thread if each fresh token costs so much.
+func (s size) shareOf(renewal time.Duration) float64 { return s.logins * renewal.Seconds() }
+
+// costs are what one login and one renewal take of the main thread, and one connected client of memory.
 type costs struct {
-	login  time.Duration
-	client float64 // kB
+	login         time.Duration
+	auth, control time.Duration // a renewal by each; 0 if not measured
+	client        float64       // kB
 }
 
 func (c costs) size(clients int, lifetime time.Duration) size {
@@ -46,7 +51,8 @@ func (c costs) size(clients int, lifetime time.Duration) size {
 		memory:   float64(clients) * c.client / 1e6,
 		storm:    time.Duration(clients) * c.login,
 	}
-	s.share = s.logins * c.login.Seconds()
+	s.calls = 2 * s.logins
+	s.share = s.shareOf(c.login)
 	s.enough = s.share <= busiest
 	return s
 }
@@ -58,7 +64,16 @@ func (r *results) costs(version string) (c costs, ok bool) {
 	if login == nil || client == nil {
 		return c, false
 	}
-	return costs{time.Duration(login.median() * float64(time.Microsecond)), client.median()}, true
+	took := func(s series) time.Duration {
+		if s == nil {
+			return 0
+		}
+		return time.Duration(s.median() * float64(time.Microsecond))
+	}
+	return costs{
+		login: took(login), client: client.median(),
+		auth: took(r.get(version, partRenewals, byAuth, cpuMain)), control: took(r.get(version, partRenewals, byControl, cpuMain)),
+	}, true
 }
 
 // newestCosts are those of the newest version that has them.

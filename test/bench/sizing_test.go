@@ -15,6 +15,12 @@ func TestSizes(t *testing.T) {
 	if got.memory != 10 || got.storm != 100*time.Second || got.rechecks < 16666 || got.rechecks > 16667 {
 		t.Errorf("%+v", got)
 	}
+	if got.calls < 6666 || got.calls > 6667 { // a token for each, and a question about it
+		t.Errorf("%+v", got)
+	}
+	if half := got.shareOf(50 * time.Microsecond); half < 0.166 || half > 0.167 {
+		t.Errorf("renewals of half the cost take %v", half)
+	}
 	if c.login = 151 * time.Microsecond; c.size(1_000_000, 5*time.Minute).enough {
 		t.Error("one broker is enough for more than half of its thread")
 	}

@@ -185,8 +185,10 @@ func claims(number int, end time.Time) jwt.MapClaims {
 }
 
 // sign makes a token. It panics if the claims can't be signed, which is a mistake here.
-func (s signer) sign(number int, end time.Time) string {
-	t := jwt.NewWithClaims(jwt.GetSigningMethod(s.alg), claims(number, end))
+func (s signer) sign(number int, end time.Time) string { return s.signClaims(claims(number, end)) }
+
+func (s signer) signClaims(own jwt.MapClaims) string {
+	t := jwt.NewWithClaims(jwt.GetSigningMethod(s.alg), own)
 	t.Header["kid"] = s.kid
 	text, err := t.SignedString(s.private)
 	if err != nil {
