@@ -213,3 +213,49 @@ func TestAKickIsTriedAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestAClientLeavesAtItsLimit(t *testing.T) {
+	h := newHouse(t)
+	s := h.admits(0)
+	h.Sessions.Renew(s, "", time.Time{})
+	h.Sessions.Limit(s, h.now.Add(time.Minute))
+	h.now = h.now.Add(time.Minute - 1)
+	h.kicked(t, "just before")
+	h.now = h.now.Add(1)
+	h.kicked(t, "at the limit", "c with will")
+	if len(h.told) != 1 || h.told[0].Why != "expired: it was connected for as long as $.options.common.maxSessionMs allows" {
+		t.Errorf("told %+v", h.told)
+	}
+}
+
+// Mosquitto 2.1 says whom it knows. A client that it does not know for long has left without a word.
+func TestAClientThatNobodyKnowsIsForgotten(t *testing.T) {
+	h := newHouse(t)
+	var left []broker.Conn
+	h.Leave = func(conn broker.Conn) { left = append(left, conn) }
+	s := h.admits(time.Minute)
+	h.gate.knows = 0
+	for range lifetime.MaxWaits + 1 {
+		if h.now = h.now.Add(time.Minute); !h.Sessions.Lives(s) {
+			t.Fatal("forgotten too soon")
+		}
+		h.kicked(t, "nobody is there")
+	}
+	if h.Sessions.Lives(s) || !slices.Equal(left, []broker.Conn{1}) || len(h.told) != 1 || h.told[0].Kind != event.NotThere {
+		t.Errorf("lives %t, left %v, told %+v", h.Sessions.Lives(s), left, h.told)
+	}
+	t.Run("and another is at its address", func(t *testing.T) {
+		h := newHouse(t)
+		h.Leave = func(conn broker.Conn) { t.Errorf("%d has left", conn) }
+		s := h.admits(time.Minute)
+		h.gate.knows = 0
+		h.Holders.Enter(1, "other", session.Owner{})
+		for range lifetime.MaxWaits + 1 {
+			h.now = h.now.Add(time.Minute)
+			h.kicked(t, "nobody is there")
+		}
+		if h.Sessions.Lives(s) {
+			t.Error("it lives")
+		}
+	})
+}

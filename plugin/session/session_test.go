@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -487,6 +488,92 @@ func TestExpel(t *testing.T) {
 		}
 		if got := due(r, at(10)); !slices.Equal(got, []string{"a"}) || s.Why() != "revoked" {
 			t.Errorf("due: %q, because %q", got, s.Why())
+		}
+	}
+}
+
+// A renewal moves the deadline, and nobody is asked about the old token any more; the limit stays where it was.
+func TestRenew(t *testing.T) {
+	r := session.NewRegistry()
+	s := admit(r, 1, as("a"), "old", at(10))
+	s.Asked = &session.Asked{}
+	r.Recheck(s, at(5))
+	r.Limit(s, at(100))
+	for _, c := range []struct {
+		rule  string
+		until time.Time
+		due   int // a second before it is not
+	}{
+		{"later", at(50), 50},
+		{"sooner", at(20), 20},
+		{"never, but for the limit", never, 100},
+		{"beyond the limit", at(200), 100},
+	} {
+		r.Renew(s, "new", c.until)
+		if s.LogID != "new" || s.Asked != nil || r.Rechecks("") != 0 {
+			t.Errorf("%s: %+v", c.rule, s)
+		}
+		if s.Over(at(c.due-1)) || !s.Over(at(c.due)) {
+			t.Errorf("%s: over at %s: %t", c.rule, at(c.due-1), s.Over(at(c.due-1)))
+		}
+	}
+	if got := due(r, at(99)); got != nil {
+		t.Errorf("due before: %q", got)
+	}
+	if got := due(r, at(100)); !slices.Equal(got, []string{"a"}) || !r.NextLimit().IsZero() {
+		t.Errorf("due: %q, next %s", got, r.NextLimit())
+	}
+}
+
+func TestLimits(t *testing.T) {
+	r := session.NewRegistry()
+	one, two := admit(r, 1, as("one"), "", never), admit(r, 2, as("two"), "", at(30))
+	if r.Limit(one, never); !r.NextLimit().IsZero() || one.Over(at(1e9)) {
+		t.Error("a limit that is none")
+	}
+	r.Limit(one, at(20))
+	r.Limit(two, at(10))
+	if r.NextLimit() != at(10) || r.NextDeadline() != at(30) {
+		t.Errorf("next %s, %s", r.NextLimit(), r.NextDeadline())
+	}
+	r.Limit(two, at(40))
+	r.OpenSweep()
+	if r.Reaffirm(by(1, as("one")), at(20)) || !r.Reaffirm(by(2, as("two")), at(20)) {
+		t.Error("reaffirmed past its limit")
+	}
+	r.Leave(1)
+	if got := due(r, at(29)); got != nil || r.NextLimit() != at(40) {
+		t.Errorf("who has left is due: %q", got)
+	}
+	if r.Limit(one, at(1)); r.NextLimit() != at(40) {
+		t.Error("who has left has a limit")
+	}
+	if got := due(r, at(50)); !slices.Equal(got, []string{"two", "two"}) {
+		t.Errorf("due: %q", got) // by its deadline and by its limit; it stays until it leaves
+	}
+}
+
+// Who was let in by AUTH is reaffirmed whatever password is shown: nobody has judged that.
+func TestReaffirmByAuth(t *testing.T) {
+	r := session.NewRegistry()
+	connect := by(1, as("a"))
+	connect.Password = nil
+	s := &session.Session{ByAuth: true}
+	r.Admit(s, connect, session.DigestOf(nil))
+	other := "other"
+	for rule, change := range map[string]func(*broker.Connect){
+		"no password":      func(*broker.Connect) {},
+		"a password":       func(c *broker.Connect) { c.Password = &other },
+		"another username": func(c *broker.Connect) { c.Username = &other },
+		"no username":      func(c *broker.Connect) { c.Username = nil },
+		"another id":       func(c *broker.Connect) { c.ClientID = other },
+		"another address":  func(c *broker.Connect) { c.Conn = 2 },
+	} {
+		r.OpenSweep()
+		shown := connect
+		change(&shown)
+		if got := r.Reaffirm(shown, at(0)); got != strings.HasSuffix(rule, "password") {
+			t.Errorf("%s: %t", rule, got)
 		}
 	}
 }
