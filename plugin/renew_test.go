@@ -1,6 +1,9 @@
 package plugin
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,6 +16,7 @@ import (
 	"go-jwt-auth/plugin/lifetime"
 	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/renewal"
+	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -827,6 +831,182 @@ func TestWithoutTicksAFileCountsForTheLoginThatBringsIt(t *testing.T) {
 			if got := h.byAuth(n, fmt.Sprint(n), mint("alice", time.Hour)); h.logged(" reloaded ") && got != c.want {
 				t.Errorf("methods %s instead of %s: %s", c.after, c.before, got)
 			}
+		}
+	}
+}
+
+// answers has the gate answer, and waits until that is there for the next Tick.
+func (h *env) answers(t *testing.T, d *gate, token *string, body string) {
+	t.Helper()
+	for drained := false; !drained; {
+		select {
+		case <-h.broker.woken:
+		default:
+			drained = true
+		}
+	}
+	d.says(token, body)
+	select {
+	case <-h.broker.woken:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no answer")
+	}
+}
+
+// A verdict that is there when the session's time has come changes nothing, though it is taken over before the client is kicked.
+func TestAVerdictComesTooLate(t *testing.T) {
+	eachWay(t, func(t *testing.T, renew func(*env, broker.Conn, string, *string), adjust func(*fakeBroker)) {
+		first, fresh := mint("alice", time.Minute), mint("alice", time.Hour)
+		h, d := gated(t, `"check":"beforeConnect"`, adjust, fresh)
+		h.comesIn(t, d, first)
+		h.settles(t)
+		renew(h, 1, "c", fresh)
+		d.waitAsked()
+		h.answers(t, d, fresh, active)
+		if got := h.left(time.Minute); !slices.Equal(got, []string{"c will=true"}) || h.logged("renewed, and may stay") {
+			t.Errorf("kicked %q", got)
+		}
+		if got := h.answered(t, "c"); got != "" && got != "expired: the session came to its end while the identity provider was asked" {
+			t.Error(got)
+		}
+	})
+}
+
+// A session whose time has come, and whose client is still there, is not asked about.
+func TestWhoIsPastTheEndIsNotAskedAbout(t *testing.T) {
+	eachWay(t, func(t *testing.T, renew func(*env, broker.Conn, string, *string), adjust func(*fakeBroker)) {
+		first, fresh := mint("alice", time.Minute), mint("alice", time.Hour)
+		h, d := gated(t, `"check":"beforeConnect"`, adjust, fresh)
+		h.comesIn(t, d, first)
+		h.settles(t)
+		h.advance(time.Minute)
+		renew(h, 1, "c", fresh)
+		h.broker.awaitLog(`not renewed: expired: the session has come to its end`)
+		if len(d.asked) > 0 {
+			t.Error("asked")
+		}
+	})
+}
+
+// A token can end while its verdict is waited for: that of the session counts on, or, with AUTH, ends with it.
+func TestATokenEndsWhileItsVerdictIsWaitedFor(t *testing.T) {
+	first, fresh := mint("alice", time.Hour), mint("alice", time.Minute)
+	h, d := gated(t, `"check":"beforeConnect"`, v21, fresh)
+	h.comesIn(t, d, first)
+	h.settles(t)
+	h.renews(1, "c", fresh)
+	d.waitAsked()
+	h.answers(t, d, fresh, active)
+	h.left(time.Minute)
+	if got := h.answered(t, "c"); got != "expired: exp is 2026-11-23T15:01:00Z, which passed while the identity provider was asked" {
+		t.Error(got)
+	}
+	if got := h.left(58 * time.Minute); len(got) > 0 {
+		t.Errorf("kicked %q", got)
+	}
+}
+
+// At most so many renewals of a client wait.
+func TestPendingRenewalsAreBounded(t *testing.T) {
+	first, fresh := mint("alice", time.Hour), mint("alice", 2*time.Hour)
+	h, d := gated(t, `"check":"beforeConnect"`, v21, fresh)
+	h.comesIn(t, d, first)
+	for range renewal.MaxPending + 3 {
+		if got := h.byAuth(1, "c", fresh); got != verdict.Accept {
+			t.Fatalf("got %s", got)
+		}
+	}
+	if got := h.sessions.Of(1).Renewals().Pending; got != renewal.MaxPending {
+		t.Errorf("%d wait", got)
+	}
+	h.broker.awaitLog(`not renewed: server busy: 5 renewals are waiting for their verdict`)
+	for range renewal.MaxPending {
+		d.says(fresh, active)
+	}
+	h.settles(t)
+	if got := h.sessions.Of(1).Renewals().Pending; got != 0 {
+		t.Errorf("%d wait still", got)
+	}
+}
+
+// AUTH of one client are looked at so often; beyond that they change nothing.
+func TestAUTHIsBounded(t *testing.T) {
+	h := open(t, local(mapsUsername))
+	h.byAuth(1, "c", mint("alice", time.Hour))
+	for range renewal.AuthBurst {
+		h.byAuth(1, "c", mint("alice", time.Hour))
+	}
+	if got := h.byAuth(1, "c", mint("alice", 2*time.Hour)); got != verdict.Accept || !h.sessions.Of(1).LeaveAt.Equal(opening.Add(time.Hour)) {
+		t.Errorf("beyond: %s, until %s", got, h.sessions.Of(1).LeaveAt)
+	}
+	h.broker.awaitLog(`not renewed: server busy: at most 20 renewals are taken in a row, and then one in 1 s`)
+	h.advance(renewal.AuthEvery)
+	h.byAuth(1, "c", mint("alice", 3*time.Hour))
+	if !h.sessions.Of(1).LeaveAt.Equal(opening.Add(3 * time.Hour)) {
+		t.Errorf("a second later: until %s", h.sessions.Of(1).LeaveAt)
+	}
+}
+
+// The Tick that is needed next is asked for when a renewal brings the end nearer, and when a login has a limit.
+func TestTheNextTickFollowsARenewal(t *testing.T) {
+	h := open(t, local(mapsUsername+`,"maxSessionMs":50000`))
+	h.byAuth(1, "c", mint("alice", time.Hour))
+	if h.broker.tickIn > 50*time.Second {
+		t.Errorf("the limit: in %s", h.broker.tickIn)
+	}
+	h.byAuth(1, "c", mint("alice", 30*time.Second))
+	if h.broker.tickIn > 30*time.Second {
+		t.Errorf("by AUTH: in %s", h.broker.tickIn)
+	}
+	h.renews(1, "c", mint("alice", 20*time.Second))
+	if h.broker.tickIn > 20*time.Second {
+		t.Errorf("by $CONTROL: in %s", h.broker.tickIn)
+	}
+}
+
+// Where client ids are the token's, the session is whose token it has: the first one's owner can't take it over any more.
+func TestASessionBelongsToWhomItsTokenIs(t *testing.T) {
+	h := open(t, local(`"matchUsernameToSubject":true,"matchClientIdToSubject":true,"usernameClaim":"jti","clientIdClaim":"jti"`))
+	h.byAuth(1, "device", claims("alice", "device"))
+	h.byAuth(1, "device", claims("bob", "device"))
+	if !h.logged("renewed, and may stay") {
+		t.Fatalf("%q", h.broker.log)
+	}
+	if got := h.login(2, "x", nil, claims("alice", "device")); got != verdict.Deny {
+		t.Errorf("alice: %s", got)
+	}
+	if got := h.login(3, "x", nil, claims("bob", "device")); got != verdict.Accept {
+		t.Errorf("bob: %s", got)
+	}
+}
+
+// claims is a token with this sub and jti.
+func claims(subject, id string) *string {
+	payload := fmt.Sprintf(`{"sub":%q,"jti":%q,"exp":%d}`, subject, id, opening.Add(time.Hour).Unix())
+	encode := base64.RawURLEncoding.EncodeToString
+	text := encode([]byte(`{"alg":"HS256"}`)) + "." + encode([]byte(payload))
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	text += "." + encode(mac.Sum(nil))
+	return &text
+}
+
+// An answer is for the client at that address by that id: not for one that has taken it over.
+func TestAnAnswerIsForTheClientThatHasAsked(t *testing.T) {
+	for _, adjust := range []func(*fakeBroker){v20, v21} {
+		first, fresh := mint("alice", time.Minute), mint("alice", time.Hour)
+		h, d := gated(t, `"check":"beforeConnect"`, adjust, fresh)
+		h.comesIn(t, d, first)
+		h.settles(t)
+		h.renews(1, "c", fresh)
+		d.waitAsked()
+		// The other is in, and the end of the first has not been told yet, as over WebSockets on Mosquitto 2.0.
+		h.broker.connected["c"] = 2
+		h.table.holders.Enter(2, "c", session.Owner{})
+		d.says(fresh, active)
+		h.settles(t)
+		if len(h.broker.published) > 0 {
+			t.Errorf("published %q", h.broker.published)
 		}
 	}
 }
