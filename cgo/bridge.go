@@ -147,7 +147,7 @@ func gja_go_acl_check(handle, client C.uintptr_t, id *C.char, idLength C.size_t,
 	topic *C.char, topicLength C.size_t, access C.int, qos C.uint8_t, retain C.bool,
 ) (rc C.int) {
 	defer guard.Catch(fault("access check", func() { rc = C.MOSQ_ERR_ACL_DENIED }))
-	switch of(handle).ACLCheck(broker.ACLCheck{
+	kind, lasts := of(handle).ACLCheck(broker.ACLCheck{
 		Conn:     broker.Conn(client),
 		ClientID: borrow(id, idLength),
 		Username: borrow(username, usernameLength),
@@ -155,8 +155,12 @@ func gja_go_acl_check(handle, client C.uintptr_t, id *C.char, idLength C.size_t,
 		Topic:    borrow(topic, topicLength),
 		QoS:      uint8(qos),
 		Retain:   bool(retain),
-	}) {
+	})
+	switch kind {
 	case verdict.Accept:
+		if lasts {
+			return C.GJA_ACCEPTED_UNTIL_ASKED
+		}
 		return C.MOSQ_ERR_SUCCESS
 	case verdict.Defer:
 		return C.MOSQ_ERR_PLUGIN_DEFER

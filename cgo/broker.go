@@ -142,6 +142,8 @@ func (b *mosquitto) AskAbout(client broker.Conn, ask bool) {
 	C.gja_ask_about(b.instance, C.uintptr_t(client), C.bool(ask))
 }
 
+func (b *mosquitto) TakeAccepted() uint64 { return uint64(C.gja_take_accepted(b.instance)) }
+
 func (b *mosquitto) MayKeepWill(client broker.Conn) bool {
 	return bool(C.gja_may_keep_will(C.uintptr_t(client)))
 }

@@ -3,6 +3,7 @@
  * It makes no decisions.
  */
 #include "go_jwt_auth.h"
+#include "accepted.h"
 #include "client_set.h"
 
 #include <pthread.h>
@@ -27,6 +28,9 @@ struct gja_instance {
 	atomic_bool wake;
 	/* Whose ACL_CHECK Go answers: the broker makes one for each message to each subscriber. */
 	struct client_set asked_about;
+	/* What it has accepted of them; NULL: nothing yet. */
+	struct accepted *accepted;
+	uint64_t accepted_again;
 	bool ext_auth;
 };
 
@@ -296,27 +300,43 @@ static int on_acl_check(int event, void *event_data, void *userdata)
 {
 	struct mosquitto_evt_acl_check *check = event_data;
 	struct gja_instance *instance = userdata;
-	uintptr_t client = (uintptr_t)check->client;
+	struct action action = {
+			.client = (uintptr_t)check->client,
+			.access = (uint8_t)check->access,
+			.qos = check->qos,
+			.retain = check->retain,
+			.topic = check->topic,
+	};
 	const char *id, *username;
+	int rc;
 
 	(void)event;
 	/* The HTTP API of 2.1 asks from a thread of its own, as it does in BASIC_AUTH. */
 	if(!pthread_equal(pthread_self(), instance->main_thread)){
 		return MOSQ_ERR_PLUGIN_DEFER;
 	}
-	if(!client_set_has(&instance->asked_about, client)){
+	if(!client_set_has(&instance->asked_about, action.client)){
 		if(!is_retain_source(check)){
 			return MOSQ_ERR_PLUGIN_DEFER;
 		}
-		client = 0;
+		action.client = 0;
+	}
+	action.length = strlen(check->topic);
+	if(accepted_has(instance->accepted, &action)){
+		instance->accepted_again++;
+		return MOSQ_ERR_SUCCESS;
 	}
 	signals_use_altstack();
 	id = mosquitto_client_id(check->client);
 	username = mosquitto_client_username(check->client);
 	/* Go reads the strings where they are. */
-	return gja_go_acl_check(instance->handle, client, (char *)id, id ? strlen(id) : 0, (char *)username,
-			username ? strlen(username) : 0, (char *)check->topic, strlen(check->topic), check->access, check->qos,
-			check->retain);
+	rc = gja_go_acl_check(instance->handle, action.client, (char *)id, id ? strlen(id) : 0, (char *)username,
+			username ? strlen(username) : 0, (char *)check->topic, action.length, check->access, check->qos, check->retain);
+	if(rc == GJA_ACCEPTED_UNTIL_ASKED){
+		accepted_add(instance->accepted, &action);
+		return MOSQ_ERR_SUCCESS;
+	}
+	return rc;
 }
 
 static const struct {
@@ -348,6 +368,7 @@ static void instance_free(struct gja_instance *instance)
 		gja_go_cleanup(instance->handle);
 	}
 	client_set_free(&instance->asked_about);
+	free(instance->accepted);
 	free(instance);
 }
 
@@ -525,11 +546,23 @@ int gja_on_ext_auth(struct gja_instance *instance, bool on)
 
 void gja_ask_about(struct gja_instance *instance, uintptr_t client, bool ask)
 {
+	accepted_forget(instance->accepted, client);
 	if(ask){
+		if(instance->accepted == NULL){
+			instance->accepted = accepted_new();
+		}
 		client_set_add(&instance->asked_about, client);
 	}else{
 		client_set_remove(&instance->asked_about, client);
 	}
+}
+
+uint64_t gja_take_accepted(struct gja_instance *instance)
+{
+	uint64_t times = instance->accepted_again;
+
+	instance->accepted_again = 0;
+	return times;
 }
 
 bool gja_may_keep_will(uintptr_t client)

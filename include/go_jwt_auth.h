@@ -40,6 +40,9 @@
 /* Also a result of BASIC_AUTH: mosquitto_complete_basic_auth will give the verdict. */
 #define GJA_ERR_AUTH_DELAYED -5
 
+/* A result of gja_go_acl_check alone: the same action of the client is accepted until gja_ask_about is called for it. */
+#define GJA_ACCEPTED_UNTIL_ASKED 1000
+
 /*
  * On musl the library is mapped by LD_PRELOAD (cgo/musl), into every program that is started in that environment. All but
  * the broker lack its functions, and must start all the same.
@@ -120,11 +123,17 @@ int gja_on_control(struct gja_instance *instance, const char *topic, bool on);
 int gja_on_acl_check(struct gja_instance *instance, bool on);
 int gja_on_ext_auth(struct gja_instance *instance, bool on);
 
-/* Whether Go is to be asked about what the client may do. Of all others it is not: their ACL_CHECK is deferred. */
+/*
+ * Whether Go is to be asked about what the client may do. Of all others it is not: their ACL_CHECK is deferred. What Go has answered with
+ * GJA_ACCEPTED_UNTIL_ASKED counts until this is called for the client again.
+ */
 void gja_ask_about(struct gja_instance *instance, uintptr_t client, bool ask);
 
 /* Gives the verdict on the login that is pending by this client id. From TICK only; without effect on 2.0. */
 void gja_complete(const char *clientid, bool accepted);
+
+/* How often GJA_ACCEPTED_UNTIL_ASKED has counted since this was called last. */
+uint64_t gja_take_accepted(struct gja_instance *instance);
 
 /* Tells, from inside of DISCONNECT, whether the broker may publish the client's will later: it does not say whether that has a delay. */
 bool gja_may_keep_will(uintptr_t client);

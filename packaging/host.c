@@ -1,8 +1,8 @@
 /*
  * host.c - what Mosquitto 2.0 is to the plugin, and no more: for machines of which there is no Mosquitto to try it with.
  * host PLUGIN JWT_JSON TOKEN…: loads the plugin as the broker does and prints the verdict on each token.
- * host PLUGIN JWT_JSON TOKEN -- COUNT TOPIC…: then asks so many times whether its client may receive from each topic, and prints the
- * answer and what one took of the processor.
+ * host PLUGIN JWT_JSON TOKEN -- COUNT TOPIC…: then asks so many times whether its client may receive from these topics, in turn, and
+ * prints the last answer and what one took of the processor.
  */
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -134,9 +134,9 @@ static double now_ns(void)
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static void check(struct mosquitto *client, int count, const char *topic)
+static void check(struct mosquitto *client, int count, char *const topics[], int topic_count)
 {
-	struct mosquitto_evt_acl_check delivery = {.client = client, .topic = topic, .access = MOSQ_ACL_READ};
+	struct mosquitto_evt_acl_check delivery = {.client = client, .access = MOSQ_ACL_READ};
 	double began;
 	int rc = MOSQ_ERR_SUCCESS;
 
@@ -146,9 +146,10 @@ static void check(struct mosquitto *client, int count, const char *topic)
 	}
 	began = now_ns();
 	for(int i = 0; i < count; i++){
+		delivery.topic = topics[i % topic_count];
 		rc = acl_check(MOSQ_EVT_ACL_CHECK, &delivery, instance);
 	}
-	printf("host: access %d, %.1f ns, %s\n", rc, (now_ns() - began) / count, topic);
+	printf("host: access %d, %.1f ns\n", rc, (now_ns() - began) / count);
 }
 
 int main(int argc, char *argv[])
@@ -175,10 +176,8 @@ int main(int argc, char *argv[])
 	login.client = (struct mosquitto *)&client;
 	login.username = "any";
 	for(int i = 3; i < argc; i++){
-		if(strcmp(argv[i], "--") == 0 && i + 1 < argc){
-			for(int topic = i + 2; topic < argc; topic++){
-				check(login.client, atoi(argv[i + 1]), argv[topic]);
-			}
+		if(strcmp(argv[i], "--") == 0 && i + 2 < argc){
+			check(login.client, atoi(argv[i + 1]), argv + i + 2, argc - i - 2);
 			break;
 		}
 		known_as[0] = '\0';

@@ -13,29 +13,30 @@ import (
 )
 
 // ACLCheck says what a client may do by its token: Accept, Deny, or Defer if others decide. It comes for each message to each
-// subscriber, and allocates nothing but for a line of the log.
-func (p *Plugin) ACLCheck(c broker.ACLCheck) verdict.Kind {
-	kind := p.allow(c)
-	p.meter.Load().Checked(kind)
-	return kind
+// subscriber, and allocates nothing but for a line of the log. lasts says of an Accept that it is the same until AskAbout is
+// called for the connection: as long as the client is connected, with the rights that it has.
+func (p *Plugin) ACLCheck(c broker.ACLCheck) (kind verdict.Kind, lasts bool) {
+	kind, lasts = p.allow(c)
+	p.meter.Load().Checked(kind, 1)
+	return kind, lasts
 }
 
-func (p *Plugin) allow(c broker.ACLCheck) verdict.Kind {
+func (p *Plugin) allow(c broker.ACLCheck) (kind verdict.Kind, lasts bool) {
 	if c.Conn == 0 {
-		return p.mayHavePublished(c)
+		return p.mayHavePublished(c), false
 	}
-	grant := p.rights.For(c.Conn, c.ClientID, c.Username, c.Access)
+	grant, connected := p.rights.For(c.Conn, c.ClientID, c.Username, c.Access)
 	if grant == nil {
-		return verdict.Defer
+		return verdict.Defer, false
 	}
-	kind := grant.Allow(c.Access, c.Topic, c.QoS, c.Retain)
+	kind = grant.Allow(c.Access, c.Topic, c.QoS, c.Retain)
 	if kind == verdict.Deny && c.Access == broker.Subscribe && p.loop.Turning() {
-		return anyQoS(grant, c.Topic)
+		return anyQoS(grant, c.Topic), false
 	}
 	if kind == verdict.Deny {
 		p.denied(c, grant)
 	}
-	return kind
+	return kind, connected && kind == verdict.Accept && (c.Access == broker.Read || c.Access == broker.Write)
 }
 
 // anyQoS judges a subscription of a client that this plugin is disconnecting: the broker asks about those of a session that it keeps, and

@@ -35,6 +35,7 @@ func (silent) Control(string, bool) error             { return nil }
 func (silent) CheckACL(bool) error                    { return nil }
 func (silent) ExtAuths(bool) error                    { return nil }
 func (silent) AskAbout(broker.Conn, bool)             {}
+func (silent) TakeAccepted() uint64                   { return 0 }
 func (silent) MayKeepWill(broker.Conn) bool           { return false }
 func (silent) PersistenceLocation() string            { return "" }
 func (silent) TickIn(time.Duration)                   {}

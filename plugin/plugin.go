@@ -295,7 +295,10 @@ func (p *Plugin) Disconnect(conn broker.Conn, kept bool) {
 // Tick takes over what goroutines have finished, and kicks clients whose time has come.
 func (p *Plugin) Tick() {
 	defer p.spent(metrics.Tick, p.begins())
-	p.meter.Load().Ticked()
+	if m := p.meter.Load(); m != nil {
+		m.Ticked()
+		m.Checked(verdict.Accept, p.broker.TakeAccepted())
+	}
 	p.ticks.Tick()
 	p.sessions.CloseSweep()
 	p.rights.EndDue()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -59,6 +60,9 @@ type fakeBroker struct {
 	checksACL, extAuths bool
 	refuseACL           bool // CheckACL fails
 	asksAbout           map[broker.Conn]bool
+	// lasting are the actions that are accepted until AskAbout is called for their connection.
+	lasting       map[broker.ACLCheck]bool
+	acceptedAgain uint64
 
 	// mqtt5 are clients by MQTT 5.
 	mqtt5 map[broker.Conn]bool
@@ -213,11 +217,17 @@ func (b *fakeBroker) ExtAuths(on bool) error {
 }
 
 func (b *fakeBroker) AskAbout(c broker.Conn, ask bool) {
+	maps.DeleteFunc(b.lasting, func(action broker.ACLCheck, _ bool) bool { return action.Conn == c })
 	if ask {
 		b.asksAbout[c] = true
 	} else {
 		delete(b.asksAbout, c)
 	}
+}
+
+func (b *fakeBroker) TakeAccepted() (times uint64) {
+	times, b.acceptedAgain = b.acceptedAgain, 0
+	return times
 }
 
 func (b *fakeBroker) MayKeepWill(c broker.Conn) bool { return b.mqtt5[c] }
@@ -268,7 +278,7 @@ func open(t *testing.T, jwtJSON string, adjust ...func(*fakeBroker)) *env {
 	h.broker = &fakeBroker{
 		t: t, names: map[broker.Conn]string{}, ids: map[broker.Conn]string{}, connected: map[string]broker.Conn{}, delayed: map[string]broker.Conn{}, woken: make(chan struct{}, 1),
 		away: map[string]string{}, subscribed: map[broker.Conn]bool{}, webSockets: map[broker.Conn]bool{},
-		controls: map[string]bool{}, taken: map[string]bool{}, asksAbout: map[broker.Conn]bool{},
+		controls: map[string]bool{}, taken: map[string]bool{}, asksAbout: map[broker.Conn]bool{}, lasting: map[broker.ACLCheck]bool{},
 	}
 	h.broker.advance = h.advance
 	for _, a := range adjust {

@@ -124,9 +124,11 @@ type Broker interface {
 	CheckACL(on bool) error
 	// ExtAuths registers for ExtAuth, or ends that.
 	ExtAuths(on bool) error
-	// AskAbout says whether ACLCheck is called for a connection. For all others the check is deferred. It is to be called with false
+	// AskAbout says whether ACLCheck is called for a connection, from now on also about what was accepted so that it lasts. For all others the check is deferred. It is to be called with false
 	// before the broker frees the connection, of which nothing is told after Disconnect and the check of a will.
 	AskAbout(conn Conn, ask bool)
+	// TakeAccepted is how many accesses were accepted since it was called last without ACLCheck, as an answer of before lasts.
+	TakeAccepted() uint64
 	// MayKeepWill tells, from inside of Disconnect, whether the broker may ask about the client's will later: with MQTT 5 it may have a
 	// delay, of which nothing is said.
 	MayKeepWill(conn Conn) bool

@@ -117,18 +117,18 @@ func (m *Meter) Request(r event.Request) {
 	}
 }
 
-// Checked counts what was said of an access. It comes for each message to each subscriber.
-func (m *Meter) Checked(kind verdict.Kind) {
+// Checked counts what was said of so many accesses. It comes for each message to each subscriber.
+func (m *Meter) Checked(kind verdict.Kind, times uint64) {
 	if m == nil {
 		return
 	}
 	switch s := m.server; kind {
 	case verdict.Accept:
-		s.allowed.inc()
+		s.allowed.n.Add(times)
 	case verdict.Defer:
-		s.leftToOthers.inc()
+		s.leftToOthers.n.Add(times)
 	case verdict.Deny, verdict.Retry, verdict.Pending:
-		s.denied.inc()
+		s.denied.n.Add(times)
 	}
 }
 

@@ -138,10 +138,9 @@ func TestWhatIsCounted(t *testing.T) {
 	e.Request(event.Request{Provider: "a", For: event.Lookup, Result: event.Hit})
 	e.Reloaded(false, event.Done)
 	e.Reloaded(true, event.Failed)
-	e.Checked(verdict.Accept)
-	e.Checked(verdict.Accept)
-	e.Checked(verdict.Deny)
-	e.Checked(verdict.Defer)
+	e.Checked(verdict.Accept, 2)
+	e.Checked(verdict.Deny, 1)
+	e.Checked(verdict.Defer, 1)
 	e.Spent(BasicAuth, 20*time.Microsecond)
 	e.There(3, 2, 1)
 	e.InForce(nil, func() uint64 { return 7 })
@@ -271,7 +270,7 @@ func TestNoAddressIsNoMeter(t *testing.T) {
 	m.Reloaded(true, event.Done)
 	m.InForce(nil, nil)
 	m.Ticked()
-	m.Checked(verdict.Deny)
+	m.Checked(verdict.Deny, 1)
 	servers.Close(m)
 }
 

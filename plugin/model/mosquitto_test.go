@@ -397,6 +397,9 @@ func (b *mosquitto) CanSetClientID() bool  { return !b.V20 }
 func (b *mosquitto) CanDelay() bool        { return !b.V20 }
 func (b *mosquitto) TellsOfConnects() bool { return !b.V20 }
 
+// TakeAccepted counts nothing, as nothing is accepted without being asked about.
+func (b *mosquitto) TakeAccepted() uint64 { return 0 }
+
 // MayKeepWill is never true: these clients have no wills.
 func (b *mosquitto) MayKeepWill(broker.Conn) bool { return false }
 

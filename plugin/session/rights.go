@@ -91,7 +91,8 @@ const (
 	KeptSession
 )
 
-// NewRightsTable returns an empty table. It tells ask of each connection whether there are rights to ask about.
+// NewRightsTable returns an empty table. It tells ask of each connection whether there are rights to ask about, and whenever what was
+// said of them does not hold any more.
 func NewRightsTable(ask func(conn broker.Conn, ask bool), now func() time.Time) *RightsTable {
 	t := &RightsTable{
 		ask: ask, now: now,
@@ -119,6 +120,7 @@ func (t *RightsTable) Enter(conn broker.Conn, id, username string, g *Grant) {
 func (t *RightsTable) Replace(conn broker.Conn, r *rights.Rights) {
 	if h := t.holders[conn]; h != nil && !h.gone && h.grant.own() {
 		h.grant.Rights = r
+		t.ask(conn, true)
 	}
 }
 
@@ -158,10 +160,12 @@ func (t *RightsTable) Leave(conn broker.Conn, kept Kept) {
 		}
 		away.Add(conn, awayHolder{id: id, username: digestOf(h.username), grant: h.grant, since: t.now()})
 		t.awayIDs[id] = conn
+		t.ask(conn, true)
 	default:
 		t.count(h.grant, -1)
 		h.gone = true
 		t.ending[conn] = struct{}{}
+		t.ask(conn, true)
 	}
 }
 
@@ -237,17 +241,18 @@ func (t *RightsTable) Clear() {
 // Bound is how many clients are connected whose tokens have given them rights.
 func (t *RightsTable) Bound() int { return t.bound }
 
-// For returns the rights by which a client's access is judged, or nil. The names may be the broker's memory.
-func (t *RightsTable) For(conn broker.Conn, id, username string, access broker.Access) *Grant {
+// For returns the rights by which a client's access is judged, or nil. As long as the client is connected they stay, until ask is called
+// for it. The names may be the broker's memory.
+func (t *RightsTable) For(conn broker.Conn, id, username string, access broker.Access) (g *Grant, connected bool) {
 	if g := t.Of(conn, id, username); g != nil {
-		return g
+		return g, t.IsConnected(conn, id)
 	}
 	h, known := t.wills.Peek(conn)
 	if !known || access != broker.Write || !t.isStill(h, conn, id, username) {
-		return nil
+		return nil, false
 	}
 	t.Drop(conn)
-	return h.grant
+	return h.grant, false
 }
 
 // Of returns the rights of a client that is connected, or whose session is kept, or nil.

@@ -32,6 +32,11 @@ func newRightsEnv() *rightsEnv {
 	return e
 }
 
+func (e *rightsEnv) grantFor(conn broker.Conn, id, username string, access broker.Access) *session.Grant {
+	g, _ := e.For(conn, id, username, access)
+	return g
+}
+
 // enter lets a client in with rights that are its own.
 func (e *rightsEnv) enter(conn broker.Conn, id, username string) *session.Grant {
 	g := &session.Grant{Rights: new(rights.Rights)}
@@ -108,21 +113,21 @@ func TestRightsForAWillThatIsJudgedLater(t *testing.T) {
 	e.Leave(1, session.KeptWill)
 	e.EndDue()
 	for _, access := range []broker.Access{broker.Read, broker.Subscribe, broker.Unsubscribe} {
-		if e.For(1, "c", "u", access) != nil {
+		if e.grantFor(1, "c", "u", access) != nil {
 			t.Errorf("access %d", access)
 		}
 	}
-	if e.For(1, "c", "v", broker.Write) != nil || e.For(1, "d", "u", broker.Write) != nil || e.For(2, "c", "u", broker.Write) != nil {
+	if e.grantFor(1, "c", "v", broker.Write) != nil || e.grantFor(1, "d", "u", broker.Write) != nil || e.grantFor(2, "c", "u", broker.Write) != nil {
 		t.Error("somebody else's")
 	}
 	e.DropOther(1, "c", "u")
-	if e.For(1, "c", "u", broker.Write) != g || e.For(1, "c", "u", broker.Write) != nil || len(e.asked) != 0 {
+	if e.grantFor(1, "c", "u", broker.Write) != g || e.grantFor(1, "c", "u", broker.Write) != nil || len(e.asked) != 0 {
 		t.Error("not once")
 	}
 	e.enter(1, "c", "u")
 	e.Leave(1, session.KeptWill)
 	e.now = e.now.Add(session.RightsAwayFor)
-	if e.For(1, "c", "u", broker.Write) != nil {
+	if e.grantFor(1, "c", "u", broker.Write) != nil {
 		t.Error("after too long")
 	}
 }
@@ -247,7 +252,7 @@ func TestRightsAgainstAList(t *testing.T) {
 					delete(list, conn)
 				}
 			}
-			if got := e.For(conn, id, username, broker.Write); got != want {
+			if got := e.grantFor(conn, id, username, broker.Write); got != want {
 				t.Fatalf("step %d: to publish: got %p, want %p", step, got, want)
 			}
 		case 0:

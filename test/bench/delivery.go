@@ -108,7 +108,8 @@ func (r *rig) deliveries(v brokers.Version, window time.Duration) (all []trial) 
 	return all
 }
 
-// partCheck is what one access check costs, in C and Go together, without a broker around it.
+// partCheck is what one access check costs, in C and Go together, without a broker around it: with more topics in turn than C remembers
+// Go's answers about, and with one.
 const (
 	partCheck        = "check"
 	perCheck  metric = "ns"
@@ -116,17 +117,19 @@ const (
 
 var accessChecks = []struct {
 	name, who string
+	topics    int
 	most      float64 // ns
 }{
-	{"access check, 20 rules, C and Go", rulesRights, mostCheck20},
-	{"access check, 200 rules, C and Go", rulesRights2, mostCheck200},
+	{"access check, 20 rules, C and Go", rulesRights, 16, mostCheck20},
+	{"access check, 200 rules, C and Go", rulesRights2, 16, mostCheck200},
+	{"access check of a topic like the one before", rulesRights2, 1, mostCheckAgain},
 }
 
 // checks are the trials of partCheck.
 func (r *rig) checks() (all []trial) {
 	_, options := r.authorities()
 	for _, c := range accessChecks {
-		all = append(all, trial{part: partCheck, name: c.name, run: func(st *stand) sample { return r.check(st, options[c.who]) }})
+		all = append(all, trial{part: partCheck, name: c.name, run: func(st *stand) sample { return r.check(st, options[c.who], c.topics) }})
 	}
 	return all
 }
@@ -134,11 +137,15 @@ func (r *rig) checks() (all []trial) {
 // checked finds the result of packaging/host.c.
 var checked = regexp.MustCompile(`access 0, ([0-9.]+) ns`)
 
-func (r *rig) check(st *stand, o harness.Options) sample {
+func (r *rig) check(st *stand, o harness.Options, topics int) sample {
 	file := filepath.Join(st.TempDir(), "jwt.json")
 	st.must(os.WriteFile(file, []byte(o.Plugins[0].Files["jwt.json"]), 0o600))
 	token, _ := r.oneSubject()
-	out, err := exec.Command(r.host, harness.Library(st), file, token, "--", "300000", deliveryTopic).CombinedOutput()
+	argv := []string{harness.Library(st), file, token, "--", "300000"}
+	for i := range topics {
+		argv = append(argv, strings.Replace(deliveryTopic, "line-4", fmt.Sprint("line-", i), 1))
+	}
+	out, err := exec.Command(r.host, argv...).CombinedOutput()
 	st.must(err)
 	found := checked.FindSubmatch(out)
 	if found == nil {

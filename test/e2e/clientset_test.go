@@ -12,9 +12,18 @@ import (
 // The set of clients about whom ACL_CHECK asks Go holds whoever was put in and was not taken out, as it grows, shrinks and its
 // entries move.
 func TestTheSetOfClientsHoldsWhoIsIn(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "clients")
+	play(t, "clients.c", "client_set.c")
+}
+
+// Nothing is held to be accepted that was not accepted since the client was last forgotten.
+func TestWhatIsAcceptedIsForgotten(t *testing.T) { play(t, "accepted.c", "accepted.c") }
+
+// play builds a program in witness/ with a file of cgo/, and runs it by some seeds.
+func play(t *testing.T, witness, file string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
 	build := exec.CommandContext(t.Context(), cmp.Or(os.Getenv("CC"), "cc"), "-O1", "-g", "-fsanitize=address,undefined", "-o", program,
-		"witness/clients.c", "../../cgo/client_set.c")
+		"witness/"+witness, "../../cgo/"+file)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%s", err, out)
 	}
