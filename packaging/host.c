@@ -134,7 +134,7 @@ static double now_ns(void)
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static void check(struct mosquitto *client, int count, char *const topics[], int topic_count)
+static void check(struct mosquitto *client, int count, char **topics, int topic_count)
 {
 	struct mosquitto_evt_acl_check delivery = {.client = client, .access = MOSQ_ACL_READ};
 	double began;

@@ -693,3 +693,16 @@ func TestARecheckMayChangeRights(t *testing.T) {
 		})
 	}
 }
+
+// What the broker accepts by an answer of before is counted, too.
+func TestAllChecksAreCounted(t *testing.T) {
+	listen := freeAddress(t)
+	h := open(t, metered(authorized(ownTopics), listen))
+	h.login(1, "c", nil, h.token("alice", time.Hour))
+	for range 5 {
+		h.may(1, broker.Read, "alice/x")
+	}
+	h.may(1, broker.Read, "bob/x")
+	h.Tick()
+	measures(t, listen, `jwt_auth_rights_checks_total{result="accepted"} 5`, `jwt_auth_rights_checks_total{result="refused"} 1`)
+}
