@@ -472,26 +472,22 @@ func TestARenewalIsTheInstancesThatLetTheClientIn(t *testing.T) {
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
 		one, two := ownProvider(t), ownProvider(t)
 		b := harness.Start(t, v, harness.Options{PerListenerSettings: true, Listeners: []harness.Listener{
-			{Plugins: []harness.Plugin{harness.JWT("one.json", config(t, one))}},
-			{Plugins: []harness.Plugin{harness.JWT("two.json", config(t, two))}},
+			{Plugins: []harness.Plugin{harness.JWT("one.json", config(t, one, noRevocation()))}},
+			{Plugins: []harness.Plugin{harness.JWT("two.json", config(t, two, noRevocation()))}},
 		}})
-		if v.Name == "2.0.11" {
-			b.WaitLog("go_jwt_auth: ") // it does not tick: see TestTickless
-		}
 		for i, p := range []*idp.Provider{one, two} {
 			other := []*idp.Provider{two, one}[i]
 			c := harness.Connect(t, b.URL(i), harness.Paho5, login(fmt.Sprint("c", i), p.Token("sensor-1", time.Hour))).Accepted()
-			if v.Name == "2.0.11" {
-				continue
-			}
 			renewed(t, c, p.Token("sensor-1", 2*time.Hour))
-			notRenewed(t, c, other.Token("sensor-1", 2*time.Hour))
+			if v.Name != "2.0.11" { // without ticks it takes its time until the other's key is known to be none
+				notRenewed(t, c, other.Token("sensor-1", 2*time.Hour))
+			}
 		}
 		if v.Name == "2.0.11" {
-			return
+			return // without ticks a reload takes its time
 		}
 		// The first instance does not want it any more: the second one's clients are served all the same.
-		file := config(t, one, object{"options.control.renew": false})
+		file := config(t, one, noRevocation(), object{"options.control.renew": false})
 		mark := b.Mark()
 		b.WriteFile("one.json", file)
 		b.Reload()
