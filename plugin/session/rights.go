@@ -79,6 +79,12 @@ const (
 	MaxWillsAway  = 1 << 12
 )
 
+// maxNamesAway is how many bytes the client id and the username of a client that is away may have together: the broker asks about each message
+// that it queues, and each time they are hashed. The rights of one with longer names end with its connection.
+const maxNamesAway = 8 << 10
+
+func areRemembered(id, username string) bool { return len(id)+len(username) <= maxNamesAway }
+
 // Kept is what the broker keeps of a client whose connection has ended.
 type Kept uint8
 
@@ -147,7 +153,7 @@ func (t *RightsTable) Leave(conn broker.Conn, kept Kept) {
 			t.ending[conn] = struct{}{}
 		}
 	case h.gone:
-	case kept != KeptNothing:
+	case kept != KeptNothing && areRemembered(h.id, h.username):
 		t.count(h.grant, -1)
 		delete(t.holders, conn)
 		id := digestOf(h.id)
@@ -171,7 +177,7 @@ func (t *RightsTable) Leave(conn broker.Conn, kept Kept) {
 
 // CameBy records that somebody was let in by a client id: what was kept by it ends.
 func (t *RightsTable) CameBy(id string) {
-	if len(t.awayIDs) == 0 {
+	if len(t.awayIDs) == 0 || !areRemembered(id, "") {
 		return
 	}
 	if conn, known := t.awayIDs[digestOf(id)]; known {
@@ -275,12 +281,12 @@ func (t *RightsTable) isStill(h awayHolder, conn broker.Conn, id, username strin
 		t.Drop(conn)
 		return false
 	}
-	return h.id == digestOf(id) && h.username == digestOf(username)
+	return areRemembered(id, username) && h.id == digestOf(id) && h.username == digestOf(username)
 }
 
 // OfAway returns the rights of the client that is away by a client id, or nil.
 func (t *RightsTable) OfAway(id, username string) *Grant {
-	if len(t.awayIDs) == 0 {
+	if len(t.awayIDs) == 0 || !areRemembered(id, username) {
 		return nil
 	}
 	conn, known := t.awayIDs[digestOf(id)]

@@ -310,3 +310,41 @@ func TestRightsAgainstAList(t *testing.T) {
 		}
 	}
 }
+
+// What is hashed at each message that the broker queues is bounded. A longer name has its rights for as long as it is connected, and for
+// the will.
+func TestRightsByLongNamesEndWithTheConnection(t *testing.T) {
+	const most = 8 << 10
+	for _, c := range []struct {
+		id, username int
+		kept         session.Kept
+		has          bool
+	}{
+		{1, most - 1, session.KeptSession, true},
+		{1, most, session.KeptSession, false},
+		{most, 0, session.KeptSession, true},
+		{most + 1, 0, session.KeptSession, false},
+		{65535, 65535, session.KeptSession, false},
+		{65535, 65535, session.KeptWill, false},
+	} {
+		e := newRightsEnv()
+		id, username := strings.Repeat("c", c.id), strings.Repeat("u", c.username)
+		g := e.enter(1, id, username)
+		if e.Of(1, id, username) != g {
+			t.Errorf("%+v: it is connected", c)
+		}
+		e.Leave(1, c.kept)
+		if e.For(1, id, username, broker.Write) != g {
+			t.Errorf("%+v: its will", c)
+		}
+		e.EndDue()
+		if got := e.For(1, id, username, broker.Write) == g && e.OfAway(id, username) == g; got != c.has || e.asked[1] != c.has {
+			t.Errorf("%+v: later %t, asked about %t", c, got, e.asked[1])
+		}
+		e.CameBy(id)
+		e.EndDue()
+		if e.Of(1, id, username) != nil || e.asked[1] {
+			t.Errorf("%+v: somebody has come by its id", c)
+		}
+	}
+}
