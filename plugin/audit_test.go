@@ -77,7 +77,7 @@ func TestWhatIsDecidedIsInTheAuditTrail(t *testing.T) {
 		"event=login result=accepted clientid=c address=192.0.2.7 username=alice sub=alice jti=alice's",
 		"event=login result=refused clientid=d address=192.0.2.7 username=mallory reason=expired",
 		"event=login result=deferred clientid=e address=192.0.2.7 username=x",
-		"event=disconnect result=done clientid=c jti=alice's reason=expired",
+		"event=disconnect result=done clientid=c username=alice sub=alice jti=alice's reason=expired",
 		"event=reload result=failed",
 		"event=reload result=done",
 	}; !slices.Equal(got, want) {

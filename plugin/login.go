@@ -107,6 +107,7 @@ func (p *Plugin) record(connect broker.Connect, result provider.Result, open *pr
 	if before := p.sessions.Of(connect.Conn); before != nil { // the broker asks again, after SIGHUP
 		s.Began = before.Began
 	}
+	p.know(s, connect, result)
 	p.sessions.Admit(s, connect, passwordOf(connect, result))
 	p.limit(s, by)
 	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))

@@ -88,6 +88,7 @@ func TestWhatHappensIsMeasured(t *testing.T) {
 func TestAReloadMovesTheMetrics(t *testing.T) {
 	one, other := freeAddress(t), freeAddress(t)
 	h := open(t, metered(local(``), one))
+	h.login(2, "before", nil, h.token("alice", time.Hour))
 	reload := func(file, says string) {
 		t.Helper()
 		h.write(t, file)
@@ -96,7 +97,10 @@ func TestAReloadMovesTheMetrics(t *testing.T) {
 		h.broker.log = nil
 	}
 	reload(metered(local(``), one), "version .* reloaded")
-	measures(t, one, `jwt_auth_reloads_total{result="done"} 1`)
+	measures(t, one, `jwt_auth_reloads_total{result="done"} 1`, "jwt_auth_sessions 1")
+	if got := page(t, one, "/healthz"); got != "ok\n" {
+		t.Errorf("healthy after a reload: %q", got)
+	}
 	taken, err := net.Listen("tcp", other)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +115,7 @@ func TestAReloadMovesTheMetrics(t *testing.T) {
 		t.Error("the old address is still served")
 	}
 	h.login(1, "c", nil, h.token("alice", time.Minute))
-	measures(t, other, "jwt_auth_sessions 1")
+	measures(t, other, "jwt_auth_sessions 2")
 	reload(local(``), "version .* reloaded")
 	if page(t, other, "/metrics") != "" {
 		t.Error("it goes on though nobody wants it")

@@ -2,11 +2,15 @@ package plugin
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/metrics"
+	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/session"
 )
 
 // begins is when a callback begins; zero if nobody wants to know.
@@ -24,7 +28,26 @@ func (p *Plugin) spent(method string, began time.Time) {
 		return
 	}
 	m.Spent(method, p.now().Sub(began))
+	p.there(m)
+}
+
+func (p *Plugin) there(m *metrics.Meter) {
 	m.There(p.sessions.Len(), p.pending.Len(), p.lifetimes.Rechecking())
+}
+
+// know keeps what the audit trail is to say of a client when it has to leave.
+func (p *Plugin) know(s *session.Session, connect broker.Connect, result provider.Result) {
+	if p.trail == nil {
+		return
+	}
+	var known session.Known
+	if result.Subject != result.Bearer() {
+		known.Subject = strings.Clone(result.Subject) // it must not keep all claims with it
+	}
+	if name := connect.Username; name != nil && *name != result.Bearer() {
+		known.Username = strings.Clone(*name)
+	}
+	s.Know(known)
 }
 
 // requested takes a request to a provider to the metrics, from any goroutine.
@@ -57,6 +80,10 @@ func (p *Plugin) switchSinks(c candidate) {
 		p.table.servers.Close(before)
 	}
 	c.meter.InForce(p.chain.Providers(), p.trail.Lost)
+	if p.ticks.Seen() {
+		c.meter.Ticked() // a reload comes into force in a Tick
+	}
+	p.there(c.meter)
 }
 
 // flushFor is how long the broker's end waits for the last lines of the audit trail.

@@ -151,5 +151,9 @@ func Event(kind event.Kind, s *session.Session) event.Event {
 	if s.IDIsToken {
 		token = s.ClientID
 	}
-	return event.Event{Kind: kind, Client: event.Client{ID: verdict.ValueUnless(token, s.ClientID)}, Provider: s.Provider.Name(), LogID: s.LogID}
+	known := s.Known()
+	return event.Event{
+		Kind: kind, Client: event.Client{ID: verdict.ValueUnless(token, s.ClientID)}, Provider: s.Provider.Name(), LogID: s.LogID,
+		Sent: verdict.ValueUnless(token, known.Username), Subject: verdict.ValueUnless(token, known.Subject),
+	}
 }

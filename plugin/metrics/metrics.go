@@ -52,6 +52,9 @@ func (m *Meter) InForce(providers []*provider.Provider, lost func() uint64) {
 
 // There says how many sessions, pending logins and rechecks there are.
 func (m *Meter) There(sessions, pending, rechecks int) {
+	if m == nil {
+		return
+	}
 	m.sessions.Store(int64(sessions))
 	m.pending.Store(int64(pending))
 	m.rechecks.Store(int64(rechecks))

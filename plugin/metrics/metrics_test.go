@@ -270,6 +270,7 @@ func TestNoAddressIsNoMeter(t *testing.T) {
 	m.Reloaded(true, event.Done)
 	m.InForce(nil, nil)
 	m.Ticked()
+	m.There(1, 2, 3)
 	m.Checked(verdict.Deny, 1)
 	servers.Close(m)
 }

@@ -52,7 +52,11 @@ type rare struct {
 	limit    time.Time
 	limiting place
 	renewals Renewals
+	known    Known
 }
+
+// Known is what the audit trail says of a session's client besides; it is kept if there is a trail when the client comes.
+type Known struct{ Username, Subject string }
 
 // Renewals are the renewals of a session's token, which package renewal counts.
 type Renewals struct {
@@ -65,6 +69,17 @@ type Renewals struct {
 	// Limit bounds how often the client may ask by $CONTROL, AuthLimit how often by AUTH, Lines how many lines of the log it causes by tokens
 	// that don't count; nil: there was none yet.
 	Limit, AuthLimit, Lines *rate.Limiter
+}
+
+// Know keeps it.
+func (s *Session) Know(k Known) { s.rarely().known = k }
+
+// Known is what was kept.
+func (s *Session) Known() Known {
+	if s.rare == nil {
+		return Known{}
+	}
+	return s.rare.known
 }
 
 // Renewals are the session's.

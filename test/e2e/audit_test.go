@@ -96,7 +96,7 @@ func TestTheAuditTrailHasEachDecision(t *testing.T) {
 		harness.Connect(t, b.URL(0), harness.Paho3, login("e", "Bearer "+good)).Refused()
 		awaitLine(t, b, name, object{"event": "login", "result": "deferred", "clientid": "e"})
 		client.WaitDisconnect()
-		awaitLine(t, b, name, object{"event": "disconnect", "result": "done", "clientid": "c", "reason": "expired", "jti": in["jti"]})
+		awaitLine(t, b, name, object{"event": "disconnect", "result": "done", "clientid": "c", "username": "sensor-1", "sub": "sensor-1", "reason": "expired", "jti": in["jti"]})
 
 		b.WriteFile("jwt.json", "{")
 		b.Reload()
