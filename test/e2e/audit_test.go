@@ -3,8 +3,10 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -213,5 +215,44 @@ func TestLogLoginsIsANotice(t *testing.T) {
 		})
 		answered(t, b, harness.Paho5, login("c", p.Token("sensor-1", time.Hour))).Accepted()
 		b.WaitLog(`go_jwt_auth: client "c" \[127\.0\.0\.1\] accepted as .* \(token jti "`)
+	})
+}
+
+// All brokers of a machine share its syslog daemon, which this plays.
+func TestTheAuditTrailGoesToSyslog(t *testing.T) {
+	const socket = "/dev/log"
+	if _, err := os.Lstat(socket); err == nil || os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: this machine has a syslog daemon, or this is not root")
+	}
+	daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(daemon.Close(), os.Remove(socket)); err != nil {
+			t.Error(err)
+		}
+	})
+	message := regexp.MustCompile(`^<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ go_jwt_auth \d+ login - (\{.*\})$`) // RFC 5424 §6
+	p := provider(t)
+	brokers.Each(t, func(t *testing.T, v brokers.Version) {
+		b := start(t, v, config(t, p, object{"options.revocation": nil, "options.audit.syslog": true}))
+		id := "syslog-" + v.Name
+		answered(t, b, harness.Paho5, login(id, p.Token("sensor-1", time.Hour))).Accepted()
+		space := make([]byte, 1<<16)
+		if err := daemon.SetReadDeadline(time.Now().Add(harness.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			n, err := daemon.Read(space)
+			if err != nil {
+				t.Fatalf("no line about %s: %v", id, err)
+			}
+			var line object
+			m := message.FindSubmatch(space[:n])
+			if len(m) == 2 && json.Unmarshal(m[1], &line) == nil && line["clientid"] == id && line["result"] == "accepted" {
+				return
+			}
+		}
 	})
 }
