@@ -967,22 +967,22 @@ func TestTheNextTickFollowsARenewal(t *testing.T) {
 // Where client ids are the token's, the session is whose token it has: the first one's owner can't take it over any more.
 func TestASessionBelongsToWhomItsTokenIs(t *testing.T) {
 	h := open(t, local(`"matchUsernameToSubject":true,"matchClientIdToSubject":true,"usernameClaim":"jti","clientIdClaim":"jti"`))
-	h.byAuth(1, "device", claims("alice", "device"))
-	h.byAuth(1, "device", claims("bob", "device"))
+	h.byAuth(1, "device", ofDevice("alice"))
+	h.byAuth(1, "device", ofDevice("bob"))
 	if !h.logged("renewed, and may stay") {
 		t.Fatalf("%q", h.broker.log)
 	}
-	if got := h.login(2, "x", nil, claims("alice", "device")); got != verdict.Deny {
+	if got := h.login(2, "x", nil, ofDevice("alice")); got != verdict.Deny {
 		t.Errorf("alice: %s", got)
 	}
-	if got := h.login(3, "x", nil, claims("bob", "device")); got != verdict.Accept {
+	if got := h.login(3, "x", nil, ofDevice("bob")); got != verdict.Accept {
 		t.Errorf("bob: %s", got)
 	}
 }
 
-// claims is a token with this sub and jti.
-func claims(subject, id string) *string {
-	payload := fmt.Sprintf(`{"sub":%q,"jti":%q,"exp":%d}`, subject, id, opening.Add(time.Hour).Unix())
+// ofDevice is a token with this sub, whose jti is "device".
+func ofDevice(subject string) *string {
+	payload := fmt.Sprintf(`{"sub":%q,"jti":"device","exp":%d}`, subject, opening.Add(time.Hour).Unix())
 	encode := base64.RawURLEncoding.EncodeToString
 	text := encode([]byte(`{"alg":"HS256"}`)) + "." + encode([]byte(payload))
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -1008,5 +1008,55 @@ func TestAnAnswerIsForTheClientThatHasAsked(t *testing.T) {
 		if len(h.broker.published) > 0 {
 			t.Errorf("published %q", h.broker.published)
 		}
+	}
+}
+
+// A renewal is judged by the file in force, also in how long the connection may last: from its login on.
+func TestARenewalTakesTheLimitOfTheFileInForce(t *testing.T) {
+	h := open(t, local(mapsUsername))
+	limit := func(ms int) {
+		t.Helper()
+		h.write(t, local(fmt.Sprintf(`%s,"maxSessionMs":%d`, mapsUsername, ms)))
+		h.reloads(t)
+		h.Tick()
+	}
+	expect := func(rule, want string) {
+		t.Helper()
+		h.renews(1, "c", mint("alice", 10*time.Hour))
+		if got := h.answered(t, "c"); got != want {
+			t.Errorf("%s: %s, want %s", rule, got, want)
+		}
+	}
+	h.login(1, "c", nil, mint("alice", time.Hour))
+	h.advance(time.Minute)
+	expect("without", "10h0m0s")
+	limit(7_200_000)
+	expect("with one", "2h0m0s")
+	limit(3_600_000)
+	expect("with a sooner one", "1h0m0s")
+	limit(0)
+	expect("without again", "10h0m0s")
+}
+
+// A client can't hide its id from the log by sending it as a token.
+func TestAClientIDThatIsShownAsATokenIsHiddenInThatLineAlone(t *testing.T) {
+	h := open(t, local(mapsUsername))
+	h.login(1, "evil", nil, mint("alice", time.Minute))
+	h.renews(1, "evil", text("evil"))
+	h.broker.awaitLog(`client \(a token\) not renewed: not a token`)
+	h.left(time.Minute)
+	h.broker.awaitLog(`client "evil" disconnected: `)
+}
+
+// Mosquitto 2.1 does not tell of the end of a CONNECT by AUTH that was refused: who then comes from its address past the plugin is
+// noticed all the same.
+func TestARefusedLoginByAUTHLeavesNothing(t *testing.T) {
+	h := open(t, local(mapsUsername))
+	if got := h.byAuth(1, "c", text("x")); got != verdict.Deny || h.sessions.Len() != 0 || h.table.holders.Has(1, "c") {
+		t.Fatalf("got %s", got)
+	}
+	h.broker.connect("certificate", 1)
+	if !h.logged(`client "certificate" is in, and this plugin was not asked`) {
+		t.Errorf("%q", h.broker.log)
 	}
 }

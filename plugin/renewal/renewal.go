@@ -85,7 +85,7 @@ func (r *Renewals) bound(s *session.Session, limit **rate.Limiter, burst int, ev
 		return nil
 	}
 	v := verdict.Refuse(verdict.ServerBusy, "at most %d renewals are taken in a row, and then one in %s", burst, verdict.Span(every))
-	r.refused(s, broker.Connect{}, v, "")
+	r.refused(&attempt{session: s}, v, "")
 	return &v
 }
 
@@ -103,7 +103,6 @@ func (r *Renewals) allows(limit **rate.Limiter, burst int, every time.Duration) 
 func (r *Renewals) Begin(s *session.Session, client broker.Connect, token string, done func(Outcome)) {
 	state := s.Renewals()
 	state.Begun++
-	s.IDIsToken = s.IDIsToken || token == s.ClientID
 	a := &attempt{session: s, client: client, token: token, number: state.Begun, done: done}
 	switch {
 	case s.Over(r.Now()):
@@ -124,7 +123,7 @@ func (r *Renewals) judge(a *attempt) {
 	}
 	state := a.session.Renewals()
 	state.Pending++
-	r.tell(event.RenewalPending, a.session, a.client, result.Verdict, result.LogID)
+	r.tell(event.RenewalPending, a, result.Verdict, result.LogID)
 	r.Loop.Background(func() func() {
 		result, _ := open.Finish(r.Loop.Context())
 		return func() {
@@ -161,6 +160,7 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 		return
 	}
 	state.Applied, state.Expires = a.number, result.Expiry
+	s.IDIsToken = s.IDIsToken || a.token == s.ClientID
 	r.Sessions.Renew(s, result.LogID, result.LeaveAt)
 	r.Apply(s, a.client, result)
 	e := lifetime.Event(event.Renewed, s)
@@ -178,21 +178,24 @@ func mapsNames(by *provider.Provider) bool {
 
 func (r *Renewals) refuse(a *attempt, v verdict.Verdict, logID string) {
 	v.Kind = verdict.Deny // what is put off is not asked for once more
-	r.refused(a.session, a.client, v, logID)
+	r.refused(a, v, logID)
 	a.done(Outcome{Verdict: v, Superseded: a.number < a.session.Renewals().Applied})
 }
 
 // refused tells of a token that does not count, unless the client has caused too many such lines.
-func (r *Renewals) refused(s *session.Session, client broker.Connect, v verdict.Verdict, logID string) {
-	if r.allows(&s.Renewals().Lines, Burst, Every) {
-		r.tell(event.RenewalRefused, s, client, v, logID)
+func (r *Renewals) refused(a *attempt, v verdict.Verdict, logID string) {
+	if r.allows(&a.session.Renewals().Lines, Burst, Every) {
+		r.tell(event.RenewalRefused, a, v, logID)
 	}
 }
 
 // tell tells of a token that does not count, or not yet.
-func (r *Renewals) tell(kind event.Kind, s *session.Session, client broker.Connect, v verdict.Verdict, logID string) {
-	e := lifetime.Event(kind, s)
-	e.Client.Address, e.Verdict, e.LogID = client.Address, v, logID
+func (r *Renewals) tell(kind event.Kind, a *attempt, v verdict.Verdict, logID string) {
+	e := lifetime.Event(kind, a.session)
+	if a.token == a.session.ClientID { // in this line alone: a client could hide its id in all
+		e.Client.ID = verdict.ValueUnless(a.token, a.token)
+	}
+	e.Client.Address, e.Verdict, e.LogID = a.client.Address, v, logID
 	r.Tell(e)
 }
 

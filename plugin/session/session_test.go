@@ -528,7 +528,8 @@ func TestRenew(t *testing.T) {
 func TestLimits(t *testing.T) {
 	r := session.NewRegistry()
 	one, two := admit(r, 1, as("one"), "", never), admit(r, 2, as("two"), "", at(30))
-	if r.Limit(one, never); !r.NextLimit().IsZero() || one.Over(at(1e9)) {
+	r.Limit(one, never)
+	if !r.NextLimit().IsZero() || one.Over(at(1e9)) {
 		t.Error("a limit that is none")
 	}
 	r.Limit(one, at(20))
@@ -545,7 +546,8 @@ func TestLimits(t *testing.T) {
 	if got := due(r, at(29)); got != nil || r.NextLimit() != at(40) {
 		t.Errorf("who has left is due: %q", got)
 	}
-	if r.Limit(one, at(1)); r.NextLimit() != at(40) {
+	r.Limit(one, at(1))
+	if r.NextLimit() != at(40) {
 		t.Error("who has left has a limit")
 	}
 	if got := due(r, at(50)); !slices.Equal(got, []string{"two", "two"}) {
