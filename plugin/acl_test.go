@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -705,4 +706,17 @@ func TestAllChecksAreCounted(t *testing.T) {
 	h.may(1, broker.Read, "bob/x")
 	h.Tick()
 	measures(t, listen, `jwt_auth_rights_checks_total{result="accepted"} 5`, `jwt_auth_rights_checks_total{result="refused"} 1`)
+}
+
+// Without Ticks a client may be kicked inside of another's Disconnect: the will of that one is still to be judged.
+func TestWithoutTicksAWillIsJudgedAfterAKick(t *testing.T) {
+	h := open(t, authorized(ownTopics), v20)
+	h.ticks = loop.Ticks{}
+	h.login(1, "d", text("bob"), h.token("bob", time.Minute))
+	h.login(2, "c", text("alice"), h.token("alice", time.Hour))
+	h.advance(time.Minute)
+	h.Disconnect(2, false)
+	if got := h.may(2, broker.Write, "alice/gone"); got != verdict.Accept || len(h.broker.kicked) != 1 {
+		t.Errorf("got %s; kicked %q", got, h.broker.kicked)
+	}
 }

@@ -283,7 +283,7 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 // Disconnect records that a client's connection has ended. kept: the broker keeps its session, or may do so (2.0).
 func (p *Plugin) Disconnect(conn broker.Conn, kept bool) {
 	defer p.spent(metrics.Disconnect, p.begins())
-	if !p.ticks.Seen() {
+	if !p.ticks.Seen() && !p.loop.Turning() { // else it is inside of another client's, whose will is still to be judged
 		p.rights.EndDue()
 	}
 	p.table.pending.Gone(conn)
