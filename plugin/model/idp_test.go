@@ -23,6 +23,7 @@ type token struct {
 	Name, Text      string
 	Subject, Issuer string    // Issuer is empty where the token has none
 	Tenant          string    // as Issuer
+	Room            string    // where it may publish and subscribe; empty: nowhere
 	Expires         time.Time // zero: never
 	Opaque          bool      // it is not a JWT
 	Key             string    // what it is signed by: a secret, a key, or what nobody trusts
@@ -86,6 +87,9 @@ func (t *token) claims() object {
 	}
 	if t.Tenant != "" {
 		all["tid"] = t.Tenant
+	}
+	if t.Room != "" {
+		all[rightsClaim] = object{"publish": room(t.Room), "subscribe": []string{room(t.Room)}}
 	}
 	if !t.Expires.IsZero() {
 		all["exp"] = t.Expires.Unix()

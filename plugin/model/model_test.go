@@ -156,7 +156,7 @@ func (d *driver) run(t *rapid.T) {
 	}
 	start := drawFile(t)
 	w.rules = newRules(w.clock, start)
-	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown, live: map[broker.Conn]*conn{}}
+	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown, live: map[broker.Conn]*conn{}, asked: map[broker.Conn]bool{}}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
 	w.NoTicks = w.V20 && rapid.IntRange(0, 2).Draw(t, "no ticks") == 0
@@ -203,6 +203,8 @@ func (d *driver) run(t *rapid.T) {
 		"renew":         d.renewOne,
 		"renew too":     d.renewOne,
 		"renew slowly":  d.renewSlowly,
+		"check":         d.checkOne,
+		"certificate":   d.connectByCertificate,
 		"insist":        d.insist,
 	})
 }
@@ -371,7 +373,7 @@ func (d *driver) spoil(t *rapid.T, k *token, fault string) {
 
 // vary draws whose token it is, and for how long.
 func (d *driver) vary(t *rapid.T, k *token) {
-	k.Subject = names.Draw(t, "subject")
+	k.Subject, k.Room = names.Draw(t, "subject"), rooms.Draw(t, "room")
 	life := rapid.SampledFrom([]time.Duration{time.Hour, 10 * time.Second, 2 * time.Second, time.Minute}).Draw(t, "lifetime")
 	k.Expires = d.clock.now().Add(life).Truncate(time.Second)
 }
@@ -385,6 +387,7 @@ func (d *driver) send(t *rapid.T, id string, username, pass *string) {
 func (d *driver) sendPacket(t *rapid.T, p packet) {
 	p.Persistent, p.Subscribes = rapid.Bool().Draw(t, "persistent"), rapid.Bool().Draw(t, "subscribes")
 	p.WebSocket = rapid.IntRange(0, 3).Draw(t, "websocket") == 3
+	p.Will, p.Delayed, p.Topic = rapid.Bool().Draw(t, "will"), rapid.Bool().Draw(t, "delayed"), topics.Draw(t, "will topic")
 	d.packets = append(d.packets, p)
 	d.deliver(p)
 }
@@ -485,6 +488,7 @@ func (d *driver) turn() {
 	if !d.NoTicks {
 		d.rested(known)
 		d.unanswered()
+		d.isAsked()
 		if d.expected {
 			d.broken("the file has not come into force, though there is nothing that keeps it out")
 		}

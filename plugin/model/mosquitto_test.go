@@ -9,6 +9,7 @@ import (
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/control"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -48,6 +49,11 @@ type mosquitto struct {
 	// authenticates and controls: the plugin is registered for enhanced authentications, and for its $CONTROL topic. telling: it is
 	// being told of a message to that.
 	authenticates, controls, telling bool
+	// checks: the plugin is registered for checks of access; asked are the connections about which that reach it. wills are clients of which
+	// nothing is left but a will that is to be published later.
+	checks bool
+	asked  map[broker.Conn]bool
+	wills  []*conn
 }
 
 // traits are what one broker does and another does not.
@@ -81,6 +87,8 @@ type conn struct {
 	// it has to go at the latest (zero: never).
 	attempt   *attempt
 	in, limit time.Time
+	// rights are by the last token that counted.
+	rights *grant
 	// renewals are the tokens that it has shown since, former those that counted before.
 	renewals []*attempt
 	former   []former
@@ -100,6 +108,11 @@ type packet struct {
 	WebSocket, Subscribes bool
 	// Auth is an enhanced authentication; nil: it comes by username and password.
 	Auth *auth
+	// Certificate: the broker takes the name from that, and asks no plugin.
+	Certificate bool
+	// Will is published at Topic when the client is lost, if it may; Delayed: later.
+	Will, Delayed bool
+	Topic         string
 }
 
 // auth is an enhanced authentication.
@@ -156,11 +169,22 @@ func (b *mosquitto) connect(p packet) *conn {
 	if b.V20 && !p.WebSocket && b.swept {
 		b.loop() // there TICK comes before anything else from a plain socket
 	}
+	if p.Certificate || p.Auth != nil && !b.authenticates {
+		// The plugin is not told of it: but before an address is used again, the broker goes round.
+		time.Sleep(loop.Rest)
+		b.settle()
+		b.loop()
+		b.settle()
+	}
 	c := &conn{packet: p, address: b.malloc(), id: p.ID, username: p.Username, attempt: &attempt{}}
 	b.live[c.address] = c
 	if b.pendingBy(p.ID) != nil {
 		b.rules.say("the broker closes it: that id is pending")
 		b.end(c)
+		return c
+	}
+	if p.Certificate {
+		b.admit(c)
 		return c
 	}
 	b.rules.begins(c, c.Auth)
@@ -230,7 +254,7 @@ func (b *mosquitto) publish(c *conn, payload []byte) {
 // basicAuth asks the plugin; in a sweep with the username that the client was given, and the password that it sent.
 func (b *mosquitto) basicAuth(c *conn) verdict.Kind {
 	b.called()
-	b.asking, c.seen = c, true
+	b.asking, c.seen = c, c.seen || c.state == connecting
 	defer func() { b.asking = nil }()
 	return b.plugin.BasicAuth(broker.Connect{Conn: c.address, ClientID: c.id, Username: c.username, Password: c.Password, Address: "192.0.2.7"}).Kind
 }
@@ -244,6 +268,7 @@ func knownPassword(p packet) bool {
 
 // admit gives a client the session of its id, which may have been another connection's until now.
 func (b *mosquitto) admit(c *conn) {
+	b.endsWills(c)
 	c.state = connected
 	i := b.place(c.id)
 	if i < 0 {
@@ -251,7 +276,7 @@ func (b *mosquitto) admit(c *conn) {
 	} else {
 		old := b.sessions[i]
 		b.rules.takesOver(c, old)
-		fires := old.state == connected || !b.Quiet
+		fires := old.state == connected || !b.Quiet || !c.seen
 		late := b.V20 && old.WebSocket && old.state == connected
 		if old.state = gone; !b.V20 || late {
 			b.sessions[i] = c
@@ -267,6 +292,9 @@ func (b *mosquitto) admit(c *conn) {
 		if !late {
 			b.free(old)
 		}
+	}
+	if i >= 0 && c.Persistent {
+		b.mayDo(c, broker.Read, room("1")) // of what was kept for it, before anything else
 	}
 	if !b.V20 {
 		b.plugin.Connect(c.address, c.id)
@@ -285,10 +313,20 @@ func (b *mosquitto) leave(c *conn) {
 	if c.Persistent {
 		c.state = away
 		b.disconnected(c, true) // CLIENT_OFFLINE on 2.1
+		if !c.Delayed {
+			b.willIs(c)
+		}
 		return
 	}
 	b.forget(c)
-	b.end(c)
+	c.state = gone
+	b.disconnected(c, false)
+	if c.Will && c.Delayed {
+		b.wills = append(b.wills, c) // and its address, until then
+		return
+	}
+	b.willIs(c)
+	b.free(c)
 }
 
 func (b *mosquitto) disconnected(c *conn, kept bool) {
@@ -350,8 +388,8 @@ func (b *mosquitto) hangup() {
 	b.settle()
 	questions := b.rules.questions
 	for _, c := range slices.Clone(b.sessions) {
-		if !slices.Contains(b.sessions, c) {
-			continue // it has lost its session meanwhile
+		if !slices.Contains(b.sessions, c) || c.Certificate {
+			continue // it has lost its session meanwhile, or no plugin is asked about it
 		}
 		b.rules.sweeps(c)
 		kind := b.basicAuth(c)
@@ -401,12 +439,15 @@ func (b *mosquitto) TellsOfConnects() bool { return !b.V20 }
 func (b *mosquitto) TakeAccepted() uint64 { return 0 }
 
 // MayKeepWill is never true: these clients have no wills.
-func (b *mosquitto) MayKeepWill(broker.Conn) bool { return false }
 
 func (b *mosquitto) PersistenceLocation() string { return "" }
 
 func (b *mosquitto) Publish(id, topic string, payload []byte) error {
-	b.rules.hearsAnswer(b.session(id), topic, payload)
+	c := b.session(id)
+	if b.V20 && (c == nil || !c.seen) && slices.ContainsFunc(b.closing, func(old *conn) bool { return old.id == id }) {
+		return nil // nothing tells that somebody has taken over about whom no plugin is asked
+	}
+	b.rules.hearsAnswer(c, topic, payload)
 	return nil
 }
 
@@ -423,9 +464,6 @@ func (b *mosquitto) ExtAuths(on bool) error {
 	b.authenticates = on
 	return nil
 }
-
-func (b *mosquitto) CheckACL(bool) error        { return nil }
-func (b *mosquitto) AskAbout(broker.Conn, bool) {}
 
 func (b *mosquitto) TickIn(wait time.Duration) { b.tickAt = time.Now().Add(wait) }
 func (b *mosquitto) Wake()                     { b.woken.Store(true) }
@@ -494,6 +532,9 @@ func (b *mosquitto) Kick(id string, _ bool) error {
 	switch c.state {
 	case connected:
 		b.rules.kicked(c)
+		if c.Persistent {
+			b.mayDo(c, broker.Subscribe, room("1")) // of what it has subscribed to
+		}
 		b.leave(c)
 	case gone: // it is being taken over from
 		b.disconnected(c, false)

@@ -44,7 +44,8 @@ func (r *rules) hearsRenewal(line string) {
 		return
 	}
 	if slices.Contains(r.broker.closing, c) {
-		a.counted = true // the plugin is still to be told that it was taken over
+		a.counted, c.attempt = true, a // the plugin is still to be told that it was taken over
+		r.lets(a)
 		return
 	}
 	old := c.attempt
@@ -61,7 +62,7 @@ func (r *rules) hearsRenewal(line string) {
 	case bar != "":
 		r.broken("%s was renewed by %s, but %s", c, a.token, bar)
 	}
-	if slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other.counted && other.order > a.order }) {
+	if slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other.counted && other.order > a.order && other.token != a.token }) {
 		r.broken("%s was renewed by %s, which it has shown before the one that counted", c, a.token)
 	}
 	c.former = append(c.former, former{old.token, old.by.asker(), time.Now().Add(timeout)})
@@ -73,6 +74,7 @@ func (r *rules) hearsRenewal(line string) {
 	r.lets(a)
 	a.token.admitted++
 	c.bound(a.by)
+	c.rights = a.grantOf()
 }
 
 // findRenewal finds whose renewal a line of the log is about: the first one by that token that has not come to anything yet.
@@ -222,7 +224,9 @@ func (r *rules) askedBy(c *conn, said response) *message {
 
 func (r *rules) hearsSuccess(c *conn, by *command, expires int64) {
 	a := by.renewal
-	if a == nil || !a.counted && !a.outrun {
+	// Of two by the same token nobody can tell which one counts.
+	counts := a != nil && slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other.token == a.token && (other.counted || other.outrun) })
+	if !counts {
 		r.broken("%s was told of a renewal that there was not", c)
 		return
 	}
@@ -248,7 +252,7 @@ func (r *rules) hearsSuccess(c *conn, by *command, expires int64) {
 func (r *rules) hearsFailure(c *conn, m *message, by *command, why string) {
 	a := by.renewal
 	if a == nil || a.counted {
-		if a != nil {
+		if a != nil && !slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other != a && other.token == a.token }) {
 			r.broken("%s was refused what it was given", c)
 		}
 		return

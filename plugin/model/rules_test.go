@@ -25,6 +25,8 @@ import (
 //   - A connected client's token is replaced by another of the same provider and identity, once that is judged good, and by nothing
 //     else: what speaks against the old one counts no more, and the end of the new one does. One by AUTH that is bad ends the
 //     session. Nobody is connected for longer than maxSession, whatever it shows.
+//   - What a client may do is said by the last of its tokens that counted, under the file by which that was judged, and by no other
+//     client's, whoever has its address; it goes for its will and for the session that is kept, too.
 //   - What is asked by $CONTROL is answered once, in order, to the very connection that has asked.
 //   - Nobody good is refused for another's sake (driver.insist), and no file is kept out for the sake of a provider that has not changed.
 //
@@ -130,6 +132,7 @@ type attempt struct {
 	wasAbandoned bool
 	// shown finds the token by a file. byAuth: it came by enhanced authentication.
 	shown  func(file) (t *token, taken bool)
+	anew   func(file) (t *token, taken bool) // the same for a renewal that is judged anew
 	byAuth bool
 	// renews is the client that has shown a fresh token; nil: it is a login. order is the moment when it did. counted: that has replaced
 	// the one before; outrun: one that was shown later has; refused: the client was told that it does not count.
@@ -326,7 +329,7 @@ func (r *rules) reloaded() {
 			r.follow(c.attempt)
 		}
 		for _, a := range c.renewals {
-			if a.isOpen() && (!r.inForce.has(a.by) || r.broker.asking == c) {
+			if !a.counted && !a.refused && (!r.inForce.has(a.by) || r.broker.asking == c) {
 				r.looksAgain(a)
 			}
 		}
@@ -342,6 +345,7 @@ func (r *rules) looksAgain(a *attempt) {
 	before := *a // whose question can still be in a queue
 	before.until = time.Now().Add(2 * timeout)
 	a.began, a.at, a.asked = r.moment, time.Now(), false
+	a.shown = a.anew // whichever methods there are now
 	r.look(a)
 	r.ends(a)
 	r.open = append(r.open, &before, a)
@@ -372,6 +376,7 @@ func (r *rules) letsIn(c *conn) {
 		c.in = time.Now()
 	}
 	c.bound(c.attempt.by)
+	c.rights = c.attempt.grantOf()
 }
 
 // bound bounds how long a connection may last in all.
@@ -405,7 +410,8 @@ func (r *rules) byMethod(f file, by *auth) (t *token, taken bool) {
 func (r *rules) renews(c *conn, text string, by *auth) *attempt {
 	r.moment++
 	a := &attempt{at: time.Now(), began: r.moment, renews: c, order: r.moment, byAuth: by != nil}
-	a.shown = func(f file) (*token, bool) { return f.takes(text, r.broker.find), true }
+	a.anew = func(f file) (*token, bool) { return f.takes(text, r.broker.find), true }
+	a.shown = a.anew
 	if by != nil {
 		a.shown = func(f file) (*token, bool) { return r.byMethod(f, by) }
 	}
@@ -743,9 +749,12 @@ func (r *rules) wasInactive(a *attempt) bool {
 
 func (r *rules) kicked(c *conn) {
 	r.broker.settle()
-	if why, legitimate := r.mayGo(c); legitimate {
+	why, legitimate := r.mayGo(c)
+	switch {
+	case legitimate:
 		r.say("    %s is disconnected: %s", c, why)
-	} else {
+	case r.broker.V20 && !c.seen: // who was not asked about, nor told of, is taken for whoever had its id before
+	default:
 		r.broken("%s was disconnected for no reason of its own", c)
 	}
 }

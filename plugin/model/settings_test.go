@@ -72,6 +72,7 @@ type provider struct {
 	MatchUsername, MatchClientID bool
 	Template                     bool          // a name is {provider}:{sub}, else sub
 	MaxSession                   time.Duration // zero: none
+	Rights                       string        // authorization's onNoMatch; empty: there is none
 	Deny                         bool          // a mismatch is refused
 	Lazy                         bool
 
@@ -461,6 +462,7 @@ func (p *provider) drawOptions(t *rapid.T) {
 	p.MatchUsername, p.MatchClientID = flag("matchUsername"), often(t, "matchClientId")
 	p.Template, p.Deny, p.Lazy = flag("template"), often(t, "mismatch denied"), flag("lazyConnect")
 	p.Plain, p.MaxSession = false, 0
+	p.Rights = rapid.SampledFrom([]string{"", "", "deny", "defer"}).Draw(t, "onNoMatch")
 	if often(t, "maxSession") {
 		p.MaxSession = 20 * time.Second
 	}
@@ -528,6 +530,13 @@ func (p provider) object() object {
 	}
 	if p.asks() {
 		all["options"].(object)["revocation"] = p.revocation()
+	}
+	if p.Rights != "" {
+		all["options"].(object)["authorization"] = object{
+			"rules":     []object{{"claim": rightsClaim, "format": "topics"}},
+			"grants":    []object{{"everyone": true, "publish": toAll}},
+			"onNoMatch": p.Rights,
+		}
 	}
 	return all
 }
