@@ -53,7 +53,9 @@ type mosquitto struct {
 	// nothing is left but a will that is to be published later.
 	checks bool
 	asked  map[broker.Conn]bool
-	wills  []*conn
+	// accepted are the actions that reach the plugin no more.
+	accepted map[action]bool
+	wills    []*conn
 }
 
 // traits are what one broker does and another does not.
@@ -435,7 +437,7 @@ func (b *mosquitto) CanSetClientID() bool  { return !b.V20 }
 func (b *mosquitto) CanDelay() bool        { return !b.V20 }
 func (b *mosquitto) TellsOfConnects() bool { return !b.V20 }
 
-// TakeAccepted counts nothing, as nothing is accepted without being asked about.
+// TakeAccepted counts nothing: the plugin only passes it on.
 func (b *mosquitto) TakeAccepted() uint64 { return 0 }
 
 // MayKeepWill is never true: these clients have no wills.

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"maps"
 	"slices"
 
 	"go-jwt-auth/plugin/broker"
@@ -54,6 +55,7 @@ func (g *grant) allows(access broker.Access, topic string) verdict.Kind {
 // AskAbout is broker.Broker's, as all that follows.
 func (b *mosquitto) AskAbout(address broker.Conn, ask bool) {
 	delete(b.asked, address)
+	maps.DeleteFunc(b.accepted, func(a action, _ bool) bool { return a.address == address })
 	if ask {
 		b.asked[address] = true
 	}
@@ -80,9 +82,29 @@ func (b *mosquitto) mayDo(c *conn, access broker.Access, topic string) {
 	}
 	kind := verdict.Defer
 	if b.asked[c.address] {
-		kind = b.plugin.ACLCheck(broker.ACLCheck{Conn: c.address, ClientID: c.id, Username: c.name(), Access: access, Topic: topic})
+		kind = b.answer(broker.ACLCheck{Conn: c.address, ClientID: c.id, Username: c.name(), Access: access, Topic: topic})
 	}
 	b.rules.checked(c, access, topic, kind)
+}
+
+// action is what was accepted so that it lasts, as C remembers it: by the address alone.
+type action struct {
+	address broker.Conn
+	access  broker.Access
+	topic   string
+}
+
+// answer is the plugin's, or one of before that lasts.
+func (b *mosquitto) answer(c broker.ACLCheck) verdict.Kind {
+	a := action{c.Conn, c.Access, c.Topic}
+	if b.accepted[a] {
+		return verdict.Accept
+	}
+	kind, lasts := b.plugin.ACLCheck(c)
+	if lasts {
+		b.accepted[a] = true
+	}
+	return kind
 }
 
 // checkPublisher asks whether whoever has published a retained message may do so: by names alone.
@@ -90,7 +112,7 @@ func (b *mosquitto) checkPublisher(id, username, topic string) {
 	if !b.checks {
 		return
 	}
-	kind := b.plugin.ACLCheck(broker.ACLCheck{ClientID: id, Username: username, Access: broker.Write, Topic: topic, Retain: true})
+	kind, _ := b.plugin.ACLCheck(broker.ACLCheck{ClientID: id, Username: username, Access: broker.Write, Topic: topic, Retain: true})
 	if slices.ContainsFunc(b.closing, func(old *conn) bool { return old.id == id }) {
 		return // that it was taken over may not be known
 	}

@@ -334,11 +334,11 @@ func TestRightsByLongNamesEndWithTheConnection(t *testing.T) {
 			t.Errorf("%+v: it is connected", c)
 		}
 		e.Leave(1, c.kept)
-		if e.For(1, id, username, broker.Write) != g {
+		if e.grantFor(1, id, username, broker.Write) != g {
 			t.Errorf("%+v: its will", c)
 		}
 		e.EndDue()
-		if got := e.For(1, id, username, broker.Write) == g && e.OfAway(id, username) == g; got != c.has || e.asked[1] != c.has {
+		if got := e.grantFor(1, id, username, broker.Write) == g && e.OfAway(id, username) == g; got != c.has || e.asked[1] != c.has {
 			t.Errorf("%+v: later %t, asked about %t", c, got, e.asked[1])
 		}
 		e.CameBy(id)
