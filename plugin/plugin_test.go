@@ -56,6 +56,7 @@ type fakeBroker struct {
 	// published is "client id topic payload" for each message; controls are the registered $CONTROL topics, and taken those that
 	// another plugin has.
 	published           []string
+	refusePublish       error
 	controls, taken     map[string]bool
 	checksACL, extAuths bool
 	refuseACL           bool // CheckACL fails
@@ -188,7 +189,7 @@ func (b *fakeBroker) Session(id string) (username string, there, known bool) {
 
 func (b *fakeBroker) Publish(id, topic string, payload []byte) error {
 	b.published = append(b.published, fmt.Sprintf("%s %s %s", id, topic, payload))
-	return nil
+	return b.refusePublish
 }
 
 func (b *fakeBroker) Control(topic string, on bool) error {

@@ -116,7 +116,11 @@ func (p *Plugin) answer(to broker.Message, payload []byte) {
 		p.loop.Again()
 	}
 	if err := p.broker.Publish(to.ClientID, control.ResponseTopic, payload); err != nil {
-		p.log(event.Warning, "client %s could not be answered on %s: %s", verdict.Quote(to.ClientID), control.ResponseTopic, err)
+		var token string
+		if s := p.sessions.Of(to.Conn); s != nil && s.IDIsToken {
+			token = s.ClientID
+		}
+		p.log(event.Warning, "client %s could not be answered on %s: %s", verdict.QuoteUnless(token, to.ClientID), control.ResponseTopic, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -1058,5 +1059,22 @@ func TestARefusedLoginByAUTHLeavesNothing(t *testing.T) {
 	h.broker.connect("certificate", 1)
 	if !h.logged(`client "certificate" is in, and this plugin was not asked`) {
 		t.Errorf("%q", h.broker.log)
+	}
+}
+
+// A client id can be the token that the client is let in by, or one that it shows later.
+func TestAnAnswerThatIsNotSentShowsNoToken(t *testing.T) {
+	const token = "opaque-and-secret"
+	h := open(t, local(mapsUsername))
+	h.broker.refusePublish = errors.New("it has no memory left")
+	for id, want := range map[string]string{"c": `client "c" could not be answered`, token: "client (a token) could not be answered"} {
+		h.table.holders.Enter(1, id, session.Owner{})
+		s := &session.Session{IDIsToken: id == token}
+		h.sessions.Admit(s, broker.Connect{Conn: 1, ClientID: id}, session.Digest{})
+		h.broker.connected[id] = 1
+		h.sends(1, id, "{}")
+		if !h.logged(want) || h.logged(token) {
+			t.Errorf("log %q", h.broker.log)
+		}
 	}
 }
