@@ -14,6 +14,7 @@ package rights
 
 import (
 	"bytes"
+	"unsafe"
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/topic"
@@ -87,6 +88,9 @@ func shape(filter []byte) (literal int, f flags) {
 		return wildcard, 0
 	}
 }
+
+// Size is about how many bytes they take.
+func (r *Rights) Size() int { return len(r.text) + len(r.rules)*int(unsafe.Sizeof(rule{})) }
 
 func (r *Rights) filter(i int) string {
 	at := &r.rules[i]

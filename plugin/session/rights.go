@@ -27,7 +27,7 @@ type RightsTable struct {
 	bound int
 	// sessions and wills are those who are away, the one that was asked about least recently first: with a session that the broker
 	// keeps, or may keep, and with a will at most. awayIDs are their connections by client id.
-	sessions, wills *simplelru.LRU[broker.Conn, awayHolder]
+	sessions, wills *awayHolders
 	awayIDs         map[digest]broker.Conn
 	// ending are those, connected before or away, that the next Tick ends: the broker asks about wills up to then, and reuses no address
 	// before.
@@ -63,6 +63,34 @@ type awayHolder struct {
 	since        time.Time
 }
 
+// awayHolders are remembered up to a number of clients and of bytes that their rights take.
+type awayHolders struct {
+	*simplelru.LRU[broker.Conn, awayHolder]
+	bytes, most int
+}
+
+func (t *RightsTable) newAwayHolders(clients, most int) *awayHolders {
+	a := &awayHolders{most: most}
+	var err error
+	a.LRU, err = simplelru.NewLRU(clients, func(conn broker.Conn, h awayHolder) {
+		a.bytes -= h.grant.Size()
+		t.forgotten(conn, h)
+	})
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return a
+}
+
+// add remembers one more, which is not there yet.
+func (a *awayHolders) add(conn broker.Conn, h awayHolder) {
+	a.bytes += h.grant.Size()
+	a.Add(conn, h)
+	for a.bytes > a.most {
+		a.RemoveOldest()
+	}
+}
+
 // digest is a SHA-256: nobody can make two names meet.
 type digest [sha256.Size]byte
 
@@ -72,11 +100,13 @@ func digestOf(text string) digest {
 }
 
 // The rights of a client that is away are remembered for RightsAwayFor: of MaxRightsAway clients whose session is kept, and of MaxWillsAway
-// others. After that they are not known, as after a restart of the broker.
+// others. After that they are not known, as after a restart of the broker. So are they if those of the former take more than MaxBytesAway,
+// or those of the latter a quarter of that: one token can bring many client ids, and its rights may hold each of these often.
 const (
 	RightsAwayFor = 7 * 24 * time.Hour
 	MaxRightsAway = 1 << 16
 	MaxWillsAway  = 1 << 12
+	MaxBytesAway  = 256 << 20
 )
 
 // maxNamesAway is how many bytes the client id and the username of a client that is away may have together: the broker asks about each message
@@ -104,12 +134,8 @@ func NewRightsTable(ask func(conn broker.Conn, ask bool), now func() time.Time) 
 		ask: ask, now: now,
 		holders: map[broker.Conn]*rightsHolder{}, awayIDs: map[digest]broker.Conn{}, ending: map[broker.Conn]struct{}{},
 	}
-	for of, size := range map[**simplelru.LRU[broker.Conn, awayHolder]]int{&t.sessions: MaxRightsAway, &t.wills: MaxWillsAway} {
-		var err error
-		if *of, err = simplelru.NewLRU(size, t.forgotten); err != nil {
-			panic(err) // only for a size below 1
-		}
-	}
+	t.sessions = t.newAwayHolders(MaxRightsAway, MaxBytesAway)
+	t.wills = t.newAwayHolders(MaxWillsAway, MaxBytesAway/4)
 	return t
 }
 
@@ -164,7 +190,7 @@ func (t *RightsTable) Leave(conn broker.Conn, kept Kept) {
 		if kept == KeptWill {
 			away = t.wills
 		}
-		away.Add(conn, awayHolder{id: id, username: digestOf(h.username), grant: h.grant, since: t.now()})
+		away.add(conn, awayHolder{id: id, username: digestOf(h.username), grant: h.grant, since: t.now()})
 		t.awayIDs[id] = conn
 		t.ask(conn, true)
 	default:

@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/rights"
 	"go-jwt-auth/plugin/session"
+	"go-jwt-auth/plugin/token"
+	"go-jwt-auth/plugin/verdict"
 )
 
 // rightsEnv is a table, its clock, and whom the broker asks about.
@@ -228,6 +231,44 @@ func TestRightsAwayAreBounded(t *testing.T) {
 	}
 	if e.OfAway("0", "u") != nil || e.OfAway(fmt.Sprint(100), "u") == nil || e.OfAway(fmt.Sprint(many-1), "u") == nil {
 		t.Error("not the oldest were forgotten")
+	}
+}
+
+// Clients may have many names by one token, with rights that are large.
+func TestBytesOfRightsAwayAreBounded(t *testing.T) {
+	cfg := &config.Provider{Authorization: &config.Authorization{MaxRules: 4, Rules: []config.RightsClaim{{Format: config.RightsPublSubs}}}}
+	long := strings.Repeat("x", 60000)
+	held, v := rights.New(cfg).Compile(token.NewClaims(map[string]any{"publ": []any{long, long, long, long}}), rights.Who{}, nil)
+	if v.Kind != verdict.Accept || held.Size() < 4*len(long) {
+		t.Fatal(v)
+	}
+	for kept, most := range map[session.Kept]int{session.KeptSession: session.MaxBytesAway, session.KeptWill: session.MaxBytesAway / 4} {
+		e, room := newRightsEnv(), most/held.Size()
+		come := func(from, to int) {
+			for i := from; i < to; i++ {
+				conn, id := broker.Conn(i+1), fmt.Sprint(i)
+				e.Enter(conn, id, "u", &session.Grant{Rights: held})
+				e.Leave(conn, kept)
+			}
+		}
+		come(0, room)
+		if len(e.asked) != room {
+			t.Errorf("%d: the broker asks about %d of %d for which there is room", kept, len(e.asked), room)
+		}
+		e.Drop(1) // and makes room
+		come(room, room+1)
+		if !e.asked[2] {
+			t.Errorf("%d: no room was made", kept)
+		}
+		come(room+1, 2*room)
+		if len(e.asked) != room || e.asked[2] || !e.asked[broker.Conn(2*room)] {
+			t.Errorf("%d: the broker asks about %d, want %d, the last ones", kept, len(e.asked), room)
+		}
+		e.Clear()
+		come(0, room)
+		if len(e.asked) != room {
+			t.Errorf("%d: after all were forgotten it asks about %d", kept, len(e.asked))
+		}
 	}
 }
 
