@@ -199,6 +199,10 @@ func renewed(t *testing.T, s *keycloak.Server) {
 			staying.Publish(renewals, fmt.Sprintf(`{"commands":[{"command":"renewToken","token":%q}]}`, token), 1)
 			return staying.WaitMessage(renewals + "/response").Payload
 		}
+		byAuth := connect(t, b, 0, harness.Paho5, harness.Login{ClientID: "auth", Auth: &harness.Auth{Method: "OAUTH2-JWT", Data: first}}).Accepted()
+		if got := byAuth.Reauthenticate(s.Login(t, keycloak.Sensors, keycloak.Sensor).Access); !got.Accepted() {
+			t.Fatalf("AUTH: %s", got)
+		}
 		fresh := s.Login(t, keycloak.Sensors, keycloak.Sensor).Access
 		if got := handOver(fresh); !strings.Contains(got, fmt.Sprintf(`"expires":%d`, expires(t, fresh).Unix())) {
 			t.Fatalf("the plugin answers %s", got)
@@ -207,6 +211,9 @@ func renewed(t *testing.T, s *keycloak.Server) {
 			t.Errorf("Keycloak has recorded %+v", asked)
 		}
 		leaving.WaitDisconnect()
+		if !byAuth.Connected() {
+			t.Error("who has renewed by AUTH is gone")
+		}
 		staying.Subscribe("a", 1)
 		staying.Publish("a", "still there", 1)
 		staying.WaitMessage("a")
