@@ -33,6 +33,7 @@ const (
 	rulesNone    = "nothing asked"
 	rulesRights  = "rights from tokens, 20 rules"
 	rulesRights2 = "rights from tokens, 200 rules"
+	rulesTopics  = "rights from tokens, 20 rules, 16 topics in turn"
 	rulesFile    = "ACL file, 20 rules"
 	rulesDynsec  = "dynamic-security, 20 rules"
 	rulesBeside  = "ACL file, 20 rules, for others than tokens"
@@ -47,7 +48,7 @@ const (
 	pairRate  = 20_000
 	pairBatch = time.Millisecond
 
-	deliveryTopic  = "factory/line-4/temperature"
+	deliveryTopic  = "factory/line-00/temperature"
 	deliveryFilter = "factory/+/temperature"
 )
 
@@ -86,8 +87,8 @@ func (r *rig) authorities() (names []string, options map[string]harness.Options)
 	byDynsec.Plugins = append(byDynsec.Plugins, harness.Dynsec{
 		Roles: map[string][]harness.ACL{"sensor": harness.MayUse(filters(20)...)}, Clients: []harness.DynsecClient{{Username: name, Roles: []string{"sensor"}}},
 	}.Plugin())
-	return []string{rulesNone, rulesRights, rulesRights2, rulesFile, rulesDynsec, rulesBeside}, map[string]harness.Options{
-		rulesNone: r.ours(r.config(r.cachedKeys(), nil)), rulesRights: withRights(20), rulesRights2: withRights(200),
+	return []string{rulesNone, rulesRights, rulesRights2, rulesTopics, rulesFile, rulesDynsec, rulesBeside}, map[string]harness.Options{
+		rulesNone: r.ours(r.config(r.cachedKeys(), nil)), rulesRights: withRights(20), rulesRights2: withRights(200), rulesTopics: withRights(20),
 		rulesFile: byFile, rulesDynsec: byDynsec, rulesBeside: beside,
 	}
 }
@@ -97,12 +98,12 @@ func (r *rig) deliveries(v brokers.Version, window time.Duration) (all []trial) 
 	names, options := r.authorities()
 	for _, name := range names {
 		all = append(all, trial{version: v.Name, part: partDelivery, name: oneToMany + name, reference: name == rulesNone, run: func(st *stand) sample {
-			return r.deliver(st, v, options[name], manySubscribers, func(c *crowd) (int, error) { return c.inTurn(window) })
+			return r.deliver(st, v, name, options[name], manySubscribers, func(c *crowd) (int, error) { return c.inTurn(window) })
 		}})
 	}
 	for _, name := range names {
 		all = append(all, trial{version: v.Name, part: partDelivery, name: oneToOne + name, reference: name == rulesNone, run: func(st *stand) sample {
-			return r.deliver(st, v, options[name], 1, func(c *crowd) (int, error) { return c.atRate(window) })
+			return r.deliver(st, v, name, options[name], 1, func(c *crowd) (int, error) { return c.atRate(window) })
 		}})
 	}
 	return all
@@ -143,7 +144,7 @@ func (r *rig) check(st *stand, o harness.Options, topics int) sample {
 	token, _ := r.oneSubject()
 	argv := []string{harness.Library(st), file, token, "--", "300000"}
 	for i := range topics {
-		argv = append(argv, strings.Replace(deliveryTopic, "line-4", fmt.Sprint("line-", i), 1))
+		argv = append(argv, strings.Replace(deliveryTopic, "00", fmt.Sprint(i), 1))
 	}
 	out, err := exec.Command(r.host, argv...).CombinedOutput()
 	st.must(err)
@@ -157,11 +158,14 @@ func (r *rig) check(st *stand, o harness.Options, topics int) sample {
 }
 
 // deliver has messages sent, and returns what each delivery has cost.
-func (r *rig) deliver(st *stand, v brokers.Version, o harness.Options, subscribers int, send func(*crowd) (sent int, err error)) sample {
+func (r *rig) deliver(st *stand, v brokers.Version, name string, o harness.Options, subscribers int, send func(*crowd) (sent int, err error)) sample {
 	st.mayOpen(subscribers + 200)
 	b := r.broker(st, v, o)
 	b.RaiseFileLimit(subscribers + 200)
 	c := r.crowd(st, b.URL(0), o, subscribers)
+	if name == rulesTopics {
+		c.topics = 16
+	}
 	_, err := send(c) // caches are empty, and code is not yet in memory
 	st.must(err)
 
@@ -189,7 +193,9 @@ type crowd struct {
 	publisher   int
 	subscribers []int
 	poll        int
-	packet      []byte
+	packet      []byte // a publish; its topic has a number, of which there are so many in turn
+	topics      int
+	sent        int
 	came        int // messages, by all subscribers
 	bytes       int // of the next
 	buffer      [64 << 10]byte
@@ -218,7 +224,7 @@ func (r *rig) crowd(st *stand, url string, o harness.Options, subscribers int) *
 		st.Fatalf("bench: only %d of %d clients are in", len(t.in), subscribers+1)
 	}
 	publish := append([]byte{0x30, byte(2 + len(deliveryTopic) + 16), 0, byte(len(deliveryTopic))}, deliveryTopic...)
-	c := &crowd{publisher: t.in[0], subscribers: t.in[1:], packet: append(publish, make([]byte, 16)...)}
+	c := &crowd{publisher: t.in[0], subscribers: t.in[1:], packet: append(publish, make([]byte, 16)...), topics: 1}
 	c.poll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	st.must(err)
 	st.Cleanup(func() { _ = syscall.Close(c.poll) })
@@ -274,7 +280,14 @@ func (c *crowd) atRate(window time.Duration) (sent int, err error) {
 
 // publish sends so many messages at once.
 func (c *crowd) publish(count int) error {
-	for packets := []byte(strings.Repeat(string(c.packet), count)); len(packets) > 0; {
+	var packets []byte
+	for range count {
+		at := len(packets) + 4 + strings.IndexByte(deliveryTopic, '0')
+		packets = append(packets, c.packet...)
+		packets[at], packets[at+1] = '0'+byte(c.sent%c.topics/10), '0'+byte(c.sent%c.topics%10)
+		c.sent++
+	}
+	for len(packets) > 0 {
 		n, err := syscall.Write(c.publisher, packets)
 		if err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
 			return fmt.Errorf("bench: %w", err)
