@@ -201,17 +201,18 @@ func (r *rules) forgetsRights() {
 	}
 }
 
-// isAsked holds against the rules whether the plugin is asked about rights: others are denied what nobody allows, as soon as it is.
+// isAsked holds against the rules whether the plugin is asked about rights: others are denied what nobody allows, as soon as it is. For those
+// alone who had waited for their verdict since another file, that is not begun.
 func (r *rules) isAsked() {
-	need := false
+	byFile, byClients := false, false
 	for _, p := range r.inForce.Providers {
-		need = need || p.Rights != ""
+		byFile = byFile || p.Rights != ""
 	}
 	for _, c := range slices.Concat(r.broker.sessions, r.broker.closing) {
-		need = need || c.state != away && c.rights != nil
+		byClients = byClients || c.state != away && c.rights != nil
 	}
-	if r.broker.checks != need {
-		r.broken("the plugin is asked about rights: %t", r.broker.checks)
+	if checks := r.broker.checks; byFile && !checks || checks && !byFile && !byClients {
+		r.broken("the plugin is asked about rights: %t", checks)
 	}
 }
 

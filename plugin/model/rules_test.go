@@ -803,11 +803,13 @@ func (r *rules) isForgotten(a *attempt) bool {
 			return false
 		}
 	}
+	for q, all := range r.answers {
+		if q.asker == by && slices.ContainsFunc(all, func(x *answer) bool { return x.ended == 0 }) {
+			return false // others are being asked about, perhaps as many as may be
+		}
+	}
 	last := a.since
 	for _, x := range r.answers[question{by, a.token}] {
-		if x.ended == 0 {
-			return false
-		}
 		last = latest(last, x.askedAt, x.at)
 	}
 	return time.Since(last) > recheckEvery
