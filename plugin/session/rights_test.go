@@ -21,11 +21,14 @@ type rightsEnv struct {
 	*session.RightsTable
 	now   time.Time
 	asked map[broker.Conn]bool
+	// times counts how often the table has told of a connection.
+	times map[broker.Conn]int
 }
 
 func newRightsEnv() *rightsEnv {
-	e := &rightsEnv{now: at(0), asked: map[broker.Conn]bool{}}
+	e := &rightsEnv{now: at(0), asked: map[broker.Conn]bool{}, times: map[broker.Conn]int{}}
 	e.RightsTable = session.NewRightsTable(func(c broker.Conn, ask bool) {
+		e.times[c]++
 		if ask {
 			e.asked[c] = true
 		} else {
@@ -46,6 +49,43 @@ func (e *rightsEnv) enter(conn broker.Conn, id, username string) *session.Grant 
 	e.CameBy(id)
 	e.Enter(conn, id, username, g)
 	return g
+}
+
+// The border remembers what was accepted of a client that is connected until it is told of the connection again.
+func TestWhatLastsEndsWithTheConnectionAndItsRights(t *testing.T) {
+	for _, c := range []struct {
+		rule  string
+		event func(e *rightsEnv)
+	}{
+		{"it has left", func(e *rightsEnv) { e.Leave(1, session.KeptNothing) }},
+		{"it has left, and has a will", func(e *rightsEnv) { e.Leave(1, session.KeptWill) }},
+		{"it is away", func(e *rightsEnv) { e.Leave(1, session.KeptSession) }},
+		{"it has other rights", func(e *rightsEnv) { e.Replace(1, new(rights.Rights)) }},
+		{"it has logged in again", func(e *rightsEnv) { e.enter(1, "c", "u") }},
+		{"its address is another's", func(e *rightsEnv) { e.Drop(1) }},
+		{"nobody is asked about any more", func(e *rightsEnv) { e.Clear() }},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			e := newRightsEnv()
+			e.enter(1, "c", "u")
+			if _, lasts := e.For(1, "c", "u", broker.Write); !lasts {
+				t.Fatal("what is said of a client that is connected does not last")
+			}
+			before := e.times[1]
+			c.event(e)
+			if e.times[1] == before {
+				t.Error("what was said goes on lasting")
+			}
+		})
+	}
+	for kept := session.KeptNothing; kept <= session.KeptSession; kept++ {
+		e := newRightsEnv()
+		e.enter(1, "c", "u")
+		e.Leave(1, kept)
+		if g, lasts := e.For(1, "c", "u", broker.Write); g == nil || lasts {
+			t.Errorf("kept %d: %v, and lasts: %t", kept, g, lasts)
+		}
+	}
 }
 
 // Whose address? Rights count for the connection, the client id and the username that they were given to, for as long as nobody
