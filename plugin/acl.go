@@ -119,10 +119,10 @@ func (p *Plugin) endIfUnbound() {
 // theirs asked about, too: each may renew.
 func (p *Plugin) grantOf(connect broker.Connect, result provider.Result) *session.Grant {
 	r, by := result.Rights, result.Provider
+	if !p.checksACL {
+		return nil // also of a login that has waited for its verdict since a file that gave rights
+	}
 	if r == nil {
-		if !p.checksACL {
-			return nil
-		}
 		r = rights.None
 	}
 	auth, s := by.Config().Authorization, p.sessions.Of(connect.Conn)

@@ -720,3 +720,14 @@ func TestWithoutTicksAWillIsJudgedAfterAKick(t *testing.T) {
 		t.Errorf("got %s; kicked %q", got, h.broker.kicked)
 	}
 }
+
+// While the broker does not ask about rights, nobody is recorded with any: a login that has waited for its verdict since a file that gave
+// some would have the next reload begin the checks, by which all others are denied what nobody allows.
+func TestNobodyHasRightsThatNobodyAsksAbout(t *testing.T) {
+	h := open(t, authorized(ownTopics))
+	h.checksACL = false // as a file without authorization has it
+	h.login(1, "c", text("alice"), h.token("alice", time.Hour))
+	if h.rights.Bound() != 0 || h.broker.asksAbout[1] {
+		t.Errorf("%d are bound", h.rights.Bound())
+	}
+}

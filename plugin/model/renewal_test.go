@@ -62,7 +62,7 @@ func (r *rules) hearsRenewal(line string) {
 	case bar != "":
 		r.broken("%s was renewed by %s, but %s", c, a.token, bar)
 	}
-	if slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other.counted && other.order > a.order && other.token != a.token }) {
+	if slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other.counted && other.order > a.order }) && !c.repeats() {
 		r.broken("%s was renewed by %s, which it has shown before the one that counted", c, a.token)
 	}
 	c.former = append(c.former, former{old.token, old.by.asker(), time.Now().Add(timeout)})
@@ -74,7 +74,17 @@ func (r *rules) hearsRenewal(line string) {
 	r.lets(a)
 	a.token.admitted++
 	c.bound(a.by)
-	c.rights = a.grantOf()
+	c.rights = r.grantOf(a)
+}
+
+// repeats tells whether a client has shown a token more than once, so that nobody can tell which of them has come to something.
+func (c *conn) repeats() bool {
+	seen := map[*token]bool{}
+	return slices.ContainsFunc(c.renewals, func(a *attempt) bool {
+		before := seen[a.token]
+		seen[a.token] = a.token != nil
+		return before
+	})
 }
 
 // findRenewal finds whose renewal a line of the log is about: the first one by that token that has not come to anything yet.

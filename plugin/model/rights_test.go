@@ -28,9 +28,9 @@ var (
 // grant is what a client may do; nil: others decide.
 type grant struct{ room, onNoMatch string }
 
-// grantOf is what an attempt gives that is accepted.
-func (a *attempt) grantOf() *grant {
-	if a.token == nil || a.by.Rights == "" {
+// grantOf is what an attempt gives that is accepted: nothing while nobody is asked, by the file that has come into force meanwhile.
+func (r *rules) grantOf(a *attempt) *grant {
+	if a.token == nil || a.by.Rights == "" || !r.broker.checks {
 		return nil
 	}
 	return &grant{a.token.Room, a.by.Rights}
@@ -201,18 +201,17 @@ func (r *rules) forgetsRights() {
 	}
 }
 
-// isAsked holds against the rules whether the plugin is asked about rights: others are denied what nobody allows, as soon as it is. For those
-// alone who had waited for their verdict since another file, that is not begun.
+// isAsked holds against the rules whether the plugin is asked about rights: others are denied what nobody allows, as soon as it is.
 func (r *rules) isAsked() {
-	byFile, byClients := false, false
+	need := false
 	for _, p := range r.inForce.Providers {
-		byFile = byFile || p.Rights != ""
+		need = need || p.Rights != ""
 	}
 	for _, c := range slices.Concat(r.broker.sessions, r.broker.closing) {
-		byClients = byClients || c.state != away && c.rights != nil
+		need = need || c.state != away && c.rights != nil
 	}
-	if checks := r.broker.checks; byFile && !checks || checks && !byFile && !byClients {
-		r.broken("the plugin is asked about rights: %t", checks)
+	if r.broker.checks != need {
+		r.broken("the plugin is asked about rights: %t", r.broker.checks)
 	}
 }
 

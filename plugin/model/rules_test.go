@@ -376,7 +376,7 @@ func (r *rules) letsIn(c *conn) {
 		c.in = time.Now()
 	}
 	c.bound(c.attempt.by)
-	c.rights = c.attempt.grantOf()
+	c.rights = r.grantOf(c.attempt)
 }
 
 // bound bounds how long a connection may last in all.
