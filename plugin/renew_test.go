@@ -173,6 +173,7 @@ func TestRenewalsThatAreRefused(t *testing.T) {
 		{"another client id", local(`"matchClientIdToSubject":true`), mint("c", time.Minute), *mint("bob", time.Hour), `identity mismatch: the client id must be "bob", found "c" (a connected client keeps its name)`},
 		{"both", local(both), mint("c", time.Minute), *mint("bob", time.Hour), `identity mismatch: the username must be "bob", found "c" (a connected client keeps its name)`},
 		{"another subject, where nothing is mapped", local(``), mint("alice", time.Minute), *mint("bob", time.Hour), `identity mismatch: it is a token of another subject or issuer than the client was let in by`},
+		{"a token of nobody, where nothing is mapped", local(``), mint("", time.Minute), *mint("", time.Hour), `identity mismatch: nothing in it says whose it is: it has no sub, and no name is mapped`},
 		{"another issuer, where nothing is mapped", fileOf(strings.Replace(of("a", nil, ""), `"usernameTemplate":"{provider}:{sub}"`, `"matchUsernameToSubject":false`, 1)), tokenOf("a", "alice", time.Minute), *signedBy("a", "", "alice"), `wrong issuer: iss must be one of "https://a", found none`},
 		{"another provider", fileOf(of("a", nil, ""), of("b", nil, "")), tokenOf("a", "alice", time.Minute), *tokenOf("b", "alice", time.Hour), `identity mismatch: it is a token of provider b, and the client was let in by provider a`},
 		{"an expired one", local(mapsUsername), mint("alice", time.Minute), *mint("alice", -time.Minute), "expired: exp is 2026-11-23T14:59:00Z, 60 s ago"},

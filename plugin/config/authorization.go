@@ -18,7 +18,7 @@ type Authorization struct {
 	Grants []Grant
 	// OnNoMatch: deny (default), or defer to the next plugin or the ACL file what no rule is about.
 	OnNoMatch NoMatch
-	// MaxRules bounds the rules that one login has, those of Grants included, 1 to 4096; default 256.
+	// MaxRules bounds the rules that one login has, those of Grants included, 1 to 1024; default 256.
 	MaxRules int
 	// LogDenied logs denied actions as notices; otherwise they are logged at level debug. Default false.
 	LogDenied bool

@@ -533,7 +533,7 @@ func brokenFiles() []brokenFile {
 		}},
 		{"a provider without name", granting(`{"everyone": true, "publish": ["{provider}/a"]}`), []string{`$.options.authorization.grants[0].publish[0]: must not hold {provider} in a file without "providers": there is no name to put there`}},
 		{"no rules at all", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.maxRules", `0`), []string{"$.options.authorization.maxRules: must be a number of rules above 0, found 0"}},
-		{"too many rules", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.maxRules", `4097`), []string{"$.options.authorization.maxRules: must be at most 4096 rules, because each of a client's actions is held against all of them, found 4097"}},
+		{"too many rules", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.maxRules", `1025`), []string{"$.options.authorization.maxRules: must be at most 1024 rules, because each of a client's actions is held against all of them, found 1025"}},
 		{"what no rule is about is allowed", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.onNoMatch", `"allow"`), []string{`$.options.authorization.onNoMatch: must be "deny" or "defer", found "allow"`}},
 
 		// Not in this version

@@ -308,7 +308,7 @@ func effects(dir string) []effect {
 			"a  [] false [b/#] []\n", " c.d [1 true x] false [+/{sub} {{{claim:e f/g}}}] [{username}]\n", "  [] true [] [#]\n",
 		}},
 		{"options.authorization.onNoMatch", `"defer"`, granting, func(c loaded) any { return c.Authorization.OnNoMatch }, NoMatchDefer},
-		{"options.authorization.maxRules", `4096`, granting, func(c loaded) any { return c.Authorization.MaxRules }, 4096},
+		{"options.authorization.maxRules", `1024`, granting, func(c loaded) any { return c.Authorization.MaxRules }, 1024},
 		{"options.authorization.logDenied", `true`, granting, func(c loaded) any { return c.Authorization.LogDenied }, true},
 		{"options.tls.insecureSkipVerify", `true`, nil, func(c loaded) any { return c.TLS.InsecureSkipVerify }, true},
 	}

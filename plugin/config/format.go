@@ -135,7 +135,7 @@ var (
 	calls      = bounds{1, 1024, "calls", "the provider has to bear them, and each takes a file descriptor of the broker's"}
 	rechecks   = bounds{second, day, "milliseconds", "revoked tokens would go on serving"}
 	entries    = bounds{1, 1_000_000, "entries", "memory is bounded by it"}
-	rules      = bounds{1, 4096, "rules", "each of a client's actions is held against all of them"}
+	rules      = bounds{1, 1024, "rules", "each of a client's actions is held against all of them"}
 	sessions   = bounds{second, 365 * day, "milliseconds", "a limit that no connection reaches is none"}
 	tokenSizes = bounds{64, 65535, "bytes", "MQTT carries no longer password"}
 )

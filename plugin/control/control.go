@@ -29,7 +29,8 @@ const (
 	MaxCommands = 16
 	// MaxValues are all values in it, those inside of others included: many small ones take far longer to read than a few large ones.
 	MaxValues = 256
-	// MaxCorrelationData is in bytes.
+	// MaxCommand and MaxCorrelationData are in bytes: both stand in the answer.
+	MaxCommand         = 256
 	MaxCorrelationData = 256
 )
 
@@ -192,8 +193,8 @@ func (c *Control) do(m broker.Message, command any, answer *response, done func(
 		answer.CorrelationData = &text
 	}
 	name, isString := members["command"].(string)
-	if !isString {
-		fail("a command must have \"command\", a string")
+	if !isString || len(name) > MaxCommand {
+		fail("a command must have \"command\", a string of at most %d bytes", MaxCommand)
 		return
 	}
 	answer.Command = name

@@ -81,8 +81,9 @@ func TestMessages(t *testing.T) {
 		{"too many bytes", commands(echo) + strings.Repeat(" ", 64<<10), `{"error":"malformed request: 65580 bytes, the most is 65536"}`, true},
 
 		{"a command that is none", commands(`"echo"`, echo), `{"error":"malformed request: a command must be an object"},{"command":"echo","data":{"text":"a"}}`, false},
-		{"a command without name", commands(`{"text":"a"}`), `{"error":"malformed request: a command must have \"command\", a string"}`, false},
-		{"a command whose name is a number", commands(`{"command":1,"correlationData":"x"}`), `{"correlationData":"x","error":"malformed request: a command must have \"command\", a string"}`, false},
+		{"a command without name", commands(`{"text":"a"}`), `{"error":"malformed request: a command must have \"command\", a string of at most 256 bytes"}`, false},
+		{"a command whose name is a number", commands(`{"command":1,"correlationData":"x"}`), `{"correlationData":"x","error":"malformed request: a command must have \"command\", a string of at most 256 bytes"}`, false},
+		{"a command whose name is too long", commands(fmt.Sprintf(`{"command":%q}`, strings.Repeat("x", 257))), `{"error":"malformed request: a command must have \"command\", a string of at most 256 bytes"}`, false},
 		{"a member that is not known", commands(`{"command":"echo","text":"a","topic":"b"}`), `{"command":"echo","error":"malformed request: \"topic\" is not known"}`, false},
 		{"a member that is missing", commands(`{"command":"echo"}`), `{"command":"echo","error":"malformed request: \"text\" must be there, and a string"}`, false},
 		{"a member that is null", commands(`{"command":"echo","text":null}`), `{"command":"echo","error":"malformed request: \"text\" must be there, and a string"}`, false},

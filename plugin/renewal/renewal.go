@@ -147,7 +147,10 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 	case v.Kind != verdict.Accept:
 	case s.Over(now):
 		v = verdict.Refuse(verdict.Expired, "the session came to its end while the identity provider was asked")
-	case !mapsNames(result.Provider) && !r.IsOwner(s, result):
+	case mapsNames(result.Provider):
+	case result.Subject == "":
+		v = verdict.Refuse(verdict.IdentityMismatch, "nothing in it says whose it is: it has no sub, and no name is mapped")
+	case !r.IsOwner(s, result):
 		v = verdict.Refuse(verdict.IdentityMismatch, "it is a token of another subject or issuer than the client was let in by")
 	}
 	state := s.Renewals()

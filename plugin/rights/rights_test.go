@@ -126,9 +126,9 @@ func TestTextIsBounded(t *testing.T) {
 // A claim of many rules is refused without reading on.
 func TestTenThousandRules(t *testing.T) {
 	rules := strings.Repeat(`{"permission": "allow", "action": "all", "topic": "a/b/c"}, `, 9_999) + `{"permission": "allow", "action": "all", "topic": "a"}`
-	cfg := providerOf(t, "", "", `{"rules": [{"claim": "acl", "format": "emqx"}], "maxRules": 4096}`)
+	cfg := providerOf(t, "", "", `{"rules": [{"claim": "acl", "format": "emqx"}], "maxRules": 1024}`)
 	_, v := rights.New(cfg).Compile(claimsOf(t, `{"acl": [`+rules+`]}`), rights.Who{}, nil)
-	if want := "malformed rights: there are more than 4096 rules ($.options.authorization.maxRules)"; v.String() != want {
+	if want := "malformed rights: there are more than 1024 rules ($.options.authorization.maxRules)"; v.String() != want {
 		t.Errorf("got %s, want %s", v, want)
 	}
 }

@@ -42,6 +42,10 @@ func partsOf(token string) (header, payload, signature string, is bool) {
 	return header, payload, signature, true
 }
 
+// String and GoString show no token, whatever verb prints what holds one.
+func (Bearer) String() string   { return "(a token)" }
+func (Bearer) GoString() string { return "(a token)" } //nolint:revive // as String
+
 // Reveal is the token, to the letter.
 func (b Bearer) Reveal() string {
 	if b.packed == "" {
