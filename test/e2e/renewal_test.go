@@ -85,7 +85,7 @@ func TestARefusedAUTHEndsTheSession(t *testing.T) {
 				}
 			}
 		}
-		b.WaitLog(`client "c1" not renewed: not a token: it is a text of another kind`)
+		b.WaitLog(renewalLog("c1", "not renewed: not a token: it is a text of another kind"))
 		if matches(b.Log(), `client "c\d" (disconnected|could not be)`) {
 			t.Errorf("it was kicked as well:\n%s", b.Log())
 		}

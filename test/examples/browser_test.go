@@ -135,7 +135,7 @@ func (o *page) login(t *testing.T) {
 
 // tokens are the names of those that the broker has taken from the page, at a login or in place of another.
 func (o *page) tokens() []string {
-	return matches(o.Log(), `client "page-[^"]*" (?:\[127\.0\.0\.1\] accepted as "?bob|renewed, ).*\(token (.*)\)`)
+	return matches(o.Log(), `client "page-[^"]*" (?:\[127\.0\.0\.1\] )?(?:accepted as "?bob|renewed, ).*\(token (.*)\)`)
 }
 
 // logins are how often the page was let in.

@@ -228,7 +228,7 @@ func lines(log, pattern string) (found []string) {
 
 // tokens are the names of those that the broker has taken from the client, at a login or in place of another.
 func (r *running) tokens() []string {
-	return matches(r.stage.Log(), `client "`+r.id+`" (?:\[127\.0\.0\.1\] accepted as|renewed, ).*\(token (.*)\)`)
+	return matches(r.stage.Log(), `client "`+r.id+`" (?:\[127\.0\.0\.1\] )?(?:accepted as|renewed, ).*\(token (.*)\)`)
 }
 
 // received are the texts that the example has printed as received.
@@ -337,7 +337,7 @@ const renewable = 12 * time.Second
 
 // until are the times that each renewal of a client has moved its end to.
 func until(log, id string) (all []time.Time) {
-	for _, text := range lines(log, `client "`+id+`" renewed, and may stay until (\S+) `) {
+	for _, text := range lines(log, `client "`+id+`" (?:\[127\.0\.0\.1\] )?renewed, and may stay until (\S+) `) {
 		if at, err := time.Parse(time.RFC3339, text); err == nil {
 			all = append(all, at)
 		}
