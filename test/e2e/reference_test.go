@@ -128,6 +128,16 @@ func TestThePublishedFilesRunUnchanged(t *testing.T) {
 			files: map[string]string{"ca.pem": web.ca},
 			login: func(token string) harness.Login { return harness.Login{ClientID: "c", Username: &token} },
 		},
+		"Rights by name and by role": {
+			good: []string{
+				rsa.Token("sensor-1", time.Hour, from, forMQTT),
+				rsa.Token("sensor-1", time.Hour, from, forMQTT, worker, idp.Claim("mqtt", object{"subscribe": []string{"news/#"}})),
+			},
+			bad: []string{
+				rsa.Token("sensor-1", time.Hour, from, forMQTT, idp.Claim("mqtt", object{"subscribe": []string{"news#"}})),
+				rsa.Token("sensor-1", time.Hour, from),
+			},
+		},
 		"Two realms": {
 			good: []string{
 				rsa.Token("x", time.Hour, from, forMQTT, named),
