@@ -77,8 +77,9 @@ MINUTES ?= 30
 model:
 	go test -count=1 -v -timeout $$(($(MINUTES) + 10))m ./plugin/model -run TestModel -model.time=$(MINUTES)m
 
+# Most of their time they wait, so that more of them go at once than there are processors.
 e2e: set-up
-	cd test && go test -count=1 -timeout 20m ./e2e/...
+	cd test && go test -count=1 -timeout 20m -parallel 4 ./e2e/...
 
 # What logins cost, and what they do to others: 20 minutes, on a machine with nothing else to do; docs/performance.md, which it
 # writes, says more. For 2 minutes: make bench ARGS=-quick
