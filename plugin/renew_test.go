@@ -1079,3 +1079,18 @@ func TestAnAnswerThatIsNotSentShowsNoToken(t *testing.T) {
 		}
 	}
 }
+
+// A client id that is an opaque token is one for whoever shows it, as long as its client is connected.
+func TestATokenThatIsAnotherClientsIDIsNotShown(t *testing.T) {
+	const token = "opaque-and-secret"
+	h := open(t, local(mapsUsername))
+	h.table.holders.Enter(1, token, session.Owner{})
+	h.sessions.Admit(&session.Session{IDIsToken: true}, broker.Connect{Conn: 1, ClientID: token}, session.Digest{})
+	h.broker.connected[token] = 1
+	if got := h.login(2, token, nil, mint("alice", -time.Hour)); got != verdict.Deny {
+		t.Fatalf("got %s", got)
+	}
+	if !h.logged("client (a token) ") || h.logged(token) {
+		t.Errorf("log %q", h.broker.log)
+	}
+}

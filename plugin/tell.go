@@ -71,7 +71,11 @@ func (p *Plugin) detail(e *event.Event, connect broker.Connect, result provider.
 // clientOf names a client in the log.
 func (p *Plugin) clientOf(connect broker.Connect) event.Client {
 	token := p.chain.OpaqueToken(connect)
-	if s := p.sessions.Of(connect.Conn); s != nil && s.IDIsToken {
+	s := p.sessions.Of(connect.Conn)
+	if holder, connected := p.table.holders.Connected(connect.ClientID); s == nil && connected {
+		s = p.sessions.Of(holder) // whose token somebody else shows as a client id
+	}
+	if s != nil && s.IDIsToken {
 		token = s.ClientID // after a reload it comes with the username that it was given
 	}
 	return event.Client{ID: verdict.ValueUnless(token, connect.ClientID), Address: connect.Address}
