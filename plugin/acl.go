@@ -108,7 +108,8 @@ func (p *Plugin) grantRights(connect broker.Connect, result provider.Result) {
 	p.endIfUnbound()
 }
 
-// endIfUnbound has the next Tick end the checks if they are not needed any more; see checkACL.
+// endIfUnbound has the next Tick end the checks if they are not needed any more, as when the last client with rights by a file from before
+// has gone, or has renewed; see checkACL.
 func (p *Plugin) endIfUnbound() {
 	if p.checksACL && p.rights.Bound() == 0 {
 		p.tickSoon()

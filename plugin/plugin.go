@@ -210,17 +210,22 @@ func (p *Plugin) BasicAuth(connect broker.Connect) verdict.Verdict {
 	connect.Began = p.begins()
 	defer p.spent(metrics.BasicAuth, connect.Began)
 	p.table.pending.DropSuperseded(connect, p.broker.IsConnectedAs)
-	if !p.ticks.Seen() {
-		p.endRound(connect)
-		p.rights.EndDue()
-	}
 	// Before the login is looked at: a kick inside it would find nobody, or the client that it is about to take over from.
-	p.withoutTicks()
+	p.catchUp(connect)
 	if p.sweeping() {
 		return p.askedAgain(connect)
 	}
 	p.arrive(connect)
 	return p.login(connect)
+}
+
+// catchUp does what is due before a client that comes is looked at, for a broker that never ticks.
+func (p *Plugin) catchUp(connect broker.Connect) {
+	if !p.ticks.Seen() {
+		p.endRound(connect)
+		p.rights.EndDue()
+	}
+	p.withoutTicks()
 }
 
 // arrive notes that the broker asks about a client that is just connecting.
@@ -242,11 +247,7 @@ func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
 	case connected: // it is others' client, or the method is not ours any more
 		return verdict.Verdict{Kind: verdict.Defer}
 	}
-	if !p.ticks.Seen() {
-		p.endRound(e.Connect)
-		p.rights.EndDue()
-	}
-	p.withoutTicks() // of a client that is connected it could be the end, and it would be one that is just coming
+	p.catchUp(e.Connect) // of a client that is connected it could be the end, and it would be one that is just coming
 	p.arrive(e.Connect)
 	if !p.takes(e.Method) {
 		p.leaveToOthers(e.Connect)

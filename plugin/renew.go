@@ -133,9 +133,6 @@ func (p *Plugin) isOwner(s *session.Session, result provider.Result) bool {
 func (p *Plugin) renewed(s *session.Session, client broker.Connect, result provider.Result) {
 	by := result.Provider
 	p.grantRights(client, result)
-	if p.checksACL && p.rights.Bound() == 0 {
-		p.tickSoon() // it may have been the last one with rights, by a file from before
-	}
 	p.table.holders.Own(s.Conn, s.ClientID, p.ownerOf(result))
 	p.limit(s, by)
 	p.lifetimes.ScheduleRecheck(s, by, result.Bearer(), result.Expiry)
