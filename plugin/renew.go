@@ -43,16 +43,25 @@ func (p *Plugin) reauthenticate(s *session.Session, e broker.ExtAuth) verdict.Ve
 		switch {
 		case !o.Refuses():
 		case returned:
-			p.lifetimes.Expel(s, o.Verdict)
+			p.lifetimes.Expel(s, byShown(o))
 		default:
 			answer = o.Verdict
 			// Not all brokers tell of the end that they are about to make of it, nor is it sure that they do.
-			p.sessions.Expel(s, p.now(), o.String())
+			p.sessions.Expel(s, p.now(), byShown(o).String())
 		}
 	})
 	returned = true
 	p.schedule(0)
 	return answer
+}
+
+// byShown is the verdict on a token that a client has shown, as the reason for which its session ends: the session's own token is another,
+// against which nothing is said.
+func byShown(o renewal.Outcome) verdict.Verdict {
+	if o.LogID == "" {
+		return o.Verdict
+	}
+	return verdict.Refuse(o.Reason, "token %s, which it has shown by AUTH: %s", o.LogID, o.Detail)
 }
 
 // renewToken is the command of that name.

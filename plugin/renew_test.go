@@ -260,6 +260,26 @@ func TestARefusedReauthenticationEndsTheSessionInAnyCase(t *testing.T) {
 	})
 }
 
+// What ends a session is said of the token that was shown, not of the session's own: also by an answer of before a reload, which comes
+// into force in the same Tick.
+func TestTheTokenThatWasShownEndsTheSession(t *testing.T) {
+	for _, reload := range []bool{false, true} {
+		first, fresh := mint("alice", time.Minute), ofDevice("alice")
+		h, d := gated(t, `"check":"beforeConnect"`, v20, fresh)
+		h.comesIn(t, d, first)
+		if got := h.byAuth(1, "c", fresh); got != verdict.Accept {
+			t.Fatalf("got %s", got)
+		}
+		d.waitAsked()
+		if reload {
+			h.Reload()
+		}
+		d.says(fresh, inactive)
+		h.awaits(t, "it stays", func() bool { return len(h.broker.kicked) > 0 && h.logged(" reloaded ") == reload })
+		h.broker.awaitLog(`client "c" disconnected: revoked: token jti "device", which it has shown by AUTH: http.*"active": false \(token jti "alice's"\)$`)
+	}
+}
+
 // Who did not come by a token can't renew, and nobody can renew for another.
 func TestWhoMayRenew(t *testing.T) {
 	fresh := mint("alice", time.Hour)

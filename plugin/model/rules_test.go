@@ -742,9 +742,14 @@ func (r *rules) mayGo(c *conn) (why string, legitimate bool) {
 	return "", false
 }
 
-// wasInactive tells whether the provider has said since an attempt that its token is not active.
+// wasInactive tells whether the provider has said since an attempt, or a short while before and remembers it, that its token is not
+// active. What speaks against a token is remembered also by the file that comes into force.
 func (r *rules) wasInactive(a *attempt) bool {
-	return slices.ContainsFunc(r.answers[question{a.by.asker(), a.token}], func(x *answer) bool { return x.ended > a.began && x.known && !x.active })
+	by := a.by.asker()
+	return slices.ContainsFunc(r.answers[question{by, a.token}], func(x *answer) bool {
+		remembered := x.asked > r.forgot[by] && a.at.Sub(x.at) < max(a.by.NegativeTTL, minNegativeTTL)
+		return x.known && !x.active && (x.ended > a.began || remembered)
+	})
 }
 
 func (r *rules) kicked(c *conn) {

@@ -97,9 +97,11 @@ const (
 	// for how long a key set serves, and where there is no newer one. After keyRefresh it is read again.
 	timeout     = 3 * time.Second
 	retryWindow = 10 * time.Second
-	keyTTL      = 20 * time.Second
-	keyRefresh  = keyTTL - keyTTL/5
-	maxStale    = 2 * time.Minute
+	// minNegativeTTL is how long it is remembered at least that a token is not active.
+	minNegativeTTL = 30 * time.Second
+	keyTTL         = 20 * time.Second
+	keyRefresh     = keyTTL - keyTTL/5
+	maxStale       = 2 * time.Minute
 
 	// recheckEvery is how often clients who are connected are asked about.
 	recheckEvery = time.Second
@@ -348,7 +350,8 @@ func (f file) apart(t *rapid.T, p provider) provider {
 	if taken(tenant(ofTenant)) {
 		p.Tenants = ""
 	}
-	if taken(p.Alias) || p.Alias == p.Issuer {
+	free := slices.DeleteFunc(slices.Clone(everyIssuer), taken)
+	if taken(p.Alias) || p.Alias == p.Issuer || len(free) == 1 { // which it needs
 		p.Alias = ""
 	}
 	_, rest := f.find(func(p provider) bool { return len(p.issuers()) == 0 && p.Mode != introspection })

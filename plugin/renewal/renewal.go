@@ -50,6 +50,8 @@ type Renewals struct {
 type Outcome struct {
 	// Verdict is Accept or Deny.
 	verdict.Verdict
+	// LogID names the token that was shown in the log; empty: it was not looked at.
+	LogID string
 	// Expires is the exp of the token that counts now, or the end of the session if that comes before; zero: neither is to come.
 	Expires time.Time
 	// Superseded: a renewal that began later has been applied before. This one changes nothing, whatever its verdict.
@@ -159,7 +161,7 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 		return
 	}
 	if a.number < state.Applied {
-		a.done(Outcome{Verdict: v, Expires: r.sooner(state.Expires, s.Limit()), Superseded: true})
+		a.done(Outcome{Verdict: v, LogID: result.LogID, Expires: r.sooner(state.Expires, s.Limit()), Superseded: true})
 		return
 	}
 	state.Applied, state.Expires = a.number, result.Expiry
@@ -170,7 +172,7 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 	e.Client.Address, e.Subject = a.client.Address, verdict.ValueUnless(a.token, result.Subject)
 	e.Verdict, e.Until, e.Path = v, r.sooner(s.LeaveAt, s.Limit()), result.Provider.Config().Path
 	r.Tell(e)
-	a.done(Outcome{Verdict: v, Expires: r.sooner(state.Expires, s.Limit())})
+	a.done(Outcome{Verdict: v, LogID: result.LogID, Expires: r.sooner(state.Expires, s.Limit())})
 }
 
 // mapsNames tells whether a token says by itself who its client is: BeginRenewal has compared that.
@@ -182,7 +184,7 @@ func mapsNames(by *provider.Provider) bool {
 func (r *Renewals) refuse(a *attempt, v verdict.Verdict, logID string) {
 	v.Kind = verdict.Deny // what is put off is not asked for once more
 	r.refused(a, v, logID)
-	a.done(Outcome{Verdict: v, Superseded: a.number < a.session.Renewals().Applied})
+	a.done(Outcome{Verdict: v, LogID: logID, Superseded: a.number < a.session.Renewals().Applied})
 }
 
 // refused tells of a token that does not count, unless the client has caused too many such lines.
