@@ -6,6 +6,7 @@ package main
 /*
 #cgo CFLAGS: -I${SRCDIR}/../include -Wall -Wextra
 #cgo LDFLAGS: -Wl,--unresolved-symbols=ignore-all
+#include <string.h>
 #include "go_jwt_auth.h"
 */
 import "C"
@@ -172,6 +173,14 @@ func gja_go_acl_check(handle, client C.uintptr_t, id *C.char, idLength C.size_t,
 // borrow is a string over C's memory; NULL is empty.
 func borrow(s *C.char, length C.size_t) string {
 	return unsafe.String((*byte)(unsafe.Pointer(s)), int(length))
+}
+
+// borrowAll is borrow for a string whose length C has not taken.
+func borrowAll(s *C.char) string {
+	if s == nil {
+		return ""
+	}
+	return borrow(s, C.strlen(s))
 }
 
 //export gja_go_tick

@@ -1,6 +1,7 @@
 package main
 
 /*
+#include <stdlib.h>
 #include "go_jwt_auth.h"
 */
 import "C"
@@ -84,6 +85,47 @@ func (b *mosquitto) Session(clientID string) (username string, there, known bool
 		return "", false, true
 	}
 	return C.GoString(C.gja_username(client)), true, true
+}
+
+func (b *mosquitto) Client(client broker.Conn) broker.ClientInfo {
+	c := C.gja_client_of(C.uintptr_t(client))
+	info := clientInfo(&c)
+	info.ClientID, info.Username, info.Address = C.GoString(c.id), optional(c.username), C.GoString(c.address)
+	return info
+}
+
+func (b *mosquitto) EachClient(f func(broker.ClientInfo)) bool {
+	all := C.gja_all_clients()
+	defer C.free(unsafe.Pointer(all.list))
+	if !all.complete {
+		return false
+	}
+	clients := unsafe.Slice(all.list, int(all.count))
+	for i := range clients {
+		c := &clients[i]
+		info := clientInfo(c)
+		info.ClientID, info.Address = borrowAll(c.id), borrowAll(c.address)
+		if c.username != nil {
+			username := borrowAll(c.username)
+			info.Username = &username
+		}
+		f(info)
+	}
+	return true
+}
+
+// clientInfo is all but the strings.
+func clientInfo(c *C.struct_gja_client) broker.ClientInfo {
+	return broker.ClientInfo{
+		Conn:          broker.Conn(c.client),
+		KeepAlive:     uint16(c.keepalive),
+		WebSocket:     bool(c.websockets),
+		Version:       uint8(c.protocol_version),
+		Subscriptions: int(c.subscriptions),
+		CleanStart:    bool(c.clean_start),
+		Port:          uint16(c.port),
+		Certificate:   bool(c.certificate),
+	}
 }
 
 func (b *mosquitto) Kick(clientID string, withWill bool) error {

@@ -502,6 +502,62 @@ const char *gja_username(const struct mosquitto *client)
 	return mosquitto_client_username(client);
 }
 
+static bool has_certificate(const struct mosquitto *client)
+{
+	/* A certificate that could not be given back would be lost memory. */
+	void *certificate = X509_free != NULL ? mosquitto_client_certificate(client) : NULL;
+
+	if(certificate != NULL){
+		X509_free(certificate);
+	}
+	return certificate != NULL;
+}
+
+struct gja_client gja_client_of(uintptr_t of)
+{
+	const struct mosquitto *client = (const struct mosquitto *)of;
+
+	return (struct gja_client){
+			.client = of,
+			.id = mosquitto_client_id(client),
+			.username = mosquitto_client_username(client),
+			.address = mosquitto_client_address(client),
+			.subscriptions = mosquitto_client_sub_count(client),
+			.port = mosquitto_client_port != NULL ? mosquitto_client_port(client) : 0,
+			.protocol_version = mosquitto_client_protocol_version(client),
+			.keepalive = (uint16_t)mosquitto_client_keepalive(client),
+			.websockets = mosquitto_client_protocol(client) == mp_websockets,
+			.clean_start = mosquitto_client_clean_session(client),
+			.certificate = has_certificate(client),
+	};
+}
+
+static int add_client(const struct mosquitto *client, void *context)
+{
+	struct gja_clients *all = context;
+
+	if(all->count == all->space){
+		size_t space = all->space ? 2 * all->space : 256;
+		struct gja_client *list = realloc(all->list, space * sizeof(*list));
+
+		if(list == NULL){
+			return MOSQ_ERR_NOMEM;
+		}
+		all->list = list;
+		all->space = space;
+	}
+	all->list[all->count++] = gja_client_of((uintptr_t)client);
+	return MOSQ_ERR_SUCCESS;
+}
+
+struct gja_clients gja_all_clients(void)
+{
+	struct gja_clients all = {0};
+
+	all.complete = mosquitto_apply_on_all_clients != NULL && mosquitto_apply_on_all_clients(add_client, &all) == MOSQ_ERR_SUCCESS;
+	return all;
+}
+
 void gja_complete(const char *clientid, bool accepted)
 {
 	if(mosquitto_complete_basic_auth != NULL){

@@ -52,8 +52,10 @@
 #pragma weak mosquitto_callback_register
 #pragma weak mosquitto_callback_unregister
 #pragma weak mosquitto_client_address
+#pragma weak mosquitto_client_certificate
 #pragma weak mosquitto_client_clean_session
 #pragma weak mosquitto_client_id
+#pragma weak mosquitto_client_keepalive
 #pragma weak mosquitto_client_protocol
 #pragma weak mosquitto_client_protocol_version
 #pragma weak mosquitto_client_sub_count
@@ -72,8 +74,14 @@ extern int mosquitto_set_clientid(struct mosquitto *client, const char *clientid
 extern struct mosquitto *mosquitto_client(const char *clientid) __attribute__((weak));
 extern void mosquitto_complete_basic_auth(const char *clientid, int result) __attribute__((weak));
 extern const char *mosquitto_persistence_location(void) __attribute__((weak));
+extern int mosquitto_client_port(const struct mosquitto *client) __attribute__((weak));
+extern int mosquitto_apply_on_all_clients(int (*each)(const struct mosquitto *client, void *context), void *context)
+		__attribute__((weak));
 extern int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const char *plugin_name, const char *plugin_version)
 		__attribute__((weak));
+
+/* libcrypto's, which a broker with TLS has. A client's certificate is counted up for whoever asks for it. */
+extern void X509_free(void *certificate) __attribute__((weak));
 
 /* One loaded instance: one `plugin` line in mosquitto.conf. */
 struct gja_instance;
@@ -111,6 +119,31 @@ bool gja_knows(const char *clientid, uintptr_t client, bool before_tick);
 /* The client, connected or away, whose session the broker keeps by this id (NULL: none), and its username. 2.1 only. */
 struct mosquitto *gja_session(const char *clientid);
 const char *gja_username(const struct mosquitto *client);
+
+/* What the broker tells of a client. The strings are the broker's; NULL if there is none. */
+struct gja_client {
+	uintptr_t client;
+	const char *id, *username, *address;
+	/* How many subscriptions it has; the port of its listener, 0 on 2.0 and for a bridge; 3, 4 (3.1.1) or 5. */
+	int subscriptions, port, protocol_version;
+	/* In seconds; 0: none. */
+	uint16_t keepalive;
+	bool websockets, clean_start, certificate;
+};
+
+struct gja_client gja_client_of(uintptr_t client);
+
+/*
+ * All clients of the broker, those that are away and bridges included, in memory that is to be freed. Not complete: 2.0 has no
+ * such list, or there is no memory left.
+ */
+struct gja_clients {
+	struct gja_client *list;
+	size_t count, space;
+	bool complete;
+};
+
+struct gja_clients gja_all_clients(void);
 
 /* Sends a message to the client that is connected by this id, with QoS 1, whatever it has subscribed to. The broker copies it. */
 int gja_publish(const char *clientid, const char *topic, const void *payload, int length);

@@ -81,6 +81,18 @@ bool mosquitto_client_clean_session(const struct mosquitto *client)
 	return true;
 }
 
+int mosquitto_client_keepalive(const struct mosquitto *client)
+{
+	(void)client;
+	return 60;
+}
+
+void *mosquitto_client_certificate(const struct mosquitto *client)
+{
+	(void)client;
+	return NULL;
+}
+
 int mosquitto_client_protocol(const struct mosquitto *client)
 {
 	(void)client;

@@ -19,27 +19,29 @@ import (
 // silent is a broker that does nothing, so that a benchmark measures the plugin alone.
 type silent struct{ v20 bool }
 
-func (silent) Log(event.Level, []byte)                {}
-func (silent) SetUsername(broker.Conn, string) error  { return nil }
-func (silent) SetClientID(broker.Conn, string) error  { return nil }
-func (s silent) CanSetClientID() bool                 { return !s.v20 }
-func (s silent) CanDelay() bool                       { return !s.v20 }
-func (s silent) TellsOfConnects() bool                { return !s.v20 }
-func (silent) Complete(string, bool)                  {}
-func (silent) IsConnectedAs(string, broker.Conn) bool { return true }
-func (silent) Knows(string, broker.Conn, bool) bool   { return false }
-func (silent) Session(string) (string, bool, bool)    { return "", false, true }
-func (silent) Kick(string, bool) error                { return nil }
-func (silent) Publish(string, string, []byte) error   { return nil }
-func (silent) Control(string, bool) error             { return nil }
-func (silent) CheckACL(bool) error                    { return nil }
-func (silent) ExtAuths(bool) error                    { return nil }
-func (silent) AskAbout(broker.Conn, bool)             {}
-func (silent) TakeAccepted() uint64                   { return 0 }
-func (silent) MayKeepWill(broker.Conn) bool           { return false }
-func (silent) PersistenceLocation() string            { return "" }
-func (silent) TickIn(time.Duration)                   {}
-func (silent) Wake()                                  {}
+func (silent) Log(event.Level, []byte)                 {}
+func (silent) SetUsername(broker.Conn, string) error   { return nil }
+func (silent) SetClientID(broker.Conn, string) error   { return nil }
+func (s silent) CanSetClientID() bool                  { return !s.v20 }
+func (s silent) CanDelay() bool                        { return !s.v20 }
+func (s silent) TellsOfConnects() bool                 { return !s.v20 }
+func (silent) Complete(string, bool)                   {}
+func (silent) IsConnectedAs(string, broker.Conn) bool  { return true }
+func (silent) Knows(string, broker.Conn, bool) bool    { return false }
+func (silent) Session(string) (string, bool, bool)     { return "", false, true }
+func (silent) Client(broker.Conn) broker.ClientInfo    { return broker.ClientInfo{} }
+func (silent) EachClient(func(broker.ClientInfo)) bool { return true }
+func (silent) Kick(string, bool) error                 { return nil }
+func (silent) Publish(string, string, []byte) error    { return nil }
+func (silent) Control(string, bool) error              { return nil }
+func (silent) CheckACL(bool) error                     { return nil }
+func (silent) ExtAuths(bool) error                     { return nil }
+func (silent) AskAbout(broker.Conn, bool)              {}
+func (silent) TakeAccepted() uint64                    { return 0 }
+func (silent) MayKeepWill(broker.Conn) bool            { return false }
+func (silent) PersistenceLocation() string             { return "" }
+func (silent) TickIn(time.Duration)                    {}
+func (silent) Wake()                                   {}
 
 // keycloakClaims are about as many as a Keycloak access token has.
 func keycloakClaims(n int) map[string]any {

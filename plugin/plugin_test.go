@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/event"
@@ -47,6 +48,11 @@ type fakeBroker struct {
 	// are clients with subscriptions, whom it knows by that, and webSockets those over WebSockets.
 	away                   map[string]string
 	subscribed, webSockets map[broker.Conn]bool
+
+	// told is what the broker tells of a client beside its name, which it has in names, and its client id; others are clients that are
+	// not connected, or of which the plugin has been told nothing.
+	told   map[broker.Conn]broker.ClientInfo
+	others []broker.ClientInfo
 
 	kickTakes time.Duration
 	// nested counts the kicks that are inside of each other.
@@ -185,6 +191,52 @@ func (b *fakeBroker) Session(id string) (username string, there, known bool) {
 	}
 	username, there = b.away[id]
 	return username, there, true
+}
+
+func (b *fakeBroker) Client(c broker.Conn) broker.ClientInfo {
+	info := b.told[c]
+	info.Conn, info.Version = c, 4
+	if info.ClientID == "" {
+		info.ClientID = b.ids[c]
+	}
+	if name, has := b.names[c]; has && info.Username == nil {
+		info.Username = &name
+	}
+	if b.mqtt5[c] {
+		info.Version = 5
+	}
+	info.WebSocket = info.WebSocket || b.webSockets[c]
+	return info
+}
+
+// EachClient lends strings, which are overwritten as soon as they are the broker's again.
+func (b *fakeBroker) EachClient(f func(broker.ClientInfo)) bool {
+	if b.v20 {
+		return false
+	}
+	all := slices.Clone(b.others)
+	for id, c := range b.connected {
+		info := b.Client(c)
+		info.ClientID = id
+		all = append(all, info)
+	}
+	for _, info := range all {
+		var memory [][]byte
+		lend := func(s string) string {
+			memory = append(memory, []byte(s))
+			return unsafe.String(unsafe.SliceData(memory[len(memory)-1]), len(s))
+		}
+		info.ClientID, info.Address = lend(info.ClientID), lend(info.Address)
+		if info.Username != nil {
+			name := lend(*info.Username)
+			info.Username = &name
+		}
+		f(info)
+		for _, m := range memory {
+			copy(m, strings.Repeat("\xff", len(m)))
+		}
+	}
+	return true
 }
 
 func (b *fakeBroker) Publish(id, topic string, payload []byte) error {

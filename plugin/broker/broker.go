@@ -77,6 +77,29 @@ type ACLCheck struct {
 	Retain bool
 }
 
+// ClientInfo is what the broker tells of a client. Of one that is away, with a session that is kept, all is as it was when it was
+// connected last; one that was restored after a restart, or that is a bridge of the broker's own, has no address.
+type ClientInfo struct {
+	Conn     Conn
+	ClientID string
+	// Username is nil if there is none.
+	Username *string
+	// Address is a network address, for reading alone.
+	Address string
+	// KeepAlive is in seconds; 0: none.
+	KeepAlive uint16
+	WebSocket bool
+	// Version of MQTT: 3 (3.1), 4 (3.1.1) or 5.
+	Version       uint8
+	Subscriptions int
+	// CleanStart is what CONNECT said.
+	CleanStart bool
+	// Port is that of its listener; 0: not told (2.0), or none.
+	Port uint16
+	// Certificate: it has shown a TLS certificate.
+	Certificate bool
+}
+
 // ErrTaken is Control's answer for a topic that another plugin, or another instance of this one, is registered for.
 var ErrTaken = errors.New("another plugin or plugin line has it")
 
@@ -109,6 +132,12 @@ type Broker interface {
 	// Session is the username of the session that the broker keeps under a client id, whether its client is connected or
 	// away; there is false if it keeps none. 2.0 can't say (known is false).
 	Session(clientID string) (username string, there, known bool)
+	// Client tells of a connection of which the broker surely knows at this moment, as one of its events is about it.
+	Client(conn Conn) ClientInfo
+	// EachClient calls f for every client of the broker that has been let in, in no order: those that are away and bridges included. The
+	// strings are the broker's memory: to keep one is to clone it, Username too. f must not call what may free a client (Kick,
+	// Complete). False, without a call: the broker can't (2.0).
+	EachClient(f func(ClientInfo)) bool
 	// Kick disconnects the client that is connected as clientID. Disconnect is called from inside it.
 	Kick(clientID string, withWill bool) error
 	// Publish sends a message, with QoS 1, to the client that is connected as clientID, whatever it has subscribed to and may

@@ -526,6 +526,27 @@ func (b *mosquitto) Session(id string) (username string, there, known bool) {
 	return username, true, true
 }
 
+func (b *mosquitto) Client(address broker.Conn) broker.ClientInfo {
+	c := b.live[address]
+	if c == nil {
+		b.rules.broken("the plugin asked what the broker knows of %x, which is freed", address)
+		return broker.ClientInfo{}
+	}
+	return broker.ClientInfo{
+		Conn: address, ClientID: c.id, Username: c.username, WebSocket: c.WebSocket, Version: 4, CleanStart: !c.Persistent, Certificate: c.Certificate,
+	}
+}
+
+func (b *mosquitto) EachClient(f func(broker.ClientInfo)) bool {
+	if b.V20 {
+		return false
+	}
+	for _, c := range b.sessions {
+		f(b.Client(c.address))
+	}
+	return true
+}
+
 func (b *mosquitto) Kick(id string, _ bool) error {
 	c := b.session(id)
 	if c == nil {

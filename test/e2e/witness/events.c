@@ -9,7 +9,8 @@
  * down, and answered by the first level of the topic: "allow", "deny"; anything else is deferred.
  *
  * A client that may publish to $CONTROL/witness/v1 gets done what it says: "kick ID", "kick-with-will ID",
- * "complete ID" (2.1, a delayed login is admitted), "look ID" (2.1), "tell ID" (a message to it) and, from the next TICK,
+ * "complete ID" (2.1, a delayed login is admitted), "look ID" (2.1), "walk all" (2.1: writes down all
+ * clients), "tell ID" (a message to it) and, from the next TICK,
  * "tell-later ID", "acl on", "acl off", "control TOPIC" and "no-control TOPIC".
  */
 #include "go_jwt_auth.h"
@@ -231,6 +232,37 @@ static void look(const char *id)
 	say("look", client);
 }
 
+static int walk_one(const struct mosquitto *client, void *context)
+{
+	void *certificate = mosquitto_client_certificate(client);
+
+	++*(int *)context;
+	mosquitto_log_printf(MOSQ_LOG_NOTICE,
+			"witness: walked id=%s username=%s address=%s port=%d version=%d websockets=%d keepalive=%d clean=%d "
+			"subscriptions=%d "
+			"certificate=%d",
+			text(mosquitto_client_id(client)), text(mosquitto_client_username(client)), text(mosquitto_client_address(client)),
+			mosquitto_client_port(client), mosquitto_client_protocol_version(client),
+			mosquitto_client_protocol(client) == mp_websockets, mosquitto_client_keepalive(client),
+			mosquitto_client_clean_session(client), mosquitto_client_sub_count(client), certificate != NULL);
+	if(certificate != NULL){
+		X509_free(certificate);
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+static void walk(void)
+{
+	int count = 0;
+
+	if(mosquitto_apply_on_all_clients == NULL || mosquitto_client_port == NULL){
+		mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: there is no list of clients");
+		return;
+	}
+	mosquitto_apply_on_all_clients(walk_one, &count);
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "witness: walked %d clients", count);
+}
+
 static int on_control(int event, void *event_data, void *userdata)
 {
 	struct mosquitto_evt_control *request = event_data;
@@ -265,6 +297,8 @@ static int on_control(int event, void *event_data, void *userdata)
 		mosquitto_complete_basic_auth(id, MOSQ_ERR_SUCCESS);
 	}else if(strcmp(command, "look") == 0){
 		look(id);
+	}else if(strcmp(command, "walk") == 0){
+		walk();
 	}else if(strcmp(command, "tell") == 0){
 		tell(id);
 	}
