@@ -7,7 +7,9 @@ replace go-jwt-auth => ..
 replace go-jwt-auth/idp => ../idp
 
 require (
+	github.com/eclipse/paho.golang v0.23.0
 	github.com/fatih/color v1.19.0
+	github.com/gorilla/websocket v1.5.3
 	github.com/mattn/go-isatty v0.0.24
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
