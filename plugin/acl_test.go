@@ -532,6 +532,30 @@ func TestAnotherInstanceIsToldOfAClientWithRights(t *testing.T) {
 	}
 }
 
+// The Tick that ends rights comes before the broker uses the address again, for a client of the same names perhaps about whom nobody asks.
+func TestATickFollowsTheEndOfRights(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		ends func(h *env)
+	}{
+		{"its session is taken over", func(h *env) { h.leave(1, "c", true); h.login(2, "c", nil, h.token("alice", time.Hour)) }},
+		{"others let in who takes it over", func(h *env) { h.leave(1, "c", true); h.Connect(2, "c") }},
+		{"it has left", func(h *env) { h.leave(1, "c", false) }},
+		{"it was disconnected, inside of a Tick", func(h *env) { h.advance(time.Minute); h.Tick() }},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := open(t, authorized(ownTopics))
+			h.login(1, "c", nil, h.token("alice", time.Minute))
+			h.broker.tickIn = time.Hour
+			h.Tick()
+			c.ends(h)
+			if h.broker.tickIn > loop.Rest {
+				t.Errorf("the next Tick is in %s", h.broker.tickIn)
+			}
+		})
+	}
+}
+
 // A denied action is logged, with the rule that was missing, once a minute for each client, action and topic.
 func TestADeniedActionIsLogged(t *testing.T) {
 	const said = `client "c" may not publish (QoS 0) to "bob/x": no rule is about it (token jti "alice's")`

@@ -75,8 +75,11 @@ func (t *Table) dropRights(conn broker.Conn) {
 
 // cameBy records that somebody was let in by a client id.
 func (t *Table) cameBy(id string) {
-	for _, of := range t.rights {
-		of.CameBy(id)
+	for _, one := range t.plugins {
+		one.rights.CameBy(id)
+		if one.rights.IsEnding() {
+			one.tickSoon()
+		}
 	}
 }
 
@@ -343,6 +346,9 @@ func (p *Plugin) schedule(rest time.Duration) {
 		if !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), rest))
 		}
+	}
+	if p.rights.IsEnding() {
+		wait = min(wait, rest) // before their addresses are used again
 	}
 	at := now.Add(wait)
 	if !p.tickAt.IsZero() && !at.Before(p.tickAt.Add(-tickUnit)) {

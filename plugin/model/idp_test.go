@@ -120,6 +120,8 @@ const (
 	prompt  manner = "prompt"  // at once
 	holding manner = "holding" // when it is let, if ever
 	failing manner = "failing" // by 500
+	// mistaken is prompt, but its document is another's.
+	mistaken manner = "mistaken"
 )
 
 // asker is a provider of a file, as an identity provider knows it: by the name that it sends along.
@@ -162,8 +164,9 @@ type request struct {
 type happening struct {
 	kind    kind
 	asker   asker
-	request int      // its number
-	token   *token   // nil: it is about the keys
+	request int    // its number
+	token   *token // nil: it is about the keys, or the document
+	about   string
 	active  bool     // with answered, about a token
 	keys    []string // with answered, about the keys
 	at      time.Time
@@ -172,8 +175,8 @@ type happening struct {
 type kind uint8
 
 const (
-	asked    kind = iota // about a token, or for the keys
-	answered             // whether it is active, or with the keys
+	asked    kind = iota // about a token, for the keys or for the document
+	answered             // whether it is active, or with what was asked for
 	failed               // to do so
 )
 
@@ -214,9 +217,12 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	about, by, t := "the keys", asker{p.number, r.Header.Get(askerHeader)}, (*token)(nil)
+	about, by, t := theKeys, asker{p.number, r.Header.Get(askerHeader)}, (*token)(nil)
 	plain := r.URL.Path == "/check"
-	if plain || r.URL.Path == "/introspect" {
+	switch {
+	case r.URL.Path == "/.well-known/openid-configuration":
+		about = theDocument
+	case plain || r.URL.Path == "/introspect":
 		if !plain {
 			by.name, _, _ = r.BasicAuth()
 		}
@@ -226,12 +232,13 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		about = t.Name
 	}
+	what := about
 	if by.name != "" {
 		about += " for " + by.name
 	}
 	p.mu.Lock()
 	p.seen++
-	told := happening{kind: answered, asker: by, request: p.seen, token: t}
+	told := happening{kind: answered, asker: by, request: p.seen, token: t, about: what}
 	status, body := p.answer(&told, plain)
 	manner, held := p.manner, &request{about: about, let: make(chan bool, 1)}
 	if manner == holding {
@@ -239,7 +246,7 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		slices.SortStableFunc(p.held, func(a, b *request) int { return strings.Compare(a.about, b.about) })
 	}
 	p.mu.Unlock()
-	p.inbox.put(happening{kind: asked, asker: by, request: told.request, token: t})
+	p.inbox.put(happening{kind: asked, asker: by, request: told.request, token: t, about: what})
 	if manner == holding {
 		select {
 		case answers := <-held.let:
@@ -251,7 +258,7 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			manner = failing
 		}
 	}
-	if manner == failing {
+	if manner == failing || manner == mistaken && what == theDocument {
 		told.kind = failed
 	}
 	p.inbox.put(told)
@@ -263,10 +270,27 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
+// What is asked for, besides tokens.
+const (
+	theKeys     = "the keys"
+	theDocument = "the document"
+)
+
+// documentOf is that of OpenID Connect Discovery.
+func documentOf(idp int) []byte {
+	at := realm(idp)
+	return must(json.Marshal(object{"issuer": at, "jwks_uri": at + "/keys", "introspection_endpoint": at + "/introspect"}))
+}
+
 // answer is what there is to say at this moment: as RFC 7662 has it, or plain. p.mu is held.
 func (p *idp) answer(told *happening, plain bool) (status int, body []byte) {
 	t := told.token
-	if t == nil {
+	switch {
+	case told.about == theDocument && p.manner == mistaken:
+		return http.StatusOK, documentOf((p.number + 1) % idps)
+	case told.about == theDocument:
+		return http.StatusOK, documentOf(p.number)
+	case t == nil:
 		told.keys = slices.Clone(p.names)
 		set := []object{}
 		for _, name := range p.names {

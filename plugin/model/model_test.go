@@ -570,7 +570,7 @@ func (d *driver) revokeOne(t *rapid.T) {
 
 func (d *driver) behaveOtherwise(t *rapid.T) {
 	p := rapid.SampledFrom(d.idps).Draw(t, "idp")
-	m := rapid.SampledFrom([]manner{prompt, holding, failing}).Draw(t, "manner")
+	m := rapid.SampledFrom([]manner{prompt, holding, failing, mistaken}).Draw(t, "manner")
 	d.say("idp%d is %s", p.number, m)
 	p.behave(m)
 }
@@ -820,7 +820,7 @@ func (d *driver) renewOne(t *rapid.T) {
 func (d *driver) renewSlowly(t *rapid.T) {
 	all := d.connectedBy(func(c *conn) bool {
 		p, there := d.inForce.same(c.attempt.by.id())
-		return c.attempt.admitted && there && (p.asks() || p.Mode == jwks) && (d.controls || c.Auth != nil)
+		return c.attempt.admitted && there && (p.asks() || p.fetches()) && (d.controls || c.Auth != nil)
 	})
 	if len(all) == 0 {
 		t.Skip()

@@ -50,6 +50,8 @@ type rules struct {
 	// answers are what they have said of tokens, keys the sets that they gave out, each in order.
 	answers map[question][]*answer
 	keys    map[asker][]*keySet
+	// documents are those that say where endpoints are.
+	documents map[asker][]*document
 	// lookedAt is when a login of a provider was last looked at, changed when a file was last to be read, or came into force, in
 	// which something about that is another than before.
 	lookedAt map[asker]int
@@ -101,9 +103,27 @@ type answer struct {
 type keySet struct {
 	number       int
 	asked, ended int // as above
+	// began is when somebody wanted it, which may have been before it was known where it is.
+	began int
+	at    time.Time
+	known bool
+	keys  []string
+}
+
+// lastFetch is the moment at which keys were last asked for.
+func (r *rules) lastFetch(by asker) int {
+	if sets := r.keys[by]; len(sets) > 0 {
+		return sets[len(sets)-1].asked
+	}
+	return 0
+}
+
+// document is one request for what says where the endpoints are.
+type document struct {
+	number       int
+	asked, ended int // as above
 	at           time.Time
-	known        bool
-	keys         []string
+	known        bool // it is of use
 }
 
 // attempt is a CONNECT that the plugin was asked about.
@@ -154,7 +174,7 @@ type former struct {
 func newRules(clock *clock, start file) *rules {
 	return &rules{
 		clock: clock, inForce: start, before: start, next: start, written: start,
-		down: map[asker]bool{}, answers: map[question][]*answer{}, keys: map[asker][]*keySet{},
+		down: map[asker]bool{}, answers: map[question][]*answer{}, keys: map[asker][]*keySet{}, documents: map[asker][]*document{},
 		lookedAt: map[asker]int{}, changed: map[asker]change{}, forgot: map[asker]int{}, chosen: map[affair]bool{}, deferred: map[seat]bool{},
 	}
 }
@@ -176,10 +196,13 @@ func (r *rules) broken(format string, args ...any) {
 func (r *rules) hears(events []happening) {
 	for _, e := range events {
 		r.moment++
-		if e.token == nil {
-			r.hearsOfKeys(e)
-		} else {
+		switch {
+		case e.token != nil:
 			r.hearsOfToken(e)
+		case e.about == theDocument:
+			r.hearsOfDocument(e)
+		default:
+			r.hearsOfKeys(e)
 		}
 	}
 }
@@ -214,13 +237,43 @@ func (r *rules) hearsOfKeys(e happening) {
 		if !r.mayFetch(e.asker, e.at) {
 			r.broken("%s was asked for its keys again, for no reason", e.asker)
 		}
-		r.keys[e.asker] = append(r.keys[e.asker], &keySet{number: e.request, asked: r.moment})
+		s := &keySet{number: e.request, asked: r.moment, began: r.moment}
+		if all := r.documents[e.asker]; len(all) > 0 {
+			if last := all[len(all)-1]; last.ended > r.lastFetch(e.asker) {
+				s.began = last.asked // it was asked for first
+			}
+		}
+		r.keys[e.asker] = append(r.keys[e.asker], s)
 		return
 	}
 	r.say("    %s gives out the keys %v: %t", e.asker, e.keys, e.kind == answered)
 	sets := r.keys[e.asker]
 	s := sets[slices.IndexFunc(sets, func(s *keySet) bool { return s.number == e.request })]
 	s.ended, s.at, s.known, s.keys = r.moment, e.at, e.kind == answered, e.keys
+}
+
+func (r *rules) hearsOfDocument(e happening) {
+	all := r.documents[e.asker]
+	if e.kind != asked {
+		r.say("    %s gives out its document: %t", e.asker, e.kind == answered)
+		d := all[slices.IndexFunc(all, func(d *document) bool { return d.number == e.request })]
+		d.ended, d.known, d.at = r.moment, e.kind == answered, e.at
+		r.down[e.asker] = r.down[e.asker] || !d.known
+		return
+	}
+	r.say("    %s is asked for its document", e.asker)
+	if _, there := r.next.find(func(p provider) bool { return p.asker() == e.asker && p.Mode == oidc }); !there && r.readable {
+		if _, there := r.inForce.find(func(p provider) bool { return p.asker() == e.asker && p.Mode == oidc }); !there {
+			r.broken("%s was asked for its document, which no file needs", e.asker)
+		}
+	}
+	if len(all) > 0 {
+		last, changed := all[len(all)-1], r.changed[e.asker]
+		if last.known && e.at.Sub(last.at) < documentTTL && last.asked > changed.moment && e.at.Sub(changed.at) > keyTTL {
+			r.broken("%s was asked for its document again, for no reason", e.asker)
+		}
+	}
+	r.documents[e.asker] = append(all, &document{number: e.request, asked: r.moment})
 }
 
 // justify finds the attempt because of which a question is asked; nil: it is about somebody who is connected.
@@ -295,7 +348,7 @@ func (r *rules) mayFetch(by asker, at time.Time) bool {
 		return true
 	}
 	last := sets[len(sets)-1]
-	return !last.known || at.Sub(last.at) >= keyRefresh || r.lookedAt[by] > last.asked ||
+	return !last.known || at.Sub(last.at) >= keyRefresh || r.lookedAt[by] > last.began ||
 		slices.ContainsFunc(r.open, func(a *attempt) bool { return a.by.asker() == by && a.until.IsZero() })
 }
 
@@ -718,7 +771,7 @@ func (r *rules) mayGo(c *conn) (why string, legitimate bool) {
 		if bar == "" && r.wasInactive(fresh) {
 			bar = "it is not active"
 		}
-		if bar == "" && fresh.by.Mode == jwks && r.isDropped(fresh) {
+		if bar == "" && fresh.by.fetches() && r.isDropped(fresh) {
 			bar = "its key is not in the last set"
 		}
 		if bar != "" {
@@ -807,6 +860,9 @@ func (r *rules) isForgotten(a *attempt) bool {
 		if other := c.attempt; other != a && other.watched && other.by.asker() == by {
 			return false
 		}
+	}
+	if slices.ContainsFunc(r.documents[by], func(d *document) bool { return d.ended == 0 }) {
+		return false
 	}
 	for q, all := range r.answers {
 		if q.asker == by && slices.ContainsFunc(all, func(x *answer) bool { return x.ended == 0 }) {

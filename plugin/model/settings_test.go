@@ -76,8 +76,10 @@ type provider struct {
 	Deny                         bool          // a mismatch is refused
 	Lazy                         bool
 
-	Check            string // empty: no revocation, but in mode introspection
-	Plain            bool   // the endpoint is not one of RFC 7662
+	Check string // empty: no revocation, but in mode introspection
+	Plain bool   // the endpoint is not one of RFC 7662
+	// Pinned and Found belong to mode oidc: the file has the address of the keys, the provider's document that of the endpoint.
+	Pinned, Found    bool
 	Allow            bool
 	TTL, NegativeTTL time.Duration
 	Recheck          time.Duration
@@ -87,6 +89,7 @@ type provider struct {
 const (
 	local         = "local"
 	jwks          = "jwks"
+	oidc          = "oidc"
 	introspection = "introspection"
 
 	beforeConnect = "beforeConnect"
@@ -99,9 +102,11 @@ const (
 	retryWindow = 10 * time.Second
 	// minNegativeTTL is how long it is remembered at least that a token is not active.
 	minNegativeTTL = 30 * time.Second
-	keyTTL         = 20 * time.Second
-	keyRefresh     = keyTTL - keyTTL/5
-	maxStale       = 2 * time.Minute
+	// documentTTL is how long what says where the endpoints are serves.
+	documentTTL = time.Hour
+	keyTTL      = 20 * time.Second
+	keyRefresh  = keyTTL - keyTTL/5
+	maxStale    = 2 * time.Minute
 
 	// recheckEvery is how often clients who are connected are asked about.
 	recheckEvery = time.Second
@@ -112,6 +117,9 @@ const (
 )
 
 func (p provider) kicks() bool { return p.Validate && p.Kick }
+
+// fetches tells whether its keys come from its identity provider.
+func (p provider) fetches() bool { return p.Mode == jwks || p.Mode == oidc }
 
 // asks tells whether its endpoint has a say.
 func (p provider) asks() bool { return p.Check != "" }
@@ -187,7 +195,7 @@ func (p provider) called(subject string) string {
 
 // asksAsIn tells whether another file's provider asks the same endpoint.
 func (p provider) asksAsIn(other provider) bool {
-	return p.id() == other.id() && p.asks() && other.asks() && p.IDP == other.IDP && p.Plain == other.Plain
+	return p.id() == other.id() && p.asks() && other.asks() && p.IDP == other.IDP && p.Plain == other.Plain && p.Found == other.Found
 }
 
 // same finds the provider with this id.
@@ -283,15 +291,18 @@ func (f file) takes(text string, find func(string) *token) *token {
 
 // reaches tells whether it can come into force though an identity provider is down: nothing else is read before that but keys.
 func (f file) reaches(inForce file) bool {
-	return !slices.ContainsFunc(f.Providers, func(p provider) bool { return p.Mode == jwks && !p.Lazy && !inForce.has(p) })
+	return !slices.ContainsFunc(f.Providers, func(p provider) bool { return p.fetches() && !p.Lazy && !inForce.has(p) })
 }
 
 func issuer(n int) string { return fmt.Sprintf("https://idp%d.example", n) }
 
+// realm is the issuer whose document an identity provider has.
+func realm(n int) string { return fmt.Sprintf("http://idp%d", n) }
+
 // anIssuer is any that tokens and files name, and everyIssuer are those that a file can have to the letter: the last one is also that
 // of a tenant who is never admitted as such.
 var (
-	everyIssuer = []string{issuer(0), issuer(1), issuer(2), issuer(3), tenant("z")}
+	everyIssuer = []string{issuer(0), issuer(1), realm(0), realm(1), issuer(3), tenant("z")}
 	anIssuer    = rapid.SampledFrom(append([]string{tenant("x"), tenant("y"), tenant("x/y"), tenant("")}, everyIssuer...))
 	tenants     = rapid.SampledFrom([]string{"x", "y", "x y"})
 	tenantIDs   = rapid.SampledFrom([]string{"x", "y", "z", "", "x/y"})
@@ -322,6 +333,9 @@ func (f file) with(t *rapid.T, p provider) file {
 	if _, taken := f.opaque(); taken && p.Mode == introspection {
 		p.Mode = local
 	}
+	if p.Mode == oidc {
+		p.Issuer, p.Alias, p.Tenants = realm(p.IDP), "", ""
+	}
 	if f.Named {
 		p.Name = unused(t, "name", p.Name, []string{"one", "two", "three", "four"}, func(name string) bool {
 			_, taken := f.find(func(p provider) bool { return p.Name == name })
@@ -333,6 +347,9 @@ func (f file) with(t *rapid.T, p provider) file {
 	}
 	if p.Mode != local {
 		p.Secret = ""
+	}
+	if p.Mode != oidc {
+		p.Pinned, p.Found = false, false
 	}
 	if f.Source.has(inUsername) {
 		p.MatchUsername, p.Deny = true, false
@@ -346,6 +363,12 @@ func (f file) apart(t *rapid.T, p provider) provider {
 	taken := func(issuer string) bool {
 		_, taken := f.find(func(p provider) bool { return slices.Contains(p.issuers(), issuer) })
 		return taken
+	}
+	if p.Mode == oidc && taken(p.Issuer) {
+		p.Mode = jwks
+	}
+	if p.Mode == oidc {
+		return p
 	}
 	if taken(tenant(ofTenant)) {
 		p.Tenants = ""
@@ -453,7 +476,7 @@ func (p *provider) drawIssuers(t *rapid.T) {
 
 // drawPlace draws where its keys and answers come from.
 func (p *provider) drawPlace(t *rapid.T) {
-	p.Mode = rapid.SampledFrom([]string{local, local, jwks, introspection}).Draw(t, "mode")
+	p.Mode = rapid.SampledFrom([]string{local, local, jwks, introspection, oidc}).Draw(t, "mode")
 	p.IDP = rapid.IntRange(0, idps-1).Draw(t, "idp")
 	p.Secret = rapid.SampledFrom([]string{secrets[0], secrets[1]}).Draw(t, "secret")
 }
@@ -464,7 +487,8 @@ func (p *provider) drawOptions(t *rapid.T) {
 	p.Validate, p.Kick = !often(t, "validateExpiration false"), !often(t, "kickExpiredClients false")
 	p.MatchUsername, p.MatchClientID = flag("matchUsername"), often(t, "matchClientId")
 	p.Template, p.Deny, p.Lazy = flag("template"), often(t, "mismatch denied"), flag("lazyConnect")
-	p.Plain, p.MaxSession = false, 0
+	p.Plain, p.MaxSession, p.Found = false, 0, false
+	p.Pinned = p.Mode == oidc && often(t, "jwksUri")
 	p.Rights = rapid.SampledFrom([]string{"", "", "deny", "defer"}).Draw(t, "onNoMatch")
 	if often(t, "maxSession") {
 		p.MaxSession = 20 * time.Second
@@ -484,6 +508,7 @@ func (p *provider) drawOptions(t *rapid.T) {
 		} else {
 			p.Plain = often(t, "plain")
 		}
+		p.Found = p.Mode == oidc && !p.Plain && !often(t, "introspection uri")
 		span := rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Second})
 		p.TTL, p.NegativeTTL = span.Draw(t, "ttl"), span.Draw(t, "negativeTtl")
 		p.Narrow = flag("maxConcurrent")
@@ -528,7 +553,7 @@ func (p provider) object() object {
 	switch p.Mode {
 	case local:
 		all["algorithm"] = "HS256"
-	case jwks:
+	case jwks, oidc:
 		all["algorithm"] = "EdDSA"
 	}
 	if p.asks() {
@@ -548,15 +573,24 @@ func (p provider) modes() object {
 	switch p.Mode {
 	case local:
 		return object{local: p.Secret}
-	case jwks:
+	case jwks, oidc:
+		uri := fmt.Sprintf("http://idp%d/keys", p.IDP)
 		from := object{
-			"uri": fmt.Sprintf("http://idp%d/keys", p.IDP), "timeoutMs": timeout.Milliseconds(), "maxBlockMs": 250,
+			"timeoutMs": timeout.Milliseconds(), "maxBlockMs": 250,
 			"cache": object{"enabled": true, "ttlMs": keyTTL.Milliseconds(), "maxStaleMs": maxStale.Milliseconds()},
 		}
 		if p.Name != "" {
 			from["headers"] = object{askerHeader: p.Name}
 		}
-		return object{jwks: from}
+		if p.Mode == jwks {
+			from["uri"] = uri
+			return object{jwks: from}
+		}
+		found := object{"issuer": p.Issuer}
+		if p.Pinned {
+			found["jwksUri"] = uri
+		}
+		return object{jwks: from, oidc: found}
 	}
 	return object{}
 }
@@ -575,9 +609,9 @@ func (p provider) common() object {
 	if p.Validate {
 		common["kickExpiredClients"] = p.Kick
 	}
-	switch all := p.issuers(); len(all) {
-	case 0:
-	case 1:
+	switch all := p.issuers(); {
+	case len(all) == 0 || p.Mode == oidc:
+	case len(all) == 1:
 		common["issuer"] = all[0]
 	default:
 		common["issuer"] = all
@@ -606,7 +640,10 @@ func (p provider) revocation() object {
 			"response":          object{"jsonPath": "token.isGood", "successValue": true},
 		}
 	} else {
-		endpoint := object{"uri": fmt.Sprintf("http://idp%d/introspect", p.IDP)}
+		endpoint := object{}
+		if !p.Found {
+			endpoint["uri"] = fmt.Sprintf("http://idp%d/introspect", p.IDP)
+		}
 		if p.Name != "" {
 			endpoint["clientId"], endpoint["clientSecret"] = p.Name, "secret"
 		}
