@@ -342,13 +342,5 @@ func namesOf(c *x509.Certificate) string {
 	if len(names) == 0 {
 		return "no name"
 	}
-	quoted := make([]string, 0, shown)
-	for _, name := range names[:min(len(names), shown)] {
-		quoted = append(quoted, verdict.Quote(name))
-	}
-	text := strings.Join(quoted, ", ")
-	if more := len(names) - shown; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
+	return verdict.QuoteList(names, shown)
 }

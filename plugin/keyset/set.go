@@ -3,7 +3,6 @@ package keyset
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"go-jwt-auth/plugin/verdict"
 )
@@ -68,19 +67,11 @@ func describeChange(origin string, set Set) string {
 
 // DescribeIDs lists the key ids of a set for the log, at most the first eight.
 func DescribeIDs(set Set) string {
-	const shown = 8
 	ids := set.IDs()
-	more := ""
-	if len(ids) > shown {
-		ids, more = ids[:shown], fmt.Sprintf(" and %d more", len(ids)-shown)
-	}
-	for i, id := range ids {
-		ids[i] = verdict.Quote(id)
-	}
 	if len(ids) == 0 {
 		return "without kid"
 	}
-	return "kid " + strings.Join(ids, ", ") + more
+	return "kid " + verdict.QuoteList(ids, 8)
 }
 
 // MaxTries bounds the work that a token can ask for: one signature check a fitting key.

@@ -2,7 +2,6 @@ package provider_test
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -47,14 +46,7 @@ func TestAStrangerIsNeverPending(t *testing.T) {
 			if _, err := judge.Probe(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			release := make(chan struct{})
-			defer close(release)
-			p.Does(func(_ http.ResponseWriter, r *http.Request) {
-				select {
-				case <-release:
-				case <-r.Context().Done():
-				}
-			}, testidp.Stuck)
+			p.Does(testidp.Stuck, testidp.Stuck)
 			passed.Store(int64(c.later))
 			result, open := judge.Begin(t.Context(), login(judge, c.password))
 			if result.Kind != c.want {

@@ -65,14 +65,7 @@ func TestWhatCantWaitAndWhatMay(t *testing.T) {
 					if _, err := judge.Probe(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					release := make(chan struct{})
-					defer close(release)
-					p.Does(func(_ http.ResponseWriter, r *http.Request) {
-						select {
-						case <-release:
-						case <-r.Context().Done():
-						}
-					}, testidp.Stuck)
+					p.Does(testidp.Stuck, testidp.Stuck)
 					passed.Store(int64(c.later))
 					username := "alice"
 					result, open := begin(judge, shown(judge, &username, c.bearer))

@@ -211,18 +211,5 @@ func describe(claim any, found bool) string {
 	return verdict.Quote(string(text))
 }
 
-// maxListed is how many texts of a list are shown.
-const maxListed = 8
-
 // list quotes each of the texts, at most the first eight.
-func list(texts []string) string {
-	quoted := make([]string, 0, maxListed)
-	for _, text := range texts[:min(len(texts), maxListed)] {
-		quoted = append(quoted, verdict.Quote(text))
-	}
-	shown := strings.Join(quoted, ", ")
-	if more := len(texts) - maxListed; more > 0 {
-		shown += fmt.Sprintf(" and %d more", more)
-	}
-	return shown
-}
+func list(texts []string) string { return verdict.QuoteList(texts, 8) }

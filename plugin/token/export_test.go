@@ -11,6 +11,12 @@ func Verifies(algorithm, signed, signature string, key any) bool {
 	return methodOf(algorithm).Verify(signed, []byte(signature), key) == nil
 }
 
+// Recall returns the header of a token that is remembered.
+func (v *Verifier) Recall(t Text) (Header, bool) {
+	r, remembered := v.memory.get(t, v.now())
+	return r.header, remembered
+}
+
 // Remembered is how many tokens are remembered, and what they take in bytes.
 func (v *Verifier) Remembered() (tokens, bytes int) { return v.memory.tokens.Len(), v.memory.bytes }
 

@@ -48,18 +48,11 @@ func (v *Verifier) With(keys keyset.Source) *Verifier {
 	return &other
 }
 
-// Recall returns the header of a token that was accepted before, if that is remembered: the one that Classify found. It says nothing
-// of whether the token is still good.
-func (v *Verifier) Recall(t Text) (Header, bool) {
-	r, remembered := v.memory.get(t, v.now())
-	return r.header, remembered
-}
-
 // KnownHeader is the header of a signed token, as Classify finds it, if that token or another one with it was accepted before, and
 // that is remembered. It says nothing of whether the token is good.
 func (v *Verifier) KnownHeader(t Text) (Header, bool) {
-	if header, known := v.Recall(t); known {
-		return header, true
+	if r, remembered := v.memory.get(t, v.now()); remembered {
+		return r.header, true
 	}
 	return v.memory.headerOf(t)
 }

@@ -52,6 +52,19 @@ func AppendQuote(to []byte, s string) []byte {
 	return strconv.AppendQuote(to, shown)
 }
 
+// QuoteList quotes each of the texts, and says how many there are beside the first so many.
+func QuoteList(texts []string, most int) string {
+	quoted := make([]string, min(len(texts), most))
+	for i := range quoted {
+		quoted[i] = Quote(texts[i])
+	}
+	list := strings.Join(quoted, ", ")
+	if more := len(texts) - most; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list
+}
+
 // QuoteUnless is Quote for a value that may be the secret itself, such as an opaque token that a client also sends as its
 // client id: then it is not shown. An empty secret equals nothing.
 func QuoteUnless(secret, s string) string {

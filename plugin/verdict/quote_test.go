@@ -61,6 +61,25 @@ func TestQuote(t *testing.T) {
 	}
 }
 
+func TestQuoteList(t *testing.T) {
+	for _, c := range []struct {
+		rule  string
+		texts []string
+		want  string
+	}{
+		{"none", nil, ""},
+		{"one", []string{"a"}, `"a"`},
+		{"as many as are shown", []string{"a", "b\n"}, `"a", "b\n"`},
+		{"more", []string{"a", jws, "c", "d"}, `"a", (a token) and 2 more`},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			if got := verdict.QuoteList(c.texts, 2); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
 // longToken has certificates in its header.
 func longToken() string {
 	header := `{"alg":"RS256","x5c":["` + strings.Repeat("MIIC", 1000) + `"]}`
