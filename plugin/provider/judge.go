@@ -138,7 +138,6 @@ func (p *Provider) judge(login Login) *judgement {
 	return &judgement{login: login, Result: Result{Provider: p, token: login.Token, Trace: login.Trace}}
 }
 
-
 // KnownHeader is the header of a signed token, if the provider has accepted it or another one with it before; see token.Verifier.
 func (p *Provider) KnownHeader(t token.Text) (token.Header, bool) { return p.verifier.KnownHeader(t) }
 

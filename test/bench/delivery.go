@@ -207,24 +207,10 @@ func (r *rig) crowd(st *stand, url string, o harness.Options, subscribers int) *
 	if o.Passwords != nil {
 		password = "a password"
 	}
-	next := 0
-	l := load{url: url, workers: manyWorkers, window: patient, limit: subscribers + 1, stay: true, next: func(int) []byte {
-		next++
-		return harness.ConnectPacket(harness.V311, login(fmt.Sprint("crowd-", next), password))
-	}}
-	t, err := l.run()
-	st.Cleanup(func() {
-		for _, socket := range t.in {
-			_ = syscall.Close(socket) // nothing depends on how it ends
-		}
-	})
-	st.must(err)
-	st.expect(t, accepted)
-	if len(t.in) <= subscribers {
-		st.Fatalf("bench: only %d of %d clients are in", len(t.in), subscribers+1)
-	}
+	in := st.fill(url, password, subscribers+1, patient)
 	publish := append([]byte{0x30, byte(2 + len(deliveryTopic) + 16), 0, byte(len(deliveryTopic))}, deliveryTopic...)
-	c := &crowd{publisher: t.in[0], subscribers: t.in[1:], packet: append(publish, make([]byte, 16)...), topics: 1}
+	c := &crowd{publisher: in[0], subscribers: in[1:], packet: append(publish, make([]byte, 16)...), topics: 1}
+	var err error
 	c.poll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	st.must(err)
 	st.Cleanup(func() { _ = syscall.Close(c.poll) })

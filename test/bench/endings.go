@@ -45,22 +45,7 @@ func (r *rig) endTogether(st *stand, v brokers.Version) sample {
 	// Long enough for all to log in on a machine twice as slow as a slow one.
 	ends := time.Now().Add(4*time.Second + time.Duration(size)*500*time.Microsecond).Truncate(time.Second)
 	token := r.keys.byAlg[eddsa].sign(0, ends)
-	next := 0
-	l := load{url: b.URL(0), workers: manyWorkers, window: time.Until(ends), limit: size, stay: true, next: func(int) []byte {
-		next++
-		return harness.ConnectPacket(harness.V311, login(fmt.Sprint("ending-", next), token))
-	}}
-	t, err := l.run()
-	st.Cleanup(func() {
-		for _, socket := range t.in {
-			_ = syscall.Close(socket) // nothing depends on how it ends
-		}
-	})
-	st.must(err)
-	st.expect(t, accepted)
-	if len(t.in) < size {
-		st.Fatalf("bench: only %d of %d clients were in when their token ended", len(t.in), size)
-	}
+	in := st.fill(b.URL(0), token, size, time.Until(ends))
 	crowded, err := residentMB(b.PID())
 	st.must(err)
 
@@ -69,7 +54,7 @@ func (r *rig) endTogether(st *stand, v brokers.Version) sample {
 	var lastGone time.Time
 	go func() {
 		var err error
-		lastGone, err = waitGone(t.in, ends.Add(harness.Patience))
+		lastGone, err = waitGone(in, ends.Add(harness.Patience))
 		gone <- err
 	}()
 	var leaving error

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"go-jwt-auth/test/brokers"
@@ -207,6 +208,27 @@ func (r *rig) storm(st *stand, v brokers.Version, s storm, window time.Duration)
 		rate: t.perSecond(done), cpuAll: each(spent.all), cpuMain: each(spent.main), cpuLoad: each(t.cpu),
 		loginP50: percentile(t.waits, 50), loginP99: percentile(t.waits, 99),
 	}
+}
+
+// fill logs in so many clients within the window, and returns their sockets, which stay until the trial ends.
+func (st *stand) fill(url, password string, clients int, window time.Duration) (in []int) {
+	next := 0
+	l := load{url: url, workers: manyWorkers, window: window, limit: clients, stay: true, next: func(int) []byte {
+		next++
+		return harness.ConnectPacket(harness.V311, login(fmt.Sprint("crowd-", next), password))
+	}}
+	t, err := l.run()
+	st.Cleanup(func() {
+		for _, socket := range t.in {
+			_ = syscall.Close(socket) // nothing depends on how it ends
+		}
+	})
+	st.must(err)
+	st.expect(t, accepted)
+	if len(t.in) < clients {
+		st.Fatalf("bench: only %d of %d clients came in within %v", len(t.in), clients, window)
+	}
+	return t.in
 }
 
 // expect fails the trial if logins met something else than they should.
