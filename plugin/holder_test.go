@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,37 @@ func TestAClaimedClientIDTakesOverItsOwnersSessionAlone(t *testing.T) {
 			})
 		}
 	})
+}
+
+// A session from before the file named its issuer is still whose it was. One of an issuer that was checked is not that of who says so
+// where nobody checks: the file of another plugin line may have checked it.
+func TestAClaimedClientIDAfterTheFileNamesItsIssuer(t *testing.T) {
+	file := func(common string) string { return strings.Replace(local(common), secret, secret+"a", 1) }
+	without, with := file(`"matchUsernameToSubject":true`), file(`"matchUsernameToSubject":true,"issuer":"https://a"`)
+	for _, c := range []struct {
+		rule, before, after, who string
+		away                     bool
+		want                     verdict.Kind
+	}{
+		{"it names it now", without, with, "alice", false, verdict.Accept},
+		{"it names it now, and the client is away", without, with, "alice", true, verdict.Accept},
+		{"it names it now: another subject", without, with, "mallory", false, verdict.Deny},
+		{"it names none any more", with, without, "alice", false, verdict.Deny},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			h := open(t, c.before)
+			h.login(1, "id", text("id"), tokenOf("a", "alice", time.Hour))
+			if c.away {
+				h.leave(1, "id", true)
+			}
+			h.write(t, c.after)
+			h.reloads(t)
+			h.Tick()
+			if got := h.login(2, "id", text("id"), tokenOf("a", c.who, time.Hour)); got != c.want {
+				t.Errorf("got %s, want %s; log %q", got, c.want, h.broker.log)
+			}
+		})
+	}
 }
 
 // A client id that was chosen by the client alone is MQTT's affair, as ever.

@@ -151,7 +151,7 @@ func (p *Plugin) mayHold(id string, connect broker.Connect, result provider.Resu
 		return &v
 	}
 	username, there, known := p.broker.Session(id)
-	switch p.table.holders.Holding(id, connect.Conn, p.ownerOf(result), p.now()) {
+	switch p.holding(id, connect.Conn, result) {
 	case session.Own:
 	case session.Others:
 		return refuse("another subject, or of a client that did not log in by a token")
@@ -174,9 +174,26 @@ func (p *Plugin) mayHold(id string, connect broker.Connect, result provider.Resu
 // ownerOf is whose session a login opens. If the configuration names no issuer, what a token says of its own counts within this
 // file alone: a provider of the same name in the file of another plugin line can have other keys.
 func (p *Plugin) ownerOf(result provider.Result) session.Owner {
-	issuer := result.Issuer
 	if len(result.Provider.Config().Common.Issuers) == 0 {
-		issuer = p.file + "\n" + issuer
+		return p.ownerHere(result)
 	}
-	return session.OwnerOf(result.Provider.ID(), issuer, result.Subject)
+	return ownerAnywhere(result)
+}
+
+// ownerHere is whose session a token opens if its issuer counts within this file alone, ownerAnywhere if it is checked.
+func (p *Plugin) ownerHere(result provider.Result) session.Owner {
+	return session.OwnerOf(result.Provider.ID(), p.file+"\n"+result.Issuer, result.Subject)
+}
+
+func ownerAnywhere(result provider.Result) session.Owner {
+	return session.OwnerOf(result.Provider.ID(), result.Issuer, result.Subject)
+}
+
+// holding tells whose session lives under the client id of a login, of which this file may have opened one before it named an issuer.
+func (p *Plugin) holding(id string, asking broker.Conn, result provider.Result) session.Holding {
+	held := p.table.holders.Holding(id, asking, p.ownerOf(result), p.now())
+	if held == session.Own {
+		return held
+	}
+	return p.table.holders.Holding(id, asking, p.ownerHere(result), p.now())
 }

@@ -133,9 +133,11 @@ func (p *Plugin) answer(to broker.Message, payload []byte) {
 	}
 }
 
-// isOwner tells whether a token is of the same issuer and subject as the session.
+// isOwner tells whether a token is of the same issuer and subject as the session, which is of this file: whether that names issuers
+// may have changed since.
 func (p *Plugin) isOwner(s *session.Session, result provider.Result) bool {
-	return p.table.holders.IsOwner(s.Conn, s.ClientID, p.ownerOf(result))
+	holders := p.table.holders
+	return holders.IsOwner(s.Conn, s.ClientID, p.ownerHere(result)) || holders.IsOwner(s.Conn, s.ClientID, ownerAnywhere(result))
 }
 
 // renewed replaces all that depends on the token of a session, but for its deadline.

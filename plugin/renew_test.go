@@ -1060,6 +1060,33 @@ func TestARenewalTakesTheLimitOfTheFileInForce(t *testing.T) {
 	expect("without again", "10h0m0s")
 }
 
+// Whether the file names issuers may change while a client is connected: the token of the same issuer and subject renews its session.
+func TestAReloadThatNamesTheIssuerLeavesSessionsToTheirOwners(t *testing.T) {
+	file := func(common string) string { return strings.Replace(local(common), secret, secret+"a", 1) }
+	without, with := file(``), file(`"issuer":"https://a"`)
+	for _, c := range []struct{ rule, before, after string }{
+		{"it names it now", without, with}, {"it names none any more", with, without}, {"it never does", without, without},
+	} {
+		eachWay(t, func(t *testing.T, renew func(*env, broker.Conn, string, *string), adjust func(*fakeBroker)) {
+			t.Run(c.rule, func(t *testing.T) {
+				h := open(t, c.before, adjust)
+				h.login(1, "c", nil, tokenOf("a", "alice", time.Minute))
+				h.write(t, c.after)
+				h.reloads(t)
+				h.Tick()
+				renew(h, 1, "c", tokenOf("a", "alice", time.Hour))
+				if s := h.sessions.Of(1); s == nil || !s.LeaveAt.Equal(opening.Add(time.Hour)) {
+					t.Errorf("%+v; log %q", s, h.broker.log)
+				}
+				renew(h, 1, "c", tokenOf("a", "bob", 2*time.Hour))
+				if !h.logged("not renewed: identity mismatch: it is a token of another subject or issuer") {
+					t.Errorf("another subject: log %q", h.broker.log)
+				}
+			})
+		})
+	}
+}
+
 // A client can't hide its id from the log by sending it as a token.
 func TestAClientIDThatIsShownAsATokenIsHiddenInThatLineAlone(t *testing.T) {
 	h := open(t, local(mapsUsername))

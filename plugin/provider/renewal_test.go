@@ -3,6 +3,7 @@ package provider_test
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,42 @@ func TestALoginAtOnceTakesNobodysTurn(t *testing.T) {
 	time.AfterFunc(10*time.Millisecond, func() { close(release) })
 	if result, _ := judge.Begin(t.Context(), login(judge, bearer)); result.Kind != verdict.Accept {
 		t.Errorf("by password: %s", result)
+	}
+}
+
+// The answer that an attempt by AUTH has left counts for whatever shows the token within retryWindowMs, and nobody is asked twice.
+func TestAnAnswerForALoginAtOnceServesEveryLogin(t *testing.T) {
+	key := testkeys.New("ES256", "k")
+	for _, delays := range []bool{false, true} {
+		p := testidp.New(t)
+		p.Does(testidp.Answer(200, string(testkeys.Set(key))), nil)
+		cfg := p.Config("ES256")
+		cfg.JWKS.Cache = config.JWKSCache{Enabled: true, TTL: time.Hour}
+		judge, passed := clocked(t, cfg, delays)
+		if _, err := judge.Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		bearer := key.Sign(object{"sub": "alice", "exp": now + 60})
+		tries := 0
+		for result, _ := judge.BeginAtOnce(shown(judge, nil, bearer)); result.Kind == verdict.Retry; tries++ {
+			runtime.Gosched() // the answer comes in the background
+			result, _ = judge.BeginAtOnce(shown(judge, nil, bearer))
+		}
+		if tries == 0 {
+			t.Fatalf("delays=%t: it was not put off", delays)
+		}
+		p.Requests()
+		byPassword, _ := judge.Begin(t.Context(), login(judge, bearer))
+		renewed, _ := judge.BeginRenewal(shown(judge, nil, bearer))
+		if asked := p.Requests(); byPassword.Kind != verdict.Accept || renewed.Kind != verdict.Accept || asked != "" {
+			t.Errorf("delays=%t: by password %s, renewed %s; asked %q", delays, byPassword, renewed, asked)
+		}
+		passed.Store(int64(cfg.Revocation.RetryWindow))
+		if result, open := judge.BeginRenewal(shown(judge, nil, bearer)); result.Kind != verdict.Pending {
+			t.Errorf("delays=%t: past the window: %s", delays, result)
+		} else {
+			open.Drop()
+		}
 	}
 }
 
