@@ -38,9 +38,7 @@ func (p *Plugin) loginAtOnce(e broker.ExtAuth) verdict.Verdict {
 	if result.Kind == verdict.Accept {
 		result.Verdict = p.admit(e.Connect, result, open)
 	}
-	if result.Kind == verdict.Accept {
-		p.sessions.Of(e.Conn).ByAuth = true
-	} else {
+	if result.Kind != verdict.Accept {
 		p.bypass.gone(e.Conn) // Mosquitto 2.1 does not tell of its end
 	}
 	p.tellOf(event.Judged, e.Connect, result)
@@ -102,7 +100,7 @@ func (p *Plugin) identify(connect *broker.Connect, result provider.Result) *verd
 func (p *Plugin) record(connect broker.Connect, result provider.Result, open *provider.Open) {
 	by := result.Provider
 	s := &session.Session{
-		Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt, Began: p.now().Sub(p.began),
+		Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt, Began: p.now().Sub(p.began), ByAuth: connect.ByAuth,
 	}
 	if before := p.sessions.Of(connect.Conn); before != nil { // the broker asks again, after SIGHUP
 		s.Began = before.Began

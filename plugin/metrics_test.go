@@ -75,7 +75,7 @@ func TestWhatHappensIsMeasured(t *testing.T) {
 	h.login(2, "d", nil, mint("alice", -time.Minute))
 	measures(
 		t, listen, "jwt_auth_pending_logins 0", "jwt_auth_sessions 1", "jwt_auth_queued_requests 0",
-		`jwt_auth_logins_total{result="accepted"} 1`, `jwt_auth_logins_total{result="refused",reason="expired"} 1`,
+		`jwt_auth_logins_total{method="password",result="accepted"} 1`, `jwt_auth_logins_total{method="password",result="refused",reason="expired"} 1`,
 		`jwt_auth_verdict_duration_seconds_bucket{le="0.01"} 0`, `jwt_auth_verdict_duration_seconds_bucket{le="0.025"} 1`,
 		`jwt_auth_introspections_total{result="active"} 1`, `jwt_auth_answer_lookups_total{result="miss"} 1`,
 		`jwt_auth_broker_thread_duration_seconds_count{method="basic_auth"} 2`,

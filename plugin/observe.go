@@ -32,8 +32,11 @@ func (p *Plugin) spent(method string, began time.Time) {
 }
 
 func (p *Plugin) there(m *metrics.Meter) {
-	m.There(p.sessions.Len(), p.pending.Len(), p.lifetimes.Rechecking())
+	m.There(p.pending.Len(), p.lifetimes.Rechecking())
 }
+
+// counted takes how many sessions a provider has now to the metrics.
+func (p *Plugin) counted(by provider.ID, sessions int) { p.meter.Load().Sessions(by, sessions) }
 
 // know keeps what the audit trail is to say of a client when it has to leave.
 func (p *Plugin) know(s *session.Session, connect broker.Connect, result provider.Result) {
@@ -82,6 +85,9 @@ func (p *Plugin) switchSinks(c candidate) {
 	c.meter.InForce(p.chain.Providers(), p.trail.Lost)
 	if p.ticks.Seen() {
 		c.meter.Ticked() // a reload comes into force in a Tick
+	}
+	for by := range p.sessions.Providers() {
+		p.counted(by, p.sessions.LenOf(by))
 	}
 	p.there(c.meter)
 }

@@ -150,6 +150,7 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 		Provider: func(id provider.ID) *provider.Provider { return p.chain.Provider(id) },
 		File:     func() string { return p.file }, Leave: func(conn broker.Conn) { p.leave(conn, true) }, Tell: p.tell,
 	}
+	p.sessions.Counted = p.counted
 	p.renewals = &renewal.Renewals{
 		Loop: p.loop, Now: o.Now, Sessions: p.sessions, Chain: func() *chain.Chain { return p.chain },
 		IsOwner: p.isOwner, Apply: p.renewed, Tell: p.tell,
@@ -242,7 +243,7 @@ func (p *Plugin) arrive(connect broker.Connect) {
 // ExtAuth judges an enhanced authentication: of a client that logs in by it, or of one that is connected and shows a fresh
 // token. That can't wait, so that the verdict is never Pending; one that is still to come counts once it is there.
 func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
-	e.Began = p.begins()
+	e.Began, e.ByAuth = p.begins(), true
 	defer p.spent(metrics.ExtAuth, e.Began)
 	switch s, connected := p.isConnected(e.Connect); {
 	case s != nil && p.takes(e.Method):

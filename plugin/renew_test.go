@@ -678,7 +678,8 @@ func TestASessionEndsAtItsLimitWhateverIsRenewed(t *testing.T) {
 }
 
 func TestRenewalsByControlAreBounded(t *testing.T) {
-	h := open(t, local(mapsUsername))
+	listen := freeAddress(t)
+	h := open(t, metered(local(mapsUsername), listen))
 	h.login(1, "c", nil, mint("alice", time.Hour))
 	token := mint("alice", time.Hour)
 	const busy = "server busy: at most 5 renewals are taken in a row, and then one in 10 s"
@@ -720,6 +721,11 @@ func TestRenewalsByControlAreBounded(t *testing.T) {
 			t.Fatalf("%d: %s", n, got)
 		}
 	}
+	measures( // those without a line, too
+		t, listen, `jwt_auth_renewals_total{method="control",result="refused",reason="server busy"} 12`, `jwt_auth_renewals_total{method="control",result="accepted"} 7`,
+		`jwt_auth_renewals_total{method="auth",result="accepted"} 15`,
+		`jwt_auth_logins_total{method="auth",result="accepted"} 1`, `jwt_auth_logins_total{method="password",result="accepted"} 1`,
+	)
 }
 
 // A password beside an enhanced authentication is nobody's to judge, not after SIGHUP either.

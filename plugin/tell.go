@@ -15,11 +15,14 @@ import (
 
 // tell takes an event to the log, the audit trail and the metrics.
 func (p *Plugin) tell(e event.Event) {
+	p.meter.Load().Event(&e)
+	if e.CountedOnly {
+		return
+	}
 	p.lines.Event(&e)
 	if p.trail != nil {
 		p.trail.Event(&e, p.now())
 	}
-	p.meter.Load().Event(&e)
 }
 
 // recordFile takes what became of jwt.json to the audit trail and the metrics.
@@ -43,7 +46,7 @@ func (p *Plugin) recordTurn(n event.Note) {
 
 // tellOf tells what has happened to a login.
 func (p *Plugin) tellOf(kind event.Kind, connect broker.Connect, result provider.Result) {
-	e := event.Event{Kind: kind, Client: p.clientOf(connect), Verdict: result.Verdict, LogID: result.LogID}
+	e := event.Event{Kind: kind, Client: p.clientOf(connect), Method: event.MethodOf(connect.ByAuth, event.ByPassword), Verdict: result.Verdict, LogID: result.LogID}
 	if by := result.Provider; by != nil {
 		e.Provider, e.Path, e.Notable = by.Name(), by.Config().Path, by.Config().Common.LogLogins
 	}

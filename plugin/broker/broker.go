@@ -24,6 +24,8 @@ type Connect struct {
 	Address string
 	// Began is when it came; zero: nobody wants to know.
 	Began time.Time
+	// ByAuth: it came by enhanced authentication (see ExtAuth).
+	ByAuth bool
 }
 
 // ExtAuth is what a client shows in an enhanced authentication (MQTT 5 §4.12): in its CONNECT, whose Password is then not

@@ -43,6 +43,8 @@ const (
 type Event struct {
 	Kind   Kind
 	Client Client
+	// Method is how the token came, with Judged, LeftPending, LeftAccepted, Renewed and RenewalRefused: ByPassword, ByAuth or ByControl.
+	Method string
 	// Provider names who has judged its token; empty if there is but one, or none has.
 	Provider string
 	// Verdict belongs to Judged, NotConfirmed, NotRechecked, LeftPending, Renewed and RenewalRefused.
@@ -62,6 +64,8 @@ type Event struct {
 	// Why it had to leave, with Disconnected, NotThere and NotDisconnected, or has no rights, with WithoutRights; Err is why it did not. With Denied, what it may not and why.
 	Why string
 	Err error
+	// CountedOnly: it goes to the metrics alone, as its client has caused too many such lines.
+	CountedOnly bool
 	// Notable has an accepted login, or Denied, logged as a notice.
 	Notable bool
 }

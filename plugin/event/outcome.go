@@ -6,6 +6,24 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
+// How a token comes.
+const (
+	// ByPassword is a CONNECT with username and password, of which either may hold it, or none.
+	ByPassword = "password"
+	// ByAuth is enhanced authentication (MQTT 5 §4.12), in a CONNECT or as a re-authentication.
+	ByAuth = "auth"
+	// ByControl is a message to a $CONTROL topic.
+	ByControl = "control"
+)
+
+// MethodOf is ByAuth if it is that, else the other.
+func MethodOf(byAuth bool, other string) string {
+	if byAuth {
+		return ByAuth
+	}
+	return other
+}
+
 // Outcome is what an event comes to, in the words that the audit trail and the metrics share. They are stable.
 type Outcome struct {
 	About, Result string

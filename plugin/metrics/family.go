@@ -9,7 +9,7 @@ import (
 )
 
 // labels tell one series of a family from the others. One that is empty is not there.
-type labels struct{ provider, method, result, reason string }
+type labels struct{ provider, method, command, result, reason string }
 
 // kind is how a family is read.
 type kind string
@@ -78,7 +78,7 @@ func (f *family[T]) all() (order []labels, series map[labels]*T) {
 }
 
 func (l labels) less(m labels) bool {
-	a, b := [...]string{l.provider, l.method, l.result, l.reason}, [...]string{m.provider, m.method, m.result, m.reason}
+	a, b := [...]string{l.provider, l.method, l.command, l.result, l.reason}, [...]string{m.provider, m.method, m.command, m.result, m.reason}
 	for i := range a {
 		if a[i] != b[i] {
 			return a[i] < b[i]

@@ -6,6 +6,8 @@
 package metrics
 
 import (
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +32,9 @@ type Meter struct {
 	// providers are those in force.
 	providers atomic.Pointer[[]*provider.Provider]
 	// What is there now.
-	sessions, pending, rechecks atomic.Int64
+	pending, rechecks atomic.Int64
+	mu                sync.Mutex // guards sessions
+	sessions          map[provider.ID]int
 	// ticked is when the broker's loop was last seen to turn, in ns since began; zero: not yet.
 	ticked atomic.Int64
 	began  time.Time
@@ -50,12 +54,25 @@ func (m *Meter) InForce(providers []*provider.Provider, lost func() uint64) {
 	}
 }
 
-// There says how many sessions, pending logins and rechecks there are.
-func (m *Meter) There(sessions, pending, rechecks int) {
+// Sessions says how many sessions a provider has.
+func (m *Meter) Sessions(by provider.ID, n int) {
 	if m == nil {
 		return
 	}
-	m.sessions.Store(int64(sessions))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n == 0 {
+		delete(m.sessions, by)
+		return
+	}
+	m.sessions[by] = n
+}
+
+// There says how many pending logins and rechecks there are.
+func (m *Meter) There(pending, rechecks int) {
+	if m == nil {
+		return
+	}
 	m.pending.Store(int64(pending))
 	m.rechecks.Store(int64(rechecks))
 }
@@ -85,7 +102,7 @@ func (m *Meter) Event(e *event.Event) {
 	if !is {
 		return
 	}
-	labels := labels{provider: e.Provider, reason: string(o.Reason), result: o.Result}
+	labels := labels{provider: e.Provider, method: e.Method, reason: string(o.Reason), result: o.Result}
 	switch o.About {
 	case event.Login:
 		m.server.logins.of(labels).inc()
@@ -133,6 +150,27 @@ func (m *Meter) Checked(kind verdict.Kind, times uint64) {
 	case verdict.Deny, verdict.Retry, verdict.Pending:
 		s.denied.n.Add(times)
 	}
+}
+
+// commands are those of admins that are counted by their names, Cedalo's behind ours. Whoever asks may send any text: what is not among
+// them is "other".
+var commands = []string{ //nolint:gochecknoglobals // a constant
+	"listSessions", "listSessionChanges", "getSession", "disconnectSession", "listBlocks", "removeBlock", "getStatus", "listRefusals",
+	"listClients", "getClient", "disconnectClient",
+	otherCommand,
+}
+
+const otherCommand = "other"
+
+// Command counts a command of an admin by its name on the wire: event.Done or event.Refused.
+func (m *Meter) Command(name, result string) {
+	if m == nil {
+		return
+	}
+	if !slices.Contains(commands, name) {
+		name = otherCommand
+	}
+	m.server.commands.of(labels{command: name, result: result}).inc()
 }
 
 // Reloaded says what became of jwt.json, and counts it if it was read again.

@@ -123,15 +123,15 @@ func remote(t *testing.T) *provider.Provider {
 
 func TestWhatIsCounted(t *testing.T) {
 	e := open(t)
-	e.Event(&event.Event{Provider: "a", Verdict: verdict.Verdict{Kind: verdict.Accept}, Took: 300 * time.Microsecond})
-	e.Event(&event.Event{Provider: "a", Verdict: verdict.Verdict{Kind: verdict.Accept}, Took: 2 * time.Second})
-	e.Event(&event.Event{Verdict: verdict.Refuse(verdict.BadSignature, "x")})
-	e.Event(&event.Event{Verdict: verdict.Verdict{Kind: verdict.Defer}})
+	e.Event(&event.Event{Provider: "a", Method: event.ByPassword, Verdict: verdict.Verdict{Kind: verdict.Accept}, Took: 300 * time.Microsecond})
+	e.Event(&event.Event{Provider: "a", Method: event.ByPassword, Verdict: verdict.Verdict{Kind: verdict.Accept}, Took: 2 * time.Second})
+	e.Event(&event.Event{Method: event.ByAuth, Verdict: verdict.Refuse(verdict.BadSignature, "x")})
+	e.Event(&event.Event{Method: event.ByPassword, Verdict: verdict.Verdict{Kind: verdict.Defer}})
 	e.Event(&event.Event{Verdict: verdict.Verdict{Kind: verdict.Pending}})
 	e.Event(&event.Event{Kind: event.Reaffirmed})
 	e.Event(&event.Event{Kind: event.Disconnected, Provider: "a", Why: "expired: its time ended"})
-	e.Event(&event.Event{Kind: event.Renewed, Provider: "a", Verdict: verdict.Verdict{Kind: verdict.Accept}})
-	e.Event(&event.Event{Kind: event.RenewalRefused, Provider: "a", Verdict: verdict.Refuse(verdict.IdentityMismatch, "x")})
+	e.Event(&event.Event{Kind: event.Renewed, Provider: "a", Method: event.ByAuth, Verdict: verdict.Verdict{Kind: verdict.Accept}})
+	e.Event(&event.Event{Kind: event.RenewalRefused, Provider: "a", Method: event.ByControl, Verdict: verdict.Refuse(verdict.IdentityMismatch, "x")})
 	e.Request(event.Request{Provider: "a", For: event.Keys, Result: event.Failed, Took: time.Second})
 	e.Request(event.Request{Provider: "a", For: event.Introspection, Result: event.Active, Took: 20 * time.Millisecond})
 	e.Request(event.Request{Provider: "b", For: event.Introspection, Result: event.Failed})
@@ -142,15 +142,22 @@ func TestWhatIsCounted(t *testing.T) {
 	e.Checked(verdict.Deny, 1)
 	e.Checked(verdict.Defer, 1)
 	e.Spent(BasicAuth, 20*time.Microsecond)
-	e.There(3, 2, 1)
+	e.Command("listSessions", event.Done)
+	e.Command("listClients", event.Refused)
+	e.Command("dropTables", event.Refused)
+	e.Sessions("a[x]", 2)
+	e.Sessions("a[y]", 1) // of the same name, with other issuers, from before a reload
+	e.Sessions("b[x]", 1)
+	e.Sessions("b[x]", 0)
+	e.There(2, 1)
 	e.InForce(nil, func() uint64 { return 7 })
 	e.has(
 		t, "# TYPE jwt_auth_logins_total counter",
-		`jwt_auth_logins_total{provider="a",result="accepted"} 2`, `jwt_auth_logins_total{result="refused",reason="bad signature"} 1`, `jwt_auth_logins_total{result="deferred"} 1`,
+		`jwt_auth_logins_total{provider="a",method="password",result="accepted"} 2`, `jwt_auth_logins_total{method="auth",result="refused",reason="bad signature"} 1`, `jwt_auth_logins_total{method="password",result="deferred"} 1`,
 		"# TYPE jwt_auth_verdict_duration_seconds histogram",
 		`jwt_auth_verdict_duration_seconds_bucket{provider="a",le="0.00025"} 0`, `jwt_auth_verdict_duration_seconds_bucket{provider="a",le="0.0005"} 1`,
 		`jwt_auth_verdict_duration_seconds_bucket{provider="a",le="+Inf"} 2`, `jwt_auth_verdict_duration_seconds_sum{provider="a"} 2.0003`, `jwt_auth_verdict_duration_seconds_count{provider="a"} 2`,
-		`jwt_auth_renewals_total{provider="a",result="accepted"} 1`, `jwt_auth_renewals_total{provider="a",result="refused",reason="identity mismatch"} 1`,
+		`jwt_auth_renewals_total{provider="a",method="auth",result="accepted"} 1`, `jwt_auth_renewals_total{provider="a",method="control",result="refused",reason="identity mismatch"} 1`,
 		`jwt_auth_disconnects_total{provider="a",result="done",reason="expired"} 1`,
 		`jwt_auth_key_fetches_total{provider="a",result="failed"} 1`, `jwt_auth_key_fetch_duration_seconds_bucket{provider="a",le="1"} 1`,
 		`jwt_auth_introspections_total{provider="a",result="active"} 1`, `jwt_auth_introspections_total{provider="b",result="failed"} 1`,
@@ -159,7 +166,9 @@ func TestWhatIsCounted(t *testing.T) {
 		`jwt_auth_rights_checks_total{result="accepted"} 2`, `jwt_auth_rights_checks_total{result="refused"} 1`, `jwt_auth_rights_checks_total{result="deferred"} 1`,
 		`jwt_auth_reloads_total{result="done"} 0`, `jwt_auth_reloads_total{result="failed"} 1`, `jwt_auth_reload_last_success_timestamp_seconds 1.7959536005e+09`,
 		`jwt_auth_broker_thread_duration_seconds_bucket{method="basic_auth",le="2.5e-05"} 1`,
-		"jwt_auth_sessions 3", "jwt_auth_pending_logins 2", "jwt_auth_rechecks 1", "jwt_auth_audit_lines_lost_total 7",
+		`jwt_auth_commands_total{command="listSessions",result="done"} 1`, `jwt_auth_commands_total{command="listClients",result="refused"} 1`,
+		`jwt_auth_commands_total{command="other",result="refused"} 1`,
+		`jwt_auth_sessions{provider="a"} 3`, "jwt_auth_pending_logins 2", "jwt_auth_rechecks 1", "jwt_auth_audit_lines_lost_total 7",
 	)
 	if _, body := e.get(t, "/metrics", ""); strings.Contains(body, `_last_success_timestamp_seconds{provider="b"}`) {
 		t.Error("a failure is a success")
@@ -217,12 +226,47 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+func TestWhichFormatIsAskedFor(t *testing.T) {
+	const (
+		prometheus2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+		prometheus3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3," +
+			"text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+	)
+	for accept, want := range map[string]format{
+		"": prometheus, "*/*": prometheus, "text/html": prometheus, prometheus2: openMetrics, prometheus3: openMetrics,
+		"application/openmetrics-text": openMetrics, "application/openmetrics-text;q=0": prometheus, "application/openmetrics-text; version=2.0.0": prometheus,
+		"text/plain;q=0.9, application/openmetrics-text;q=0.5": prometheus, "application/openmetrics-text;q=x": prometheus,
+		"application/openmetrics-textual": prometheus, ";;,application/openmetrics-text ; version=1.0.0": openMetrics,
+	} {
+		if got := formatOf(accept); got != want {
+			t.Errorf("%q: %d", accept, got)
+		}
+	}
+}
+
+func TestLabelsAreEscaped(t *testing.T) {
+	var s Servers
+	m, err := s.Open(freeAddress(t), "1\\2\"3\n4", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(m) })
+	for _, f := range []format{prometheus, openMetrics} {
+		out := &text{format: f}
+		m.server.write(out)
+		if !strings.Contains(string(out.out), `jwt_auth_build_info{version="1\\2\"3\n4",`) {
+			t.Errorf("%s", out.out)
+		}
+	}
+}
+
 // Series are there from the start, as a rate is not known of one that begins with its first event.
 func TestTheSeriesOfAProviderBeginAtZero(t *testing.T) {
 	e := open(t)
 	e.InForce([]*provider.Provider{local(t, "a")}, func() uint64 { return 0 })
 	e.has(
-		t, `jwt_auth_logins_total{provider="a",result="accepted"} 0`, `jwt_auth_key_fetches_total{provider="a",result="failed"} 0`,
+		t, `jwt_auth_logins_total{provider="a",method="auth",result="accepted"} 0`, `jwt_auth_renewals_total{provider="a",method="control",result="accepted"} 0`, `jwt_auth_sessions{provider="a"} 0`,
+		`jwt_auth_commands_total{command="other",result="done"} 0`, `jwt_auth_key_fetches_total{provider="a",result="failed"} 0`,
 		`jwt_auth_introspections_total{provider="a",result="inactive"} 0`, `jwt_auth_answer_lookups_total{provider="a",result="hit"} 0`,
 		`jwt_auth_keys{provider="a"} 1`, `jwt_auth_circuit_open{provider="a"} 0`, `jwt_auth_queued_requests{provider="a"} 0`,
 	)
@@ -233,22 +277,24 @@ func TestTwoInstancesShareAnAddress(t *testing.T) {
 	other := e.another(t)
 	e.Event(&event.Event{Verdict: verdict.Verdict{Kind: verdict.Accept}})
 	other.Event(&event.Event{Verdict: verdict.Verdict{Kind: verdict.Accept}})
-	e.There(3, 2, 1)
-	other.There(30, 20, 10)
+	e.Sessions("a", 3)
+	e.There(2, 1)
+	other.Sessions("a", 30)
+	other.There(20, 10)
 	e.InForce([]*provider.Provider{local(t, "a")}, func() uint64 { return 7 })
 	other.InForce([]*provider.Provider{local(t, "a")}, func() uint64 { return 7 }) // of the same trail
 	e.has(
-		t, `jwt_auth_logins_total{result="accepted"} 2`, "jwt_auth_sessions 33", "jwt_auth_pending_logins 22", "jwt_auth_rechecks 11",
+		t, `jwt_auth_logins_total{result="accepted"} 2`, `jwt_auth_sessions{provider="a"} 33`, "jwt_auth_pending_logins 22", "jwt_auth_rechecks 11",
 		"jwt_auth_audit_lines_lost_total 7", `jwt_auth_keys{provider="a"} 1`,
 	)
 	e.servers.Close(e.Meter)
-	e.has(t, `jwt_auth_logins_total{result="accepted"} 2`, "jwt_auth_sessions 30")
+	e.has(t, `jwt_auth_logins_total{result="accepted"} 2`, `jwt_auth_sessions{provider="a"} 30`)
 	e.servers.Close(other)
 	if _, err := net.Dial("tcp", e.listen); err == nil {
 		t.Error("it goes on when nobody wants it")
 	}
-	e.another(t)
-	e.has(t, "jwt_auth_sessions 0")
+	e.another(t).InForce([]*provider.Provider{local(t, "a")}, func() uint64 { return 0 })
+	e.has(t, `jwt_auth_sessions{provider="a"} 0`)
 }
 
 func TestAnAddressThatIsTakenIsAnError(t *testing.T) {
@@ -270,7 +316,9 @@ func TestNoAddressIsNoMeter(t *testing.T) {
 	m.Reloaded(true, event.Done)
 	m.InForce(nil, nil)
 	m.Ticked()
-	m.There(1, 2, 3)
+	m.Sessions("a", 1)
+	m.Command("listSessions", event.Done)
+	m.There(2, 3)
 	m.Checked(verdict.Deny, 1)
 	servers.Close(m)
 }
@@ -329,7 +377,8 @@ func TestScrapesDisturbNobody(t *testing.T) {
 			for n := range 500 {
 				e.Event(&event.Event{Provider: fmt.Sprint(n % 10), Verdict: verdict.Verdict{Kind: verdict.Accept}, Took: 1})
 				e.Request(event.Request{Provider: "a", For: event.Keys, Result: event.Done})
-				e.There(n, i, 0)
+				e.Sessions("a", n)
+				e.There(i, 0)
 			}
 		})
 	}

@@ -28,9 +28,9 @@ type server struct {
 	listen, version string
 	http            http.Server
 
-	logins, renewals, kicks, keyFetches, introspections, lookups, reloads, checks *family[counter]
-	verdictTime, threadTime, keyTime, introspectionTime                           *family[histogram]
-	introspected, reloaded                                                        *family[gauge]
+	logins, renewals, kicks, keyFetches, introspections, lookups, reloads, checks, commands *family[counter]
+	verdictTime, threadTime, keyTime, introspectionTime                                     *family[histogram]
+	introspected, reloaded                                                                  *family[gauge]
 
 	// These are in checks.
 	allowed, denied, leftToOthers *counter
@@ -60,7 +60,7 @@ func (s *Servers) Open(listen, version string, now func() time.Time) (*Meter, er
 		}
 		s.open[listen] = of
 	}
-	m := &Meter{server: of, now: now, began: now()}
+	m := &Meter{server: of, now: now, began: now(), sessions: map[provider.ID]int{}}
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	of.meters = append(of.meters, m)
@@ -114,7 +114,7 @@ func newServer(listen, version string) *server {
 	s := &server{
 		listen: listen, version: version,
 		logins:            newCounters("jwt_auth_logins_total", "Logins by what became of them."),
-		renewals:          newCounters("jwt_auth_renewals_total", "Fresh tokens of connected clients by what became of them, but for most of what a client has refused in a row."),
+		renewals:          newCounters("jwt_auth_renewals_total", "Fresh tokens of connected clients by what became of them, those that come too fast included."),
 		kicks:             newCounters("jwt_auth_disconnects_total", "Connected clients that had to leave."),
 		verdictTime:       newHistograms("jwt_auth_verdict_duration_seconds", "Time from CONNECT to the verdict.", both),
 		threadTime:        newHistograms("jwt_auth_broker_thread_duration_seconds", "Time that calls of the broker took, during which it does nothing else.", quick),
@@ -125,6 +125,7 @@ func newServer(listen, version string) *server {
 		introspected:      newGauges("jwt_auth_introspection_last_success_timestamp_seconds", "When a request about a token was last answered."),
 		lookups:           newCounters("jwt_auth_answer_lookups_total", "Looks for a remembered answer about a token."),
 		checks:            newCounters("jwt_auth_rights_checks_total", "Accesses that were judged by rights from tokens."),
+		commands:          newCounters("jwt_auth_commands_total", "Commands of admins."),
 		reloads:           newCounters("jwt_auth_reloads_total", "Times that jwt.json was read again."),
 		reloaded:          newGauges("jwt_auth_reload_last_success_timestamp_seconds", "When jwt.json last came into force."),
 	}
@@ -132,6 +133,9 @@ func newServer(listen, version string) *server {
 		s.reloads.of(labels{result: result})
 	}
 	s.allowed, s.denied, s.leftToOthers = s.checks.of(labels{result: event.Accepted}), s.checks.of(labels{result: event.Refused}), s.checks.of(labels{result: event.Deferred})
+	for _, command := range commands {
+		s.commands.of(labels{command: command, result: event.Done})
+	}
 	for _, method := range []string{BasicAuth, ExtAuth, Control, Tick, Disconnect} {
 		s.threadTime.of(labels{method: method})
 	}
@@ -148,8 +152,12 @@ func newServer(listen, version string) *server {
 // prepare has the series of a provider begin at zero: rates are not known of those that begin with their first event.
 func (s *server) prepare(p *provider.Provider) {
 	name := p.Name()
-	s.logins.of(labels{provider: name, result: event.Accepted})
-	s.renewals.of(labels{provider: name, result: event.Accepted})
+	for _, method := range []string{event.ByPassword, event.ByAuth} {
+		s.logins.of(labels{provider: name, method: method, result: event.Accepted})
+	}
+	for _, method := range []string{event.ByAuth, event.ByControl} {
+		s.renewals.of(labels{provider: name, method: method, result: event.Accepted})
+	}
 	s.verdictTime.of(of(name))
 	now := p.Condition()
 	if !now.Opaque {
@@ -171,12 +179,7 @@ func (s *server) prepare(p *provider.Provider) {
 }
 
 func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
-	t := &text{}
-	for accepted := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
-		if kind, _, _ := strings.Cut(accepted, ";"); strings.TrimSpace(kind) == "application/openmetrics-text" {
-			t.format = openMetrics
-		}
-	}
+	t := &text{format: formatOf(strings.Join(r.Header.Values("Accept"), ","))}
 	s.write(t)
 	w.Header().Set("Content-Type", t.format.contentType())
 	_, _ = w.Write(t.out)
@@ -186,22 +189,21 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 func (s *server) write(t *text) {
 	for _, f := range []interface{ write(t *text) }{
 		s.logins, s.renewals, s.verdictTime, s.threadTime, s.kicks, s.keyFetches, s.keyTime, s.introspections, s.introspectionTime, s.introspected, s.lookups,
-		s.checks, s.reloads, s.reloaded,
+		s.checks, s.commands, s.reloads, s.reloaded,
 	} {
 		f.write(t)
 	}
 	meters := s.all()
-	var sessions, pending, rechecks int64
+	var pending, rechecks int64
 	var lost uint64
 	for _, m := range meters {
-		sessions += m.sessions.Load()
 		pending += m.pending.Load()
 		rechecks += m.rechecks.Load()
 		if count := m.lost.Load(); count != nil {
 			lost = max(lost, (*count)()) // instances share the trail
 		}
 	}
-	t.one("jwt_auth_sessions", "Clients that are connected by a token.", gauges, float64(sessions))
+	writeSessions(t, meters)
 	t.one("jwt_auth_pending_logins", "Logins that wait for their verdict.", gauges, float64(pending))
 	t.one("jwt_auth_rechecks", "Connected clients that are being asked about.", gauges, float64(rechecks))
 	t.head("jwt_auth_audit_lines_lost_total", "Lines that are missing in the audit trail.", counters)
@@ -211,6 +213,24 @@ func (s *server) write(t *text) {
 	t.line("jwt_auth_build_info", labels{}, "1", "version", s.version, "goversion", runtime.Version())
 	writeProcess(t)
 	t.end()
+}
+
+// writeSessions writes how many clients are connected by tokens of each provider. One that is not in force any more may still have some.
+func writeSessions(t *text, meters []*Meter) {
+	sessions := newGauges("jwt_auth_sessions", "Clients that are connected by a token.")
+	eachProvider(meters, func(p *provider.Provider) { sessions.of(of(p.Name())) })
+	counts := map[string]int{}
+	for _, m := range meters {
+		m.mu.Lock()
+		for by, n := range m.sessions {
+			counts[by.Name()] += n
+		}
+		m.mu.Unlock()
+	}
+	for name, n := range counts {
+		sessions.of(of(name)).set(float64(n))
+	}
+	sessions.write(t)
 }
 
 // writeProviders writes how each provider stands. Of two instances' with one name the one that stands worse counts.

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"mime"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,35 @@ const (
 	prometheus format = iota
 	openMetrics
 )
+
+// formatOf is the format that an Accept header (RFC 9110 §12.5.1) prefers, openMetrics of two that it likes equally; prometheus if it
+// takes neither.
+func formatOf(accept string) format {
+	var likes [openMetrics + 1]float64
+	for each := range strings.SplitSeq(accept, ",") {
+		kind, parameters, err := mime.ParseMediaType(each)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if text, is := parameters["q"]; is {
+			if q, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		version := parameters["version"]
+		switch {
+		case kind == "application/openmetrics-text" && (version == "" || version == "1.0.0" || version == "0.0.1"):
+			likes[openMetrics] = max(likes[openMetrics], q)
+		case kind == "text/plain" && (version == "" || version == "0.0.4"):
+			likes[prometheus] = max(likes[prometheus], q)
+		}
+	}
+	if likes[openMetrics] > 0 && likes[openMetrics] >= likes[prometheus] {
+		return openMetrics
+	}
+	return prometheus
+}
 
 func (f format) contentType() string {
 	if f == openMetrics {
@@ -63,6 +93,7 @@ func (t *text) line(name string, l labels, value string, more ...string) {
 	}
 	label("provider", l.provider)
 	label("method", l.method)
+	label("command", l.command)
 	label("result", l.result)
 	label("reason", l.reason)
 	for i := 0; i+1 < len(more); i += 2 {

@@ -68,26 +68,27 @@ type attempt struct {
 	session *session.Session
 	client  broker.Connect
 	token   string
+	method  string // of event.Event
 	number  uint32
 	done    func(Outcome)
 }
 
 // Limit counts a request that came by $CONTROL for a live session. If there are too many, it says so.
 func (r *Renewals) Limit(s *session.Session) *verdict.Verdict {
-	return r.bound(s, &s.Renewals().Limit, Burst, Every)
+	return r.bound(s, event.ByControl, &s.Renewals().Limit, Burst, Every)
 }
 
 // LimitAuth is the same for those that come by AUTH.
 func (r *Renewals) LimitAuth(s *session.Session) *verdict.Verdict {
-	return r.bound(s, &s.Renewals().AuthLimit, AuthBurst, AuthEvery)
+	return r.bound(s, event.ByAuth, &s.Renewals().AuthLimit, AuthBurst, AuthEvery)
 }
 
-func (r *Renewals) bound(s *session.Session, limit **rate.Limiter, burst int, every time.Duration) *verdict.Verdict {
+func (r *Renewals) bound(s *session.Session, method string, limit **rate.Limiter, burst int, every time.Duration) *verdict.Verdict {
 	if r.allows(limit, burst, every) {
 		return nil
 	}
 	v := verdict.Refuse(verdict.ServerBusy, "at most %d renewals are taken in a row, and then one in %s", burst, verdict.Span(every))
-	r.refused(&attempt{session: s}, v, "")
+	r.refused(&attempt{session: s, method: method}, v, "")
 	return &v
 }
 
@@ -105,7 +106,7 @@ func (r *Renewals) allows(limit **rate.Limiter, burst int, every time.Duration) 
 func (r *Renewals) Begin(s *session.Session, client broker.Connect, token string, done func(Outcome)) {
 	state := s.Renewals()
 	state.Begun++
-	a := &attempt{session: s, client: client, token: token, number: state.Begun, done: done}
+	a := &attempt{session: s, client: client, token: token, method: event.MethodOf(client.ByAuth, event.ByControl), number: state.Begun, done: done}
 	switch {
 	case s.Over(r.Now()):
 		r.refuse(a, verdict.Refuse(verdict.Expired, "the session has come to its end"), "")
@@ -125,7 +126,7 @@ func (r *Renewals) judge(a *attempt) {
 	}
 	state := a.session.Renewals()
 	state.Pending++
-	r.tell(event.RenewalPending, a, result.Verdict, result.LogID)
+	r.Tell(r.event(event.RenewalPending, a, result.Verdict, result.LogID))
 	r.Loop.Background(func() func() {
 		result, _ := open.Finish(r.Loop.Context())
 		return func() {
@@ -169,7 +170,7 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 	r.Sessions.Renew(s, result.LogID, result.LeaveAt)
 	r.Apply(s, a.client, result)
 	e := lifetime.Event(event.Renewed, s)
-	e.Client.Address, e.Subject = a.client.Address, verdict.ValueUnless(a.token, result.Subject)
+	e.Client.Address, e.Method, e.Subject = a.client.Address, a.method, verdict.ValueUnless(a.token, result.Subject)
 	e.Verdict, e.Until, e.Path = v, r.sooner(s.LeaveAt, s.Limit()), result.Provider.Config().Path
 	r.Tell(e)
 	a.done(Outcome{Verdict: v, LogID: result.LogID, Expires: r.sooner(state.Expires, s.Limit())})
@@ -187,21 +188,21 @@ func (r *Renewals) refuse(a *attempt, v verdict.Verdict, logID string) {
 	a.done(Outcome{Verdict: v, LogID: logID, Superseded: a.number < a.session.Renewals().Applied})
 }
 
-// refused tells of a token that does not count, unless the client has caused too many such lines.
+// refused tells of a token that does not count. Once the client has caused too many such lines it is only counted.
 func (r *Renewals) refused(a *attempt, v verdict.Verdict, logID string) {
-	if r.allows(&a.session.Renewals().Lines, Burst, Every) {
-		r.tell(event.RenewalRefused, a, v, logID)
-	}
+	e := r.event(event.RenewalRefused, a, v, logID)
+	e.CountedOnly = !r.allows(&a.session.Renewals().Lines, Burst, Every)
+	r.Tell(e)
 }
 
-// tell tells of a token that does not count, or not yet.
-func (r *Renewals) tell(kind event.Kind, a *attempt, v verdict.Verdict, logID string) {
+// event is about a token that does not count, or not yet.
+func (r *Renewals) event(kind event.Kind, a *attempt, v verdict.Verdict, logID string) event.Event {
 	e := lifetime.Event(kind, a.session)
 	if a.token == a.session.ClientID { // in this line alone: a client could hide its id in all
 		e.Client.ID = verdict.ValueUnless(a.token, a.token)
 	}
-	e.Client.Address, e.Verdict, e.LogID = a.client.Address, v, logID
-	r.Tell(e)
+	e.Client.Address, e.Method, e.Verdict, e.LogID = a.client.Address, a.method, v, logID
+	return e
 }
 
 // sooner is the first of the time of day at which a token ends and of a session's limit; zero is never. The limit goes by the clock that

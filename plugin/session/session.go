@@ -159,13 +159,19 @@ type Registry struct {
 	limits timers
 	// rechecks are apart by provider, so that one that is slow keeps those of no other from their turn.
 	rechecks map[provider.ID]*timers
-	round    uint32
-	open     bool
+	counts   map[provider.ID]int
+	// Counted is told how many sessions a provider has now, whenever that changes; nil: nobody wants to know.
+	Counted func(by provider.ID, sessions int)
+	round   uint32
+	open    bool
 }
 
 // NewRegistry returns an empty Registry.
 func NewRegistry() *Registry {
-	return &Registry{live: map[broker.Conn]*Session{}, expiries: timers{of: expiry}, limits: timers{of: limit}, rechecks: map[provider.ID]*timers{}}
+	return &Registry{
+		live: map[broker.Conn]*Session{}, expiries: timers{of: expiry}, limits: timers{of: limit}, rechecks: map[provider.ID]*timers{},
+		counts: map[provider.ID]int{},
+	}
 }
 
 // Of is the live session of a client, or nil.
@@ -174,12 +180,31 @@ func (r *Registry) Of(conn broker.Conn) *Session { return r.live[conn] }
 // Len is the number of live sessions.
 func (r *Registry) Len() int { return len(r.live) }
 
+// LenOf is the same for one provider.
+func (r *Registry) LenOf(by provider.ID) int { return r.counts[by] }
+
+// Providers are those that have sessions.
+func (r *Registry) Providers() iter.Seq[provider.ID] { return maps.Keys(r.counts) }
+
+func (r *Registry) count(by provider.ID, more int) {
+	n := r.counts[by] + more
+	if n > 0 {
+		r.counts[by] = n
+	} else {
+		delete(r.counts, by) // it may never be named again
+	}
+	if r.Counted != nil {
+		r.Counted(by, n)
+	}
+}
+
 // Admit records a client that was let in, by the identity that it was given and with the password that it has sent. An older
 // record of the same connection is replaced: its address was reused.
 func (r *Registry) Admit(s *Session, connect broker.Connect, password Digest) {
 	r.forget(connect.Conn)
 	s.Conn, s.ClientID, s.digest, s.round = connect.Conn, connect.ClientID, password.with(connect.Username), r.round
 	r.live[s.Conn] = s
+	r.count(s.Provider, 1)
 	r.expiries.set(s, s.LeaveAt)
 }
 
@@ -189,6 +214,7 @@ func (r *Registry) Leave(conn broker.Conn) { r.forget(conn) }
 func (r *Registry) forget(conn broker.Conn) {
 	if s, known := r.live[conn]; known {
 		delete(r.live, conn)
+		r.count(s.Provider, -1)
 		r.expiries.remove(s)
 		r.limit(s, time.Time{})
 		r.Forgo(s)

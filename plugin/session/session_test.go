@@ -579,3 +579,34 @@ func TestReaffirmByAuth(t *testing.T) {
 		}
 	}
 }
+
+func TestSessionsAreCountedByProvider(t *testing.T) {
+	r, told := session.NewRegistry(), map[provider.ID]int{}
+	admit := func(client broker.Conn, by provider.ID) {
+		r.Admit(&session.Session{Provider: by}, broker.Connect{Conn: client, ClientID: "c"}, session.Digest{})
+	}
+	check := func(a, b int) {
+		t.Helper()
+		if r.LenOf("a") != a || r.LenOf("b") != b || told["a"] != a || told["b"] != b {
+			t.Errorf("%d, %d; told %v, want %d, %d", r.LenOf("a"), r.LenOf("b"), told, a, b)
+		}
+		for by := range r.Providers() {
+			if r.LenOf(by) == 0 {
+				t.Errorf("%s has none", by)
+			}
+		}
+	}
+	r.Counted = func(by provider.ID, sessions int) { told[by] = sessions }
+	check(0, 0)
+	admit(1, "a")
+	admit(2, "b")
+	check(1, 1)
+	admit(2, "a") // its address is reused
+	check(2, 0)
+	r.Leave(1)
+	r.Leave(1)
+	r.Leave(7)
+	check(1, 0)
+	r.Leave(2)
+	check(0, 0)
+}

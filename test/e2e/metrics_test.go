@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -78,7 +79,7 @@ func TestMetricsSayWhatHappens(t *testing.T) {
 		awaitPage(t, listen+"/healthz", http.StatusOK, `^ok\n$`)
 		work(t, b, p.Token("sensor-1", time.Hour), p.Token("sensor-1", short), p.Token("sensor-1", -time.Minute))
 		for _, line := range []string{
-			`jwt_auth_logins_total\{result="accepted"\} 2`, `jwt_auth_logins_total\{result="refused",reason="expired"\} 1`, `jwt_auth_logins_total\{result="deferred"\} 1`,
+			`jwt_auth_logins_total\{method="password",result="accepted"\} 2`, `jwt_auth_logins_total\{method="password",result="refused",reason="expired"\} 1`, `jwt_auth_logins_total\{method="password",result="deferred"\} 1`,
 			`jwt_auth_disconnects_total\{result="done",reason="expired"\} 1`, `jwt_auth_sessions 1`, `jwt_auth_introspections_total\{result="active"\} 2`,
 			`jwt_auth_keys 1`, `jwt_auth_broker_thread_duration_seconds_count\{method="tick"\} [1-9][0-9]*`,
 		} {
@@ -91,7 +92,63 @@ func TestMetricsSayWhatHappens(t *testing.T) {
 		if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("promtool: %v\n%s", err, out)
 		}
+		readsBoth(t, body, pageAs(t, listen+"/metrics", "application/openmetrics-text; version=1.0.0"))
 	})
+}
+
+// bothFormats reads the two formats by the parsers of Prometheus' library for Python, of which that of OpenMetrics is the reference, and
+// which refuse what is not as it should be. Both must hold the same.
+const bothFormats = `
+import json, sys
+from prometheus_client import openmetrics, parser
+import prometheus_client.openmetrics.parser
+texts = json.load(sys.stdin)
+def series(families):
+    return {(f.name, f.type, f.documentation, s.name, tuple(sorted((k, float(v) if k == "le" else v) for k, v in s.labels.items())))
+            for f in families for s in f.samples}
+text, open_metrics = (series(read(each)) for read, each in zip((parser.text_string_to_metric_families, openmetrics.parser.text_string_to_metric_families), texts))
+if text != open_metrics or len(text) < 100:
+    sys.exit("only in one: %s; in all %d" % (sorted(text ^ open_metrics), len(text)))
+`
+
+func readsBoth(t *testing.T, text, openMetrics string) {
+	t.Helper()
+	root, err := brokers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := json.Marshal([]string{text, openMetrics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := exec.CommandContext(t.Context(), filepath.Join(root, "build/paho-python/bin/python"), "-c", bothFormats)
+	read.Stdin = bytes.NewReader(both)
+	if out, err := read.CombinedOutput(); err != nil {
+		t.Errorf("prometheus_client: %v\n%s\nof\n%s", err, out, openMetrics)
+	}
+}
+
+// pageAs reads a page in the format that is asked for.
+func pageAs(t *testing.T, address, accept string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", accept)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if got, _, _ := strings.Cut(response.Header.Get("Content-Type"), "; charset"); got != accept {
+		t.Errorf("Content-Type: %s", got)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 // A loop that hangs is seen by a process that goes on.
@@ -126,7 +183,7 @@ func TestTwoListenersShareTheMetrics(t *testing.T) {
 		for i := range 2 {
 			harness.Connect(t, b.URL(i), harness.Paho5, login(fmt.Sprint("c", i), token)).Accepted()
 		}
-		awaitPage(t, listen+"/metrics", http.StatusOK, `(?m)^jwt_auth_logins_total\{result="accepted"\} 2$`)
+		awaitPage(t, listen+"/metrics", http.StatusOK, `(?m)^jwt_auth_logins_total\{method="password",result="accepted"\} 2$`)
 		awaitPage(t, listen+"/metrics", http.StatusOK, `(?m)^jwt_auth_sessions 2$`)
 		health := `^ok\n$`
 		if v.Name == "2.0.11" {
