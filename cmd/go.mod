@@ -16,6 +16,8 @@ require (
 	go-jwt-auth v0.0.0-00010101000000-000000000000
 	go-jwt-auth/idp v0.0.0-00010101000000-000000000000
 	golang.org/x/oauth2 v0.37.0
+	golang.org/x/sys v0.46.0
+	golang.org/x/text v0.43.0
 )
 
 require (
@@ -57,7 +59,5 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.46.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 )

@@ -26,6 +26,10 @@ type console struct {
 	startUp time.Duration
 	// refused, if not nil, is called each time that such a provider has refused a connection.
 	refused func()
+	// now is the time, size the terminal's on standard output; nil: as they are. pause and patience are control.Options'.
+	now             func() time.Time
+	size            func() (columns, rows int, ok bool)
+	pause, patience time.Duration
 
 	json     bool
 	colour   string // auto, always or never

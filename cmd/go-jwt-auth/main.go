@@ -1,5 +1,6 @@
 // Command go-jwt-auth helps with the Mosquitto plugin of that name: it checks jwt.json and tokens by the plugin's own code,
-// looks at the identity provider, writes a first jwt.json, gets tokens, and plays a provider for trying things out.
+// looks at the identity provider, writes a first jwt.json, gets tokens, plays a provider for trying things out, and asks a running
+// broker who is connected.
 package main
 
 import (
@@ -90,10 +91,11 @@ func newRoot(c *console) *cobra.Command {
 		Use:   "go-jwt-auth",
 		Short: "Check and set up token logins for Mosquitto",
 		Long: `go-jwt-auth helps with the Mosquitto plugin go_jwt_auth.so: it checks jwt.json and tokens by the plugin's own code, looks at
-the identity provider, writes a first jwt.json, gets tokens, and plays a provider for trying things out.
+the identity provider, writes a first jwt.json, gets tokens, and plays a provider for trying things out. In a running broker it
+shows who is connected and who was refused, and disconnects clients.
 
-Exit codes: 0 good, 1 the answer is no (a bad file, a refused token, a provider that the plugin could not work with),
-2 it could not be told, or the command line is wrong.`,
+Exit codes: 0 good, 1 the answer is no (a bad file, a refused token, a provider that the plugin could not work with, no such
+client), 2 it could not be told, or the command line is wrong.`,
 		Version:       plugin.Version,
 		SilenceErrors: true,
 		// They would come as further lines of the error.
@@ -105,9 +107,10 @@ Exit codes: 0 good, 1 the answer is no (a bad file, a refused token, a provider 
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
-	root.PersistentFlags().BoolVar(&c.json, "json", false, "print one JSON object instead of text")
+	root.PersistentFlags().BoolVar(&c.json, "json", false, "print one JSON object instead of text (with --watch one a line)")
 	root.PersistentFlags().StringVar(&c.colour, "color", "auto", "colours: auto (on terminals), always, never")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(newCheckConfig(c), newCheckToken(c), newProbe(c), newInit(c), newDevIDP(c), newToken(c), newDocs(), newRead(c))
+	root.AddCommand(newClients(c), newOneClient(c), newRefusals(c), newStatus(c), newDisconnect(c), newBlocks(c), newUnblock(c))
 	return root
 }

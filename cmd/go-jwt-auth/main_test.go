@@ -114,7 +114,8 @@ func jwtJSON(t *testing.T, p *idp.Provider, change ...string) string {
 func withAsker() idp.Option { return idp.WithClient(idp.Client{ID: "asker", Secret: brokerSecret}) }
 
 func TestRoot(t *testing.T) {
-	tool(t, "", "--help").want(t, 0, "check-config", "check-token", "probe", "init", "dev-idp", "token", "completion")
+	tool(t, "", "--help").want(t, 0, "check-config", "check-token", "probe", "init", "dev-idp", "token", "completion",
+		"clients", "client", "refusals", "status", "disconnect", "blocks", "unblock")
 	tool(t, "", "--version").want(t, 0, "go-jwt-auth version ")
 	tool(t, "", "chekc-token").want(t, exitUnknown, `unknown command "chekc-token"`, "check-token")
 	tool(t, "", "probe", "--colour=never").want(t, exitUnknown, "unknown flag")

@@ -369,6 +369,22 @@ func ids(sessions []control.Session) string {
 	return strings.Join(all, " ")
 }
 
+// show is "+" for who is new, "~" for who has changed, "-" for who has ended.
+func show(changes []control.Change) string {
+	var all []string
+	for _, c := range changes {
+		sign := "~"
+		switch (control.Session{}) {
+		case c.Was:
+			sign = "+"
+		case c.Now:
+			sign = "-"
+		}
+		all = append(all, sign+c.ClientID())
+	}
+	return strings.Join(all, " ")
+}
+
 func TestRoster(t *testing.T) {
 	plugin := &controltest.Plugin{PageMost: 2}
 	left := false
@@ -392,22 +408,21 @@ func TestRoster(t *testing.T) {
 	if got := strings.Fields(ids(r.All())); len(got) != 5 || slices.Contains(got, "a") || !r.Complete {
 		t.Error(got, r.Complete)
 	}
-	update := func(sessions, ended string) {
+	update := func(want string) {
 		t.Helper()
-		changed, err := r.Update(t.Context())
-		if err != nil || ids(changed.Sessions) != sessions || ids(changed.Ended) != ended {
-			t.Errorf("changed: %s, ended: %s, %v", ids(changed.Sessions), ids(changed.Ended), err)
+		if changes, err := r.Update(t.Context()); err != nil || show(changes) != want {
+			t.Errorf("%q, want %q, %v", show(changes), want, err)
 		}
 	}
-	update("", "")
+	update("")
 	plugin.Put(control.Session{ClientID: "b", Connected: false}, control.Session{ClientID: "g"})
 	plugin.End("e")
-	update("b g", "e")
+	update("~b +g -e")
 	plugin.Put(control.Session{ClientID: "b", Connected: true})
 	plugin.End("g")
 	plugin.Forget()
-	update("b", "g")
-	update("", "")
+	update("~b -g")
+	update("")
 }
 
 func TestWatch(t *testing.T) {
@@ -417,11 +432,11 @@ func TestWatch(t *testing.T) {
 	c := open(t, control.Options{URL: b.Start(t, "mqtt", nil)})
 	done := errors.New("done")
 	var steps []string
-	err := c.Watch(t.Context(), time.Millisecond, func(r *control.Roster, changed control.Changed, err error) error {
-		if err != nil {
+	err := c.Watch(t.Context(), time.Millisecond, func(r *control.Roster, changes []control.Change, err error) error {
+		if err != nil || (len(steps) > 0 && len(changes) == 0) {
 			return err
 		}
-		steps = append(steps, fmt.Sprintf("%d: +%s -%s", r.Len(), ids(changed.Sessions), ids(changed.Ended)))
+		steps = append(steps, fmt.Sprintf("%d: %s", r.Len(), show(changes)))
 		switch len(steps) {
 		case 1:
 			plugin.Put(control.Session{ClientID: "b"})
@@ -433,7 +448,7 @@ func TestWatch(t *testing.T) {
 		}
 		return nil
 	})
-	if want := []string{"1: +a -", "2: +b -", "1: + -a"}; !errors.Is(err, done) || !slices.Equal(steps, want) {
+	if want := []string{"1: ", "2: +b", "1: -a"}; !errors.Is(err, done) || !slices.Equal(steps, want) {
 		t.Errorf("%q, %v", steps, err)
 	}
 }
@@ -450,7 +465,7 @@ func TestAWatchWaitsForABrokerThatIsAway(t *testing.T) {
 	c := open(t, control.Options{URL: b.Start(t, "mqtt", nil)})
 	done := errors.New("done")
 	calls := 0
-	err := c.Watch(t.Context(), time.Millisecond, func(_ *control.Roster, _ control.Changed, err error) error {
+	err := c.Watch(t.Context(), time.Millisecond, func(_ *control.Roster, _ []control.Change, err error) error {
 		calls++
 		switch {
 		case calls == 1:
@@ -460,7 +475,7 @@ func TestAWatchWaitsForABrokerThatIsAway(t *testing.T) {
 			fails(t, err, "server unavailable")
 			away.Store(false)
 		default:
-			return done // it is told when it is over, too
+			return done
 		}
 		return nil
 	})
@@ -469,10 +484,10 @@ func TestAWatchWaitsForABrokerThatIsAway(t *testing.T) {
 	}
 	// A no ends it.
 	refused := open(t, control.Options{URL: (&controltest.Broker{Login: func(*packets.Connect) byte { return 0x87 }}).Start(t, "mqtt", nil)})
-	err = refused.Watch(t.Context(), time.Millisecond, func(*control.Roster, control.Changed, error) error { return nil })
+	err = refused.Watch(t.Context(), time.Millisecond, func(*control.Roster, []control.Change, error) error { return nil })
 	fails(t, err, "0x87")
 	ctx, cancel := context.WithCancel(t.Context())
-	err = c.Watch(ctx, time.Hour, func(*control.Roster, control.Changed, error) error { cancel(); return nil })
+	err = c.Watch(ctx, time.Hour, func(*control.Roster, []control.Change, error) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -27,12 +27,18 @@ type entry struct {
 	session Session
 }
 
-// Changed is what Update has found.
-type Changed struct {
-	// Sessions are new or have changed, as they are now.
-	Sessions []Session
-	// Ended are as they were.
-	Ended []Session
+// Change is what has become of one client id.
+type Change struct {
+	// Was is zero for one that is new, Now for one that has ended.
+	Was, Now Session
+}
+
+// ClientID is whose the change is.
+func (c Change) ClientID() string {
+	if c.Now == (Session{}) {
+		return c.Was.ClientID
+	}
+	return c.Now.ClientID
 }
 
 // passes bounds how often the list is read for one that lacks nobody.
@@ -95,22 +101,21 @@ func (r *Roster) put(s Session) {
 }
 
 // follow applies what has changed since the revision.
-func (r *Roster) follow(ctx context.Context) (Changed, error) {
-	var all Changed
+func (r *Roster) follow(ctx context.Context) (all []Change, err error) {
 	for {
 		page, err := r.client.ListChanges(ctx, r.revision, MostSessions)
 		if err != nil {
 			return all, err
 		}
 		for _, s := range page.Sessions {
-			if r.sessions[s.ClientID].session != s {
-				all.Sessions = append(all.Sessions, s)
+			if was := r.sessions[s.ClientID].session; was != s {
+				all = append(all, Change{was, s})
 			}
 			r.put(s)
 		}
 		for _, id := range page.Ended {
 			if e, known := r.sessions[id]; known {
-				all.Ended = append(all.Ended, e.session)
+				all = append(all, Change{Was: e.session})
 				delete(r.sessions, id)
 			}
 		}
@@ -124,29 +129,28 @@ func (r *Roster) follow(ctx context.Context) (Changed, error) {
 	}
 }
 
-// Update brings the list up to date, and returns what has changed.
-func (r *Roster) Update(ctx context.Context) (Changed, error) {
-	changed, err := r.follow(ctx)
+// Update brings the list up to date, and returns what has changed. The list is read anew if the plugin has forgotten that.
+func (r *Roster) Update(ctx context.Context) ([]Change, error) {
+	changes, err := r.follow(ctx)
 	if !IsAnswer(err, revisionTooOld) {
-		return changed, err
+		return changes, err
 	}
-	before := r.sessions
 	now, err := r.client.Roster(ctx)
 	if err != nil {
-		return changed, err
+		return changes, err
 	}
 	for _, s := range now.All() {
-		if before[s.ClientID].session != s {
-			changed.Sessions = append(changed.Sessions, s)
+		if was := r.sessions[s.ClientID].session; was != s {
+			changes = append(changes, Change{was, s})
 		}
 	}
-	for id, e := range before {
-		if _, still := now.sessions[id]; !still {
-			changed.Ended = append(changed.Ended, e.session)
+	for _, s := range r.All() {
+		if _, still := now.sessions[s.ClientID]; !still {
+			changes = append(changes, Change{Was: s})
 		}
 	}
 	*r = *now
-	return changed, nil
+	return changes, nil
 }
 
 // All are the sessions in the order in which they came.
@@ -166,26 +170,23 @@ func (r *Roster) All() []Session {
 // Len is how many there are.
 func (r *Roster) Len() int { return len(r.sessions) }
 
-// Watch calls f with the list and what has changed in it: at once, and then each time that something has, which it asks for every
-// so often. A connection that ends is made again, and told of with err; the list is then that of before. It returns when ctx
-// ends, f returns an error, or the plugin or the broker says no.
-func (c *Client) Watch(ctx context.Context, every time.Duration, f func(r *Roster, changed Changed, err error) error) error {
+// Watch calls f with the list at once, and then every so often with what has changed in it meanwhile. A connection that ends is
+// made again; until then err says why there is none, and the list is that of before. It returns when ctx ends, f returns an error,
+// or plugin or broker say no.
+func (c *Client) Watch(ctx context.Context, every time.Duration, f func(r *Roster, changes []Change, err error) error) error {
 	r, err := c.Roster(ctx)
 	if err != nil {
 		return err
 	}
-	changed := Changed{Sessions: r.All()}
-	for first, was := true, error(nil); ; first = false {
-		if first || err != nil || was != nil || len(changed.Sessions)+len(changed.Ended) > 0 {
-			if err := f(r, changed, err); err != nil {
-				return err
-			}
+	var changes []Change
+	for {
+		if err := f(r, changes, err); err != nil {
+			return err
 		}
-		was = err
 		if err := pause(ctx, every); err != nil {
 			return err
 		}
-		changed, err = r.Update(ctx)
+		changes, err = r.Update(ctx)
 		if err != nil && !Passes(err) {
 			return err
 		}
