@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go-jwt-auth/idp"
@@ -146,22 +144,15 @@ func (r *rig) scenario(st *stand, v brokers.Version, s scenario, window time.Dur
 		l.workers = 0
 	}
 
-	lift := r.impose(s)
-	defer lift()
-	end := time.Now().Add(window)
-	var t tally
-	var stormErr error
-	var storming sync.WaitGroup
-	storming.Go(func() { t, stormErr = l.run() })
-	latencies, err := both.exchange(pairInterval, func() bool { return time.Now().After(end) }, func() {
-		storming.Wait()
-		lift() // else the broker might have logins to refuse for a minute
-	})
-	st.must(errors.Join(stormErr, err))
+	l.pair, l.interval = both, pairInterval
+	l.settle = r.impose(s) // else the broker might have logins to refuse for a minute
+	defer l.settle()
+	t, err := l.run()
+	st.must(err)
 	if t.errors > 0 {
 		st.Fatalf("bench: %d logins did not get as far as CONNECT, the last with: %v", t.errors, t.err)
 	}
-	m := pairSample(latencies)
+	m := pairSample(t.messages)
 	if s.storm {
 		m[rate], m[attempts] = t.perSecond(t.accepted), t.perSecond(t.attempts)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -102,4 +103,24 @@ func (r *rig) untilFoundInactive(st *stand, v brokers.Version) time.Duration {
 		st.must(err)
 		return left.At.Sub(begin) - endpointDelay
 	})
+}
+
+// admit connects until the broker lets the client in: where it closes the connection instead of an answer, the client
+// comes back. A refusal is final.
+func admit(url string, l harness.Login) (*harness.Raw, error) {
+	for deadline := time.Now().Add(patient); ; time.Sleep(retryPause) {
+		r, err := harness.Dial(url, harness.V311)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := r.Connect(l)
+		if err == nil && answer.Accepted() {
+			return r, nil
+		}
+		r.Close()
+		if err == nil && answer.Closed && time.Now().Before(deadline) {
+			continue
+		}
+		return nil, errors.Join(fmt.Errorf("bench: client %s was %v", l.ClientID, answer), err)
+	}
 }

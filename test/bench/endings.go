@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"syscall"
 	"time"
 
@@ -50,63 +49,11 @@ func (r *rig) endTogether(st *stand, v brokers.Version) sample {
 	st.must(err)
 
 	time.Sleep(time.Until(ends.Add(-time.Second / 2))) // what the logins do to the pair is another matter
-	gone := make(chan error, 1)
-	var lastGone time.Time
-	go func() {
-		var err error
-		lastGone, err = waitGone(in, ends.Add(harness.Patience))
-		gone <- err
-	}()
-	var leaving error
-	isOver := func() bool {
-		select {
-		case leaving = <-gone:
-			return true
-		default:
-			return false
-		}
-	}
-	latencies, err := both.exchange(time.Millisecond, isOver, func() {})
-	st.must(leaving)
+	gone, err := load{url: b.URL(0), pair: both, interval: time.Millisecond, leaving: in, window: time.Until(ends.Add(harness.Patience))}.run()
 	st.must(err)
 	return sample{
-		longestWait: percentile(latencies, 100), untilGone: ms(lastGone.Sub(ends)), perClient: (crowded - alone) * 1e3 / float64(size),
+		longestWait: percentile(gone.messages, 100), untilGone: ms(gone.allLeft.Sub(ends)), perClient: (crowded - alone) * 1e3 / float64(size),
 	}
-}
-
-// waitGone waits until the broker has closed all these connections, and returns when the last one was found closed.
-func waitGone(sockets []int, deadline time.Time) (at time.Time, err error) {
-	poll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
-	if err != nil {
-		return at, fmt.Errorf("bench: %w", err)
-	}
-	defer syscall.Close(poll) //nolint:errcheck // nothing depends on how it ends
-	for _, s := range sockets {
-		if err := syscall.EpollCtl(poll, syscall.EPOLL_CTL_ADD, s, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(s)}); err != nil {
-			return at, fmt.Errorf("bench: epoll: %w", err)
-		}
-	}
-	events, buffer := make([]syscall.EpollEvent, 256), make([]byte, 256)
-	for left := len(sockets); left > 0; {
-		n, err := syscall.EpollWait(poll, events, 100)
-		if err != nil && err != syscall.EINTR {
-			return at, fmt.Errorf("bench: epoll: %w", err)
-		}
-		at = time.Now()
-		if at.After(deadline) {
-			return at, fmt.Errorf("bench: %d clients are still there %v after their token's end", left, harness.Patience)
-		}
-		for _, e := range events[:max(n, 0)] {
-			if n, err := syscall.Read(int(e.Fd), buffer); n > 0 || err == syscall.EAGAIN {
-				continue // DISCONNECT
-			}
-			left--
-			if err := syscall.EpollCtl(poll, syscall.EPOLL_CTL_DEL, int(e.Fd), nil); err != nil {
-				return at, fmt.Errorf("bench: epoll: %w", err)
-			}
-		}
-	}
-	return at, nil
 }
 
 // mayOpen fails the trial if this process, or what it starts, may not have so many connections.

@@ -17,16 +17,24 @@ const retryPause = 50 * time.Millisecond
 // grace is how long the logins that are under way at the end are waited for.
 const grace = 100 * time.Millisecond
 
-// load is a closed loop of logins: each worker connects, leaves as soon as it is let in, and connects again. All of them are served
-// by one thread, on sockets and bytes, so that as much of the machine as can be is left for the broker.
+// load is a closed loop of logins: each worker connects, leaves as soon as it is let in, and connects again. Beside them a pair may
+// exchange messages, and clients that are in may be waited for until they are gone.
+//
+// One thread serves all of them, on sockets and bytes. It never sleeps: a broker that has to wake who waits for its answer would pay for
+// that, which one that is faster than the load would not.
 type load struct {
 	url     string
 	workers int
 	next    func(worker int) []byte // the CONNECT of a worker's next login; nil: there are no more
-	window  time.Duration           // no login begins after it
+	window  time.Duration           // no login begins and no message is sent after it
 	limit   int                     // no more logins than that, 0: any number
 	patient bool                    // pause after a refusal, too
 	stay    bool                    // who is let in stays; see tally.in
+
+	pair     *pair         // nil: there is none
+	interval time.Duration // from one message of the pair to the next
+	settle   func()        // what is to be done before the pair's last messages are waited for; nil: nothing
+	leaving  []int         // sockets of clients that the broker is to disconnect within window; all is over when it has
 }
 
 // tally is what became of the logins.
@@ -38,9 +46,11 @@ type tally struct {
 	errors   int           // there was no connection, or no CONNECT could be sent
 	err      error         // the last one of these
 	lasted   time.Duration // from the first login's begin to the last one's end
-	cpu      time.Duration // this thread's
+	idle     time.Duration // of it, there was nothing to do for this thread
 	waits    []time.Duration
-	in       []int // with stay: sockets, which the caller closes
+	in       []int           // with stay: sockets, which the caller closes
+	messages []time.Duration // how long each of the pair's took, or lost
+	allLeft  time.Time       // when the last one of leaving was found disconnected
 }
 
 // perSecond is a number as a rate.
@@ -73,11 +83,8 @@ func (l load) run() (t tally, err error) {
 		return t, fmt.Errorf("bench: %w", err)
 	}
 	defer syscall.Close(poll) //nolint:errcheck // nothing depends on how it ends
-	spent := threadCPU()
 	g := generator{load: l, tally: &t, poll: poll, broker: syscall.SockaddrInet4{Addr: broker.Addr().As4(), Port: int(broker.Port())}}
-	err = g.loop()
-	t.cpu = threadCPU() - spent
-	return t, err
+	return t, g.run()
 }
 
 // generator is a load under way.
@@ -85,15 +92,20 @@ type generator struct {
 	load
 	*tally
 
-	poll    int // epoll's descriptor
+	poll    int // epoll's descriptor; what it says of a socket is the number of a worker, of one of leaving behind them, or thePair
 	broker  syscall.SockaddrInet4
+	events  [256]syscall.EpollEvent
 	all     []worker
 	ready   []int   // workers that may begin now
 	pausing []pause // in the order in which they end
 	active  int
 	started int
+	left    int       // of leaving
 	now     time.Time // when the events under way came
 }
+
+// thePair is the number of the pair's subscriber.
+const thePair = -1
 
 // pause is a worker's that goes on later.
 type pause struct {
@@ -101,17 +113,26 @@ type pause struct {
 	until  time.Time
 }
 
-func (g *generator) loop() error {
+func (g *generator) run() error {
 	g.all = make([]worker, g.workers)
-	events := make([]syscall.EpollEvent, g.workers)
-	begin := time.Now()
-	end := begin.Add(g.window)
-	g.now = begin
 	for w := range g.all {
 		g.all[w].socket = -1
 		g.ready = append(g.ready, w)
 	}
-	for {
+	for i, s := range g.leaving {
+		if err := g.watch(s, g.workers+i, syscall.EPOLLIN); err != nil {
+			return err
+		}
+	}
+	if g.pair != nil {
+		if err := g.watch(g.pair.subscriber, thePair, syscall.EPOLLIN); err != nil {
+			return err
+		}
+	}
+	begin := time.Now()
+	g.now = begin
+	end := begin.Add(g.window)
+	for due := begin; ; {
 		for len(g.pausing) > 0 && !g.pausing[0].until.After(g.now) {
 			g.ready = append(g.ready, g.pausing[0].worker)
 			g.pausing = g.pausing[1:]
@@ -120,23 +141,106 @@ func (g *generator) loop() error {
 			g.start(w, end)
 		}
 		g.ready = g.ready[:0]
-		if g.active == 0 && len(g.pausing) == 0 || g.now.After(end.Add(grace)) {
+		if g.over(end) {
 			break
 		}
-		n, err := syscall.EpollWait(g.poll, events, 1)
-		g.now = time.Now()
-		if err != nil && !errors.Is(err, syscall.EINTR) {
-			return fmt.Errorf("bench: epoll: %w", err)
+		if g.pair != nil && !g.now.Before(due) && g.now.Before(end) {
+			g.pair.send()
+			due = due.Add(g.interval)
 		}
-		for _, e := range events[:max(n, 0)] {
-			g.step(int(e.Fd))
+		if err := g.serve(); err != nil {
+			return err
 		}
 	}
-	g.lasted = time.Since(begin)
+	g.lasted = g.now.Sub(begin)
 	for w := range g.all {
 		if g.all[w].socket >= 0 {
 			_ = syscall.Close(g.all[w].socket) // what they were waiting for does not count
 		}
+	}
+	if g.left < len(g.leaving) {
+		return fmt.Errorf("bench: %d clients are still there after %v", len(g.leaving)-g.left, g.lasted)
+	}
+	return g.part()
+}
+
+// over tells whether all that was to be done has been.
+func (g *generator) over(end time.Time) bool {
+	switch {
+	case g.leaving != nil:
+		return g.left == len(g.leaving) || g.now.After(end)
+	case g.pair != nil && g.now.Before(end):
+		return false
+	}
+	return g.active == 0 && len(g.pausing) == 0 || g.now.After(end.Add(grace))
+}
+
+// part waits for the pair's messages that are still under way.
+func (g *generator) part() error {
+	if g.pair == nil {
+		return nil
+	}
+	if g.settle != nil {
+		g.settle()
+	}
+	g.pair.sendLast()
+	for deadline := time.Now().Add(patient); !g.pair.done; {
+		if err := g.serve(); err != nil {
+			return err
+		}
+		if g.now.After(deadline) {
+			return fmt.Errorf("bench: the pair's last message has not come within %v", patient)
+		}
+	}
+	g.messages = g.pair.took
+	return nil
+}
+
+// serve goes on with all sockets that are ready, if there are any.
+func (g *generator) serve() error {
+	n, err := syscall.EpollWait(g.poll, g.events[:], 0)
+	now := time.Now()
+	if n == 0 {
+		g.idle += now.Sub(g.now)
+	}
+	g.now = now
+	if err != nil && !errors.Is(err, syscall.EINTR) {
+		return fmt.Errorf("bench: epoll: %w", err)
+	}
+	for _, e := range g.events[:max(n, 0)] {
+		switch who := int(e.Fd); {
+		case who == thePair:
+			err = g.pair.receive(g.now)
+		case who < g.workers:
+			g.step(who)
+		default:
+			err = g.leave(g.leaving[who-g.workers])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch has serve go on with a socket under a number, once it is ready.
+func (g *generator) watch(socket, number int, interest uint32) error {
+	if err := syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_ADD, socket, &syscall.EpollEvent{Events: interest, Fd: int32(number)}); err != nil {
+		return fmt.Errorf("bench: epoll: %w", err)
+	}
+	return nil
+}
+
+// leave is for one of leaving whose socket is ready.
+func (g *generator) leave(socket int) error {
+	var buffer [256]byte
+	if n, err := syscall.Read(socket, buffer[:]); n > 0 || errors.Is(err, syscall.EAGAIN) {
+		return nil // DISCONNECT
+	}
+	g.left++
+	g.allLeft = g.now
+	if err := syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_DEL, socket, nil); err != nil {
+		return fmt.Errorf("bench: epoll: %w", err)
 	}
 	return nil
 }
@@ -173,7 +277,7 @@ func (g *generator) start(w int, end time.Time) {
 	if c.socket < 0 {
 		return
 	}
-	if err := syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_ADD, c.socket, &syscall.EpollEvent{Events: interest, Fd: int32(w)}); err != nil {
+	if err := g.watch(c.socket, w, interest); err != nil {
 		g.fail(w, err)
 	}
 }
@@ -231,7 +335,9 @@ func (g *generator) answered(w int) {
 	case g.stay:
 		g.accepted++
 		g.in = append(g.in, c.socket)
-		if err := syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_DEL, c.socket, nil); err != nil {
+		// Else what it sends would wait for the acknowledgement of what it has sent before, up to 40 ms.
+		err := syscall.SetsockoptInt(c.socket, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+		if err := errors.Join(err, syscall.EpollCtl(g.poll, syscall.EPOLL_CTL_DEL, c.socket, nil)); err != nil {
 			g.errors++
 			g.err = err
 		}

@@ -18,7 +18,7 @@ const (
 	rate     metric = "logins/s"
 	cpuAll   metric = "broker's CPU, µs"
 	cpuMain  metric = "main thread's CPU, µs"
-	cpuLoad  metric = "load generator's CPU, µs"
+	idleLoad metric = "load generator idle, %"
 	loginP50 metric = "p50, ms"
 	loginP99 metric = "p99, ms"
 )
@@ -205,7 +205,7 @@ func (r *rig) storm(st *stand, v brokers.Version, s storm, window time.Duration)
 	each := func(d time.Duration) float64 { return us(d) / float64(done) }
 	spent := after.minus(before)
 	return sample{
-		rate: t.perSecond(done), cpuAll: each(spent.all), cpuMain: each(spent.main), cpuLoad: each(t.cpu),
+		rate: t.perSecond(done), cpuAll: each(spent.all), cpuMain: each(spent.main), idleLoad: 100 * t.idle.Seconds() / t.lasted.Seconds(),
 		loginP50: percentile(t.waits, 50), loginP99: percentile(t.waits, 99),
 	}
 }

@@ -1,13 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
+	"syscall"
 	"time"
-
-	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"go-jwt-auth/test/harness"
 )
@@ -20,57 +19,53 @@ const lost = 1e6
 
 const topic = "pair"
 
-// pair is a publisher and a subscriber that were connected before the storm.
-type pair struct{ publisher, subscriber *harness.Raw }
+// pair is a publisher and a subscriber that were connected before the storm: sockets that the load's thread serves.
+type pair struct {
+	publisher, subscriber int
+	sent                  []time.Time
+	took                  []time.Duration // from publish to receipt, of each that was sent; lost unless it has come
+	came                  []byte          // of the next message
+	done                  bool            // the last one has come
+}
 
 // pair connects both by tokens that the storm does not use, and returns when the subscription is granted.
 func (r *rig) pair(st *stand, url string) *pair {
-	tokens := r.keys.tokens[eddsa]
-	p := &pair{}
-	for n, c := range []**harness.Raw{&p.subscriber, &p.publisher} {
-		var err error
-		*c, err = admit(url, login(fmt.Sprint("pair-", n), tokens[n]))
-		st.must(err)
-		st.Cleanup((*c).Close)
+	enter := func(n int) int {
+		return st.enter(url, harness.ConnectPacket(harness.V311, login(fmt.Sprint("pair-", n), r.keys.tokens[eddsa][n])))
 	}
-	st.must(p.subscribe())
+	p := &pair{publisher: enter(0), subscriber: enter(1)}
+	st.subscribe(p.subscriber, topic)
 	return p
 }
 
-// admit connects until the broker lets the client in: where it closes the connection instead of an answer, the client
-// comes back. A refusal is final.
-func admit(url string, l harness.Login) (*harness.Raw, error) {
-	for deadline := time.Now().Add(patient); ; time.Sleep(retryPause) {
-		r, err := harness.Dial(url, harness.V311)
-		if err != nil {
-			return nil, err
-		}
-		answer, err := r.Connect(l)
-		if err == nil && answer.Accepted() {
-			return r, nil
-		}
-		r.Close()
-		if err == nil && answer.Closed && time.Now().Before(deadline) {
+// enter connects until the broker lets the client in: where it closes the connection instead of an answer, the client comes back. A
+// refusal is final. The socket is closed at the trial's end.
+func (st *stand) enter(url string, connect []byte) (socket int) {
+	for deadline := time.Now().Add(patient); ; {
+		t, err := load{url: url, workers: 1, limit: 1, window: patient, stay: true, next: func(int) []byte { return connect }}.run()
+		st.must(err)
+		if t.closed > 0 && time.Now().Before(deadline) {
 			continue
 		}
-		return nil, errors.Join(fmt.Errorf("bench: client %s was %v", l.ClientID, answer), err)
+		st.expect(t, accepted)
+		st.Cleanup(func() { _ = syscall.Close(t.in[0]) }) // nothing depends on how it ends
+		return t.in[0]
 	}
 }
 
-// subscribe wants QoS 0 (MQTT 3.1.1 §3.8).
-func (p *pair) subscribe() error {
-	packet := append([]byte{0x82, byte(5 + len(topic)), 0, 1, 0, byte(len(topic))}, topic...)
-	if err := p.subscriber.Send(append(packet, 0)); err != nil {
-		return err
+// subscribe wants QoS 0 (MQTT 3.1.1 §3.8), and returns when it is granted.
+func (st *stand) subscribe(socket int, filter string) {
+	packet := append([]byte{0x82, byte(5 + len(filter)), 0, 1, 0, byte(len(filter))}, filter...)
+	_, err := syscall.Write(socket, append(packet, 0))
+	st.must(err)
+	var suback [5]byte
+	st.must(waitFor(func() bool {
+		n, _ := syscall.Read(socket, suback[:]) // it may not be there yet
+		return n == len(suback)
+	}, "no SUBACK came"))
+	if suback[0] != 0x90 || suback[4] != 0 {
+		st.Fatalf("bench: the subscription was refused: % x", suback)
 	}
-	answer, err := p.subscriber.Next()
-	if err != nil {
-		return err
-	}
-	if ack, ok := answer.(*packets.SubackPacket); !ok || len(ack.ReturnCodes) != 1 || ack.ReturnCodes[0] != 0 {
-		return fmt.Errorf("bench: %v instead of a granted subscription", answer)
-	}
-	return nil
 }
 
 // last is the number of the message behind all others. Messages of one publisher arrive in order, so what is not there
@@ -83,55 +78,39 @@ func message(number uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, number)
 }
 
-// exchange sends a message at each interval until over, whatever has become of those before, then calls settle, and waits for
-// those that are still under way. It returns the time from publish to receipt of each, lost for those that did not come.
-func (p *pair) exchange(interval time.Duration, over func() bool, settle func()) (latencies []time.Duration, err error) {
-	var came map[uint32]time.Time
-	var receiving sync.WaitGroup
-	receiving.Go(func() { came, err = p.receive() })
-	var sent []time.Time
-	for due := time.Now(); !over(); due = due.Add(interval) {
-		time.Sleep(time.Until(due))
-		sent = append(sent, time.Now())
-		_ = p.publisher.Send(message(uint32(len(sent) - 1))) // what is not sent is lost
-	}
-	settle()
-	if p.publisher.Send(message(last)) != nil {
-		p.subscriber.Close() // nothing is to come any more
-	}
-	receiving.Wait()
-	latencies = make([]time.Duration, len(sent))
-	for i, at := range sent {
-		latencies[i] = lost * time.Millisecond
-		if then, ok := came[uint32(i)]; ok {
-			latencies[i] = then.Sub(at)
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("bench: the pair was parted: %w", err)
-	}
-	return latencies, err
+// send sends the next message, whatever has become of those before. What can't be sent is lost.
+func (p *pair) send() {
+	p.took = append(p.took, lost*time.Millisecond)
+	p.sent = append(p.sent, time.Now())
+	_, _ = syscall.Write(p.publisher, message(uint32(len(p.sent)-1)))
 }
 
-// receive takes messages until the last one or an error, and returns when each came.
-func (p *pair) receive() (came map[uint32]time.Time, err error) {
-	came = map[uint32]time.Time{}
-	for {
-		packet, err := p.subscriber.Next()
-		now := time.Now()
-		if err != nil {
-			return came, err
-		}
-		publish, ok := packet.(*packets.PublishPacket)
-		if !ok || len(publish.Payload) != 4 {
-			return came, errors.New("the subscriber got something else than the publisher's messages")
-		}
-		number := binary.BigEndian.Uint32(publish.Payload)
-		if number == last {
-			return came, nil
-		}
-		came[number] = now
+// sendLast sends the one after which nothing is waited for.
+func (p *pair) sendLast() { _, _ = syscall.Write(p.publisher, message(last)) }
+
+// receive takes what has come until now.
+func (p *pair) receive(now time.Time) error {
+	var buffer [4096]byte
+	n, err := syscall.Read(p.subscriber, buffer[:])
+	if errors.Is(err, syscall.EAGAIN) {
+		return nil
 	}
+	if err != nil || n == 0 {
+		return errors.Join(errors.New("bench: the pair was parted"), err)
+	}
+	p.came = append(p.came, buffer[:n]...)
+	for size := len(message(0)); len(p.came) >= size; p.came = p.came[size:] {
+		number := binary.BigEndian.Uint32(p.came[size-4:])
+		switch {
+		case !bytes.Equal(p.came[:size], message(number)) || number != last && int(number) >= len(p.sent):
+			return fmt.Errorf("bench: the subscriber got something else than the publisher's messages: % x", p.came[:size])
+		case number == last:
+			p.done = true
+		default:
+			p.took[number] = now.Sub(p.sent[number])
+		}
+	}
+	return nil
 }
 
 // pairSample are the metrics of a pair's messages.

@@ -197,7 +197,7 @@ func (r *results) variantTable() string {
 
 // loginTable has the trials of a version that are shown, and what they cost over a reference.
 func (r *results) loginTable(b *strings.Builder, version string, shown func(name string) bool, reference string) {
-	head(b, 1, "login", "logins/s", "× anonymous", "broker's CPU, µs", "of it the main thread", "over anonymous, µs", "in P", "p50, ms", "p99, ms", "load generator's CPU, µs")
+	head(b, 1, "login", "logins/s", "× anonymous", "broker's CPU, µs", "of it the main thread", "over anonymous, µs", "in P", "p50, ms", "p99, ms", string(idleLoad))
 	base := r.find(version, partLogin, reference)
 	p := r.get("", partLogin, primitives, unit)
 	for _, t := range r.of(partLogin) {
@@ -207,7 +207,7 @@ func (r *results) loginTable(b *strings.Builder, version string, shown func(name
 		get := func(m metric) series { return t.Rounds[m] }
 		over := get(cpuAll).minus(base.Rounds[cpuAll])
 		row(b, t.Name, get(rate).text(0), get(rate).over(base.Rounds[rate]).text(2), get(cpuAll).text(1), get(cpuMain).text(1),
-			over.text(1), over.over(p).text(2), get(loginP50).text(1), get(loginP99).text(1), get(cpuLoad).text(0))
+			over.text(1), over.over(p).text(2), get(loginP50).text(1), get(loginP99).text(1), get(idleLoad).text(0))
 	}
 }
 

@@ -1,7 +1,7 @@
 /*
  * accept.c - the cheapest plugin there can be: it lets everybody in, or with `plugin_opt_refuse` nobody. What a login costs
  * with it is what the broker itself costs. With `plugin_opt_busy` it first keeps the processor for so many us: what a login then
- * costs beyond that is due to the measurement.
+ * costs beyond that would be due to the measurement.
  */
 #include "go_jwt_auth.h"
 
