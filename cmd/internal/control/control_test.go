@@ -275,6 +275,7 @@ func TestWhatIsAnswered(t *testing.T) {
 		"nobody's": {&controltest.Broker{Raw: func([]byte) []byte {
 			return []byte(`{"responses":[{"correlationData":"99","data":{}},{"data":{}},null]}`)
 		}}, "no answer"},
+		"unread":                   {&controltest.Broker{Raw: func([]byte) []byte { return []byte(`{"responses":[{"error":"malformed request"}]}`) }}, "refuses the message: malformed request"},
 		"ended":                    {&controltest.Broker{Answer: func(controltest.Command) (any, string) { return nil, controltest.Hangup }}, "the connection to the broker has ended"},
 		"too soon, without an end": {&controltest.Broker{Answer: func(controltest.Command) (any, string) { return nil, "too many requests" }}, "too many requests"},
 	} {

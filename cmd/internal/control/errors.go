@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,7 +29,7 @@ func (e *AnswerError) Error() string {
 		return fmt.Sprintf("the plugin does not take %s from this login: it must be among options.control.admins of the broker's jwt.json (a login by token "+
 			`as {"username": …}, any other as "…"), and the plugin must be as new as this tool`, e.Command)
 	}
-	return "the plugin refuses " + e.Command + ": " + e.Text
+	return "the plugin refuses " + cmp.Or(e.Command, "the message") + ": " + e.Text
 }
 
 // IsAnswer tells whether err is that refusal of the plugin.

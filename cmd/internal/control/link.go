@@ -178,6 +178,9 @@ func (w *wsConn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (w *wsConn) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil // at an empty message Mosquitto 2.1.2 loses its place in the stream (eclipse-mosquitto/mosquitto#3704)
+	}
 	if err := w.WriteMessage(websocket.BinaryMessage, p); err != nil {
 		return 0, err
 	}
@@ -283,15 +286,24 @@ func (l *link) received(r paho.PublishReceived) (bool, error) {
 		l.fail(ErrNoPlugin)
 		return true, nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, each := range message.Responses {
-		if to, is := l.waiting[each.CorrelationData]; is {
-			delete(l.waiting, each.CorrelationData) // it has room for one
-			to <- each
-		}
+		l.answer(each)
 	}
 	return true, nil
+}
+
+// answer hands an answer to whoever waits for it. One that names nobody is about a message that the plugin could not read.
+func (l *link) answer(a response) {
+	if a.CorrelationData == "" && a.Error != nil {
+		l.fail(&AnswerError{Text: *a.Error})
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if to, is := l.waiting[a.CorrelationData]; is {
+		delete(l.waiting, a.CorrelationData) // it has room for one
+		to <- a
+	}
 }
 
 // fail ends the wait of all.

@@ -104,7 +104,7 @@ func (b *Broker) upgrade(w http.ResponseWriter, r *http.Request) {
 	go func() {
 		for {
 			_, message, err := conn.ReadMessage()
-			if err != nil {
+			if err != nil || len(message) == 0 { // Mosquitto 2.1.2 does not take it well
 				_ = fromClient.CloseWithError(io.EOF)
 				return
 			}
