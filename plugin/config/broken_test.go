@@ -10,7 +10,6 @@ import (
 
 const (
 	anyAlgorithm = `must be "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA" or "Ed25519"`
-	unmade       = "this version does not support this key, and to ignore it could let somebody in: remove it"
 	exampleURL   = `must be an address such as "https://idp.example.com/realms/main/…"`
 	modeMissing  = `$.mode: must be there: "jwks" (a key set), "oidc" (the key set that the issuer names), "local" (one key or secret) or "introspection" (opaque tokens)`
 
@@ -536,8 +535,12 @@ func brokenFiles() []brokenFile {
 		{"too many rules", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.maxRules", `1025`), []string{"$.options.authorization.maxRules: must be at most 1024 rules, because each of a client's actions is held against all of them, found 1025"}},
 		{"what no rule is about is allowed", granting(`{"everyone": true, "publish": "a"}`, "options.authorization.onNoMatch", `"allow"`), []string{`$.options.authorization.onNoMatch: must be "deny" or "defer", found "allow"`}},
 
-		// Not in this version
-		{"control.admins", with("options.control.admins", `["ops"]`), []string{"$.options.control.admins: " + unmade}},
+		{"an admin alone", with(admins, `"ops"`), []string{`$.options.control.admins: must be an array such as ["ops"] or [{"username": "ops"}], found "ops"`}},
+		{"an admin who is a number", with(admins, `["ops", 1]`), []string{`$.options.control.admins[1]: must be a username, or an object such as {"provider": "NAME", "username": "ops"}, found 1`}},
+		{"an admin without name", with(admins, `["", {"username": ""}]`, match, "true"), []string{"$.options.control.admins[0]: must not be empty: give a value or remove the key", "$.options.control.admins[1].username: must not be empty: give a value or remove the key"}},
+		{"an admin by token without name", with(admins, `[{}]`, match, "true"), []string{"$.options.control.admins[0].username: must be there: the username that the provider gives to an admin"}},
+		{"an admin with a control character", with(admins, `["a\tb"]`), []string{`$.options.control.admins[0]: must be a name of MQTT, of at most 65535 bytes and without control characters, found "a\tb"`}},
+		{"too many admins", with(admins, `[`+strings.Repeat(`"a",`, 64)+`"a"]`), []string{"$.options.control.admins: must hold at most 64 entries, found 65"}},
 
 		{
 			"all at once, in the order of the file",
@@ -612,6 +615,18 @@ func brokenBeyondSchema() map[string][]brokenFile {
 			{"request's text without the token", requesting(`"{\"method\": \"GET\"}"`), []string{request + ": in line 1, column 1 of this text: $" + nowhere}},
 		},
 		"it does not compare providers": brokenAmongProviders(),
+		"it does not look from the admins to the providers": {
+			{"an admin of a provider without name", with(admins, `[{"provider": "a", "username": "ops"}]`, match, "true"), []string{"$.options.control.admins[0].provider: must not stand in a file whose provider has no name: leave it out"}},
+			{"an admin whose name anybody may claim", with(admins, `["x", {"username": "ops"}]`), []string{"$.options.control.admins[1]: can't be: the provider maps no usernames, so that its clients may claim any: set $.options.common.matchUsernameToSubject to true"}},
+			{
+				"admins of several providers", withTop(`"options": {"control": {"admins": [{"username": "ops"}, {"provider": "c", "username": "ops"}, {"provider": "a", "username": "ops"}]}}`, from("a", issuerA, match, "false"), from("b", issuerB)),
+				[]string{
+					"$.options.control.admins[0].provider: must be there with several providers: the name of the one whose token an admin has",
+					`$.options.control.admins[1].provider: must be the name of a provider of this file, found "c"; did you mean "a"?`,
+					`$.options.control.admins[2]: can't be: provider "a" maps no usernames, so that its clients may claim any: set $.providers[0].options.common.matchUsernameToSubject to true`,
+				},
+			},
+		},
 		"it does not compare two values": {
 			{
 				"issuer other than oidc's", oidc("options.common.issuer", `"https://idp.test/"`),

@@ -71,6 +71,8 @@ type EnhancedAuth struct {
 type Control struct {
 	// Renew lets clients send a fresh token to $CONTROL/jwt-auth/v1. Default true.
 	Renew bool
+	// Admins are those who may see who is connected, and disconnect them; at most 64, none twice. Default: nobody.
+	Admins []Admin
 }
 
 // Provider is one identity provider: its keys, and the rules that its tokens obey.

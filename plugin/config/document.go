@@ -56,6 +56,7 @@ func (d *document) config() *Config {
 		return nil
 	}
 	s.check(file, provider)
+	s.checkAdmins(file)
 	return file
 }
 

@@ -28,7 +28,7 @@ func fileKeys() []key {
 
 // brokerKeys hold for all providers of a file, and stand at its top.
 func brokerKeys(file *Config) []key {
-	return append([]key{
+	return []key{
 		{"options.common.tokenSource", tokenSources(&file.TokenSource)},
 		{"options.common.onNonToken", oneOf(&file.OnNonToken, NonTokenDefer, NonTokenDeny)},
 		{"options.common.maxTokenBytes", integer(&file.MaxTokenBytes, tokenSizes)},
@@ -37,7 +37,8 @@ func brokerKeys(file *Config) []key {
 		{"options.audit.syslog", boolean(&file.Audit.Syslog)},
 		{"options.enhancedAuth.methods", methods(&file.EnhancedAuth.Methods)},
 		{"options.control.renew", boolean(&file.Control.Renew)},
-	}, unsupported("options.control.admins")...)
+		{admins, anything}, // checkAdmins
+	}
 }
 
 // providerKeys are a provider's. They are read in this order, whatever the file's own.
@@ -188,14 +189,6 @@ func unused(root *node) map[string]string {
 		}
 	}
 	return warnings
-}
-
-// unsupported are keys that belong to the format but not yet to this version. To ignore one could let somebody in, so each is
-// an error until it gets a reader.
-func unsupported(paths ...string) []key {
-	return each(paths, func(d *document, n *node) {
-		d.errorf(n, "this version does not support this key, and to ignore it could let somebody in: remove it")
-	})
 }
 
 // each is a format in which one reader is for all paths.

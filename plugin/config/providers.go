@@ -37,6 +37,7 @@ func (d *document) severalProviders() *Config {
 		}
 	}
 	checkApart(file.Providers, all)
+	s.checkAdmins(file)
 	return file
 }
 

@@ -26,15 +26,17 @@ func inside(key string) string {
 }
 
 // brokenProviders are files with providers that the JSON Schema refuses as well.
+// withTop is a file of several providers with more members at its top.
+func withTop(top string, providers ...string) string {
+	return "{" + top + ", " + strings.TrimPrefix(several(providers...), "{")
+}
+
 func brokenProviders() []brokenFile {
 	const (
 		list      = "$.providers: must be an array of objects, one for each identity provider, found "
 		badName   = `$.providers[0].name: must be up to 32 of a-z, 0-9, "-" and "_", the first a letter or digit, found `
 		unmatched = `options.common.matchUsernameToSubject: must be there with several providers: true, or usernameTemplate in its place (such as "{provider}:{sub}"), or false if this provider's clients may use any username, those of the others included`
 	)
-	withTop := func(top string, providers ...string) string {
-		return "{" + top + ", " + strings.TrimPrefix(several(providers...), "{")
-	}
 	return []brokenFile{
 		{"providers null", `{"providers": null}`, []string{list + "null"}},
 		{"providers an object", `{"providers": {}}`, []string{list + "an object"}},
@@ -61,7 +63,7 @@ func brokenProviders() []brokenFile {
 			inside("options.audit.syslog"), inside("options.common.maxTokenBytes"), inside("options.common.onNonToken"), inside(tokenFrom),
 		}},
 		{"what is of the broker, of renewals, in a provider", several(from("a", issuerA, "options.control.renew", `false`)), []string{inside("options.control.renew")}},
-		{"what is not made, at the top", withTop(`"options": {"control": {"admins": []}}`, from("a", issuerA)), []string{"$.options.control.admins: " + unmade}},
+		{"admins in a provider", several(from("a", issuerA, admins, `["ops"]`)), []string{inside(admins)}},
 		{"a broker-wide key that is wrong", withTop(`"options": {"common": {"onNonToken": "no"}}`, from("a", issuerA)), []string{`$.options.common.onNonToken: must be "defer" or "deny", found "no"`}},
 		{"in a provider all is checked", several(from("a", issuerA), from("b", issuerB, "options.modes.jwks.timeoutMs", `0`, "options.tls.certFile", `"secret"`)), []string{
 			"$.providers[1].options.modes.jwks.timeoutMs: must be a number of milliseconds above 0, found 0",
@@ -81,9 +83,6 @@ func brokenAmongProviders() []brokenFile {
 	}
 	opaqueFrom := func(name, issuer string) string {
 		return named(name, opaque("options.common.issuer", `"`+issuer+`"`))
-	}
-	withTop := func(top string, providers ...string) string {
-		return "{" + top + ", " + strings.TrimPrefix(several(providers...), "{")
 	}
 	const logged = ": the token would stay the client's username, which the broker logs"
 	return []brokenFile{

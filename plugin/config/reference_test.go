@@ -271,14 +271,3 @@ func sameJSON(a, b string) bool {
 	errA, errB := json.Unmarshal([]byte(a), &one), json.Unmarshal([]byte(b), &two)
 	return errA == nil && errB == nil && fmt.Sprint(one) == fmt.Sprint(two)
 }
-
-// What belongs to the format but not yet to this version is named.
-func TestReferenceNamesWhatIsPlanned(t *testing.T) {
-	text := strings.Join(readLines(t, reference), "\n")
-	for _, path := range unmadeKeys() {
-		whole, short := "`"+path+"`", "`."+base(path)+"`"
-		if !strings.Contains(text, whole) && !strings.Contains(text, short) {
-			t.Errorf("%s is not named", path)
-		}
-	}
-}

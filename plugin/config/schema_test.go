@@ -83,7 +83,7 @@ func readSchema(t *testing.T) map[string]*facts {
 		for _, part := range append(slices.Concat(s.AllOf, s.AnyOf), s.Then, s.Else) {
 			walk(path, part)
 		}
-		if path == "$.providers" || strings.HasSuffix(path, ".authorization.rules") || strings.HasSuffix(path, ".authorization.grants") {
+		if path == "$.providers" || strings.HasSuffix(path, ".authorization.rules") || strings.HasSuffix(path, ".authorization.grants") || path == "$."+admins {
 			walk(path+"[…]", s.Items)
 		}
 	}
@@ -163,9 +163,6 @@ func allKeys() map[string]bool {
 	all := map[string]bool{"$": true, "$.providers": true}
 	add := func(root string, format []key) {
 		for _, k := range format {
-			if slices.Contains(unmadeKeys(), k.path) {
-				continue
-			}
 			for path := k.path; path != ""; path = parent(path) {
 				all[root+"."+path] = true
 			}
@@ -178,6 +175,11 @@ func allKeys() map[string]bool {
 					if m.path == "claim" || isGrant == (base(k.path) == "grants") {
 						all[root+"."+k.path+"[…]."+m.path] = true
 					}
+				}
+			case "admins":
+				all[root+"."+k.path+"[…]"] = true
+				for _, m := range adminMembers(&Admin{}) {
+					all[root+"."+k.path+"[…]."+m.path] = true
 				}
 			case "requestParameters":
 				for _, m := range requestMembers(&Request{}) {
@@ -195,13 +197,6 @@ func allKeys() map[string]bool {
 	add("$", slices.Concat(fileKeys(), brokerKeys(defaults()), one))
 	add(inProviders, append(one, key{path: "name"}))
 	return all
-}
-
-// unmadeKeys are those that this version refuses.
-func unmadeKeys() []string {
-	return []string{
-		"options.control.admins",
-	}
 }
 
 func TestSchemaHasEveryKey(t *testing.T) {
@@ -235,6 +230,9 @@ func home(key, value string) string {
 		return `{"providers": ` + value + `}`
 	}
 	if list, member, isMember := strings.Cut(key, "[…]."); isMember {
+		if list == admins {
+			return withTop(`"options": {"control": {"admins": [`+entryWith("admins", member, value)+`]}}`, from("a", issuerA))
+		}
 		return with(list, "["+entryWith(base(list), member, value)+"]")
 	}
 	switch {
@@ -301,6 +299,7 @@ func home(key, value string) string {
 // entryWith is a good entry of a list in options.authorization that has this member.
 func entryWith(list, member, value string) string {
 	rest := map[string]string{
+		"admins.username": `"provider": "a"`, "admins.provider": `"username": "a"`,
 		"rules.claim": `"format": "emqx"`, "rules.format": `"claim": "acl"`,
 		"grants.claim": `"value": "a", "publish": "a"`, "grants.value": `"claim": "a", "publish": "a"`,
 		"grants.scope": `"publish": "a"`, "grants.everyone": `"publish": "a"`, "grants.publish": `"everyone": true`, "grants.subscribe": `"everyone": true`,

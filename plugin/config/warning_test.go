@@ -51,6 +51,7 @@ func oddFiles() []oddFile {
 		{"local in mode jwks", with("options.modes.local", `{"env": "GO_JWT_AUTH_UNSET"}`), []string{`$.options.modes.local: is not used in mode "jwks", and was not checked`}},
 		{"jwks in mode local", local("options.modes.jwks.uri", `"nonsense"`), []string{`$.options.modes.jwks: is not used in mode "local", and was not checked`}},
 		{"algorithm by both its names", with("algorithm", `["EdDSA", "Ed25519"]`), []string{`$.algorithm[1]: is there twice, found "Ed25519" again`}},
+		{"an admin twice", with(admins, `["ops", "ops"]`), []string{"$.options.control.admins[1]: is there twice"}},
 		{"algorithm twice", with("algorithm", `["RS256", "RS256"]`), []string{`$.algorithm[1]: is there twice, found "RS256" again`}},
 		{"usernameClaim without match", with("options.common.usernameClaim", `"email"`), []string{"$.options.common.usernameClaim: has no effect unless matchUsernameToSubject is true"}},
 		{"clientIdClaim without match", with("options.common.clientIdClaim", `"email"`), []string{"$.options.common.clientIdClaim: has no effect unless matchClientIdToSubject is true"}},
