@@ -142,6 +142,7 @@ func usernameOf(connect broker.Connect) string {
 
 // vacate forgets who was connected from an address that somebody else comes from.
 func (p *Plugin) vacate(conn broker.Conn) {
+	p.watchLeave(conn, false)
 	p.sessions.Leave(conn)
 	p.table.holders.Leave(conn, false, p.now())
 	p.table.dropRights(conn)
@@ -150,6 +151,7 @@ func (p *Plugin) vacate(conn broker.Conn) {
 // leave records that a connection has ended, with all that is known of it. kept: the broker keeps the client's session, or may do so.
 func (p *Plugin) leave(conn broker.Conn, kept bool) {
 	s := p.sessions.Of(conn)
+	p.watchLeave(conn, kept)
 	takenOver := s != nil && p.table.holders.TakenOver(conn, s.ClientID)
 	p.sessions.Leave(conn)
 	p.table.holders.Leave(conn, kept, p.now())

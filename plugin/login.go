@@ -5,6 +5,7 @@ import (
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/roster"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 
@@ -26,7 +27,7 @@ func (p *Plugin) login(connect broker.Connect) verdict.Verdict {
 	}
 	p.tellOf(event.Judged, connect, result)
 	if result.Kind == verdict.Defer {
-		p.leaveToOthers(connect)
+		p.leaveToOthers(connect, loginOf(connect))
 	}
 	return result.Verdict
 }
@@ -45,8 +46,9 @@ func (p *Plugin) loginAtOnce(e broker.ExtAuth) verdict.Verdict {
 	return result.Verdict
 }
 
-// leaveToOthers notes who may be let in by others: if nobody says whether it was, it disconnects if not.
-func (p *Plugin) leaveToOthers(connect broker.Connect) {
+// leaveToOthers notes who may be let in by others, and how: if nobody says whether it was, it disconnects if not.
+func (p *Plugin) leaveToOthers(connect broker.Connect, how roster.Login) {
+	p.watchLeft(connect, how)
 	if !p.broker.TellsOfConnects() {
 		p.table.holders.Try(connect.Conn, connect.ClientID)
 	}
@@ -55,6 +57,11 @@ func (p *Plugin) leaveToOthers(connect broker.Connect) {
 // admit gives the client its identity and records its session.
 func (p *Plugin) admit(connect broker.Connect, result provider.Result, open *provider.Open) verdict.Verdict {
 	v := result.At(p.now())
+	if v.Kind == verdict.Accept {
+		if refused := p.blocked(result); refused != nil {
+			v = *refused
+		}
+	}
 	if v.Kind == verdict.Accept {
 		if refused := p.identify(&connect, result); refused != nil {
 			v = *refused
@@ -110,6 +117,7 @@ func (p *Plugin) record(connect broker.Connect, result provider.Result, open *pr
 	p.limit(s, by)
 	p.table.holders.Enter(connect.Conn, connect.ClientID, p.ownerOf(result))
 	p.table.cameBy(connect.ClientID)
+	p.watchAdmitted(s)
 	p.grantRights(connect, result)
 	p.lifetimes.ScheduleRecheck(s, by, result.Bearer(), result.Expiry)
 	if open != nil {

@@ -15,7 +15,7 @@ import (
 
 // begins is when a callback begins; zero if nobody wants to know.
 func (p *Plugin) begins() time.Time {
-	if p.trail == nil && p.meter.Load() == nil {
+	if p.trail == nil && p.meter.Load() == nil && p.table.watched == nil {
 		return time.Time{}
 	}
 	return p.now()
@@ -38,12 +38,12 @@ func (p *Plugin) there(m *metrics.Meter) {
 // counted takes how many sessions a provider has now to the metrics.
 func (p *Plugin) counted(by provider.ID, sessions int) { p.meter.Load().Sessions(by, sessions) }
 
-// know keeps what the audit trail is to say of a client when it has to leave.
+// know keeps what the audit trail is to say of a client when it has to leave, and what admins may see.
 func (p *Plugin) know(s *session.Session, connect broker.Connect, result provider.Result) {
-	if p.trail == nil {
+	if p.trail == nil && p.table.watched == nil {
 		return
 	}
-	var known session.Known
+	known := session.Known{Expires: result.Expiry, Mapped: result.Identity.Username != nil || result.Provider.Config().Common.MatchUsername}
 	if result.Subject != result.Bearer() {
 		known.Subject = strings.Clone(result.Subject) // it must not keep all claims with it
 	}

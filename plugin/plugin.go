@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go-jwt-auth/plugin/admin"
 	"go-jwt-auth/plugin/audit"
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/chain"
@@ -24,6 +25,7 @@ import (
 	"go-jwt-auth/plugin/pending"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/renewal"
+	"go-jwt-auth/plugin/roster"
 	"go-jwt-auth/plugin/session"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -53,9 +55,11 @@ type Table struct {
 	trails  audit.Trails
 	// rights are those of each instance's clients.
 	rights []*session.RightsTable
-	// plugins are the instances.
+	// plugins are the instances, which numbers are counted for.
 	plugins []*Plugin
+	numbers uint32
 	servers metrics.Servers
+	watching
 }
 
 // NewTable returns an empty table.
@@ -109,11 +113,18 @@ type Plugin struct {
 	pending   *pending.Logins
 	lifetimes *lifetime.Lifetimes
 	renewals  *renewal.Renewals
-	control   *control.Control
+	admins    *admin.Admins
+	// controls take the messages to $CONTROL topics, by these.
+	controls map[string]*control.Control
+	// jobs are those commands of admins that take several turns; each returns true when it is over.
+	jobs []func() bool
+	// number tells it from other instances.
+	number   uint32
+	reloaded reloaded
 	// began is when the sessions' registry began.
 	began time.Time
-	// listens: this instance is registered for the messages to control.Topic, those of all instances on Mosquitto 2.1.
-	listens bool
+	// listens holds the topics for whose messages this instance is registered, those of all instances on Mosquitto 2.1.
+	listens map[string]bool
 
 	rights *session.RightsTable
 	// checksACL: ACL_CHECK is registered.
@@ -136,13 +147,15 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 	if o.Table == nil {
 		o.Table = NewTable()
 	}
-	p := &Plugin{broker: b, lines: broker.NewLog(b), now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table, began: o.Now()}
+	p := &Plugin{broker: b, lines: broker.NewLog(b), now: o.Now, dial: o.Dial, sessions: session.NewRegistry(), table: o.Table, began: o.Now(), listens: map[string]bool{}}
+	o.Table.numbers++
+	p.number = o.Table.numbers
 	p.rights = session.NewRightsTable(b.AskAbout, o.Now)
 	o.Table.rights = append(o.Table.rights, p.rights)
 	p.loop = loop.New(o.Now, b.Wake, func(fault error) { p.log(event.Error, "fault in the background: %s", fault) })
 	p.pending = &pending.Logins{
 		Table: o.Table.pending, Broker: b, Loop: p.loop, Now: o.Now,
-		Identify: p.identify, Contested: contested, MayHold: p.mayHold, Record: p.record, Tell: p.tellOf,
+		Blocked: p.blocked, Identify: p.identify, Contested: contested, MayHold: p.mayHold, Record: p.record, Tell: p.tellOf,
 		Grant: p.grantRights, Withdraw: p.rights.Drop,
 	}
 	p.lifetimes = &lifetime.Lifetimes{
@@ -153,10 +166,13 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 	p.sessions.Counted = p.counted
 	p.renewals = &renewal.Renewals{
 		Loop: p.loop, Now: o.Now, Sessions: p.sessions, Chain: func() *chain.Chain { return p.chain },
-		IsOwner: p.isOwner, Apply: p.renewed, Tell: p.tell,
+		IsOwner: p.isOwner, Blocked: p.blocked, Apply: p.renewed, Tell: p.tell,
 	}
-	p.control = &control.Control{
-		Commands: map[string]control.Command{"renewToken": p.renewToken}, Malformed: p.malformed, Send: p.answer,
+	p.admins = p.newAdmins()
+	commands := p.admins.Commands()
+	commands["renewToken"] = p.renewToken
+	p.controls = map[string]*control.Control{
+		control.Topic: {Commands: commands, Malformed: p.malformed, Send: p.answer},
 	}
 	p.table.plugins = append(p.table.plugins, p)
 	if err := p.start(o.Settings); err != nil {
@@ -201,6 +217,7 @@ func (p *Plugin) start(settings map[string]string) error {
 func (p *Plugin) Close() {
 	p.table.rights = slices.DeleteFunc(p.table.rights, func(t *session.RightsTable) bool { return t == p.rights })
 	p.table.plugins = slices.DeleteFunc(p.table.plugins, func(one *Plugin) bool { return one == p })
+	p.table.watch()
 	p.loop.Close()
 	if p.chain != nil {
 		p.chain.Close()
@@ -254,7 +271,7 @@ func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
 	p.catchUp(e.Connect) // of a client that is connected it could be the end, and it would be one that is just coming
 	p.arrive(e.Connect)
 	if !p.takes(e.Method) {
-		p.leaveToOthers(e.Connect)
+		p.leaveToOthers(e.Connect, roster.Unknown)
 		return verdict.Verdict{Kind: verdict.Defer}
 	}
 	return p.loginAtOnce(e)
@@ -263,7 +280,12 @@ func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
 // Control takes a message to a $CONTROL topic. Of several instances the one that has let the client in answers it.
 func (p *Plugin) Control(m broker.Message) {
 	defer p.spent(metrics.Control, p.begins())
-	p.table.answering(m, p).control.Handle(m)
+	p.watchSeen(m)
+	one := p.table.answering(m, p)
+	if c := one.controls[m.Topic]; c != nil {
+		c.Handle(m)
+	}
+	one.begin()
 }
 
 // Connect records that a client has been let in, by this plugin or by others (Mosquitto 2.1).
@@ -279,6 +301,7 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 	if !p.table.holders.Has(conn, clientID) {
 		p.table.holders.Enter(conn, clientID, session.Owner{})
 	}
+	p.watchCame(conn, clientID)
 	if !p.table.hasRights(conn, clientID) {
 		p.table.dropRights(conn)
 		p.table.cameBy(clientID)
@@ -330,7 +353,7 @@ const tickUnit = time.Millisecond
 
 // work does what is due, for as long as a turn takes.
 func (p *Plugin) work() {
-	rest := p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck)
+	rest := p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck, p.watchStep)
 	p.chain.Refresh()
 	if p.checksACL {
 		_ = p.checkACL(p.chain.Config()) // which can only end it
@@ -343,7 +366,7 @@ func (p *Plugin) work() {
 // asks for the next.
 func (p *Plugin) schedule(rest time.Duration) {
 	now, wait := p.now(), p.longestWait()
-	for _, at := range [...]time.Time{p.sessions.NextDeadline(), p.sessions.NextLimit(), p.lifetimes.NextRecheck(), p.chain.RefreshAt()} {
+	for _, at := range [...]time.Time{p.sessions.NextDeadline(), p.sessions.NextLimit(), p.lifetimes.NextRecheck(), p.chain.RefreshAt(), p.table.watchAt()} {
 		if !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), rest))
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/control"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/provider"
@@ -124,12 +125,12 @@ func (p *Plugin) answer(to broker.Message, payload []byte) {
 	if p.loop.Turning() {
 		p.loop.Again()
 	}
-	if err := p.broker.Publish(to.ClientID, control.ResponseTopic, payload); err != nil {
+	if err := p.broker.Publish(to.ClientID, to.Topic+control.Response, payload); err != nil {
 		var token string
 		if s := p.sessions.Of(to.Conn); s != nil && s.IDIsToken {
 			token = s.ClientID
 		}
-		p.log(event.Warning, "client %s could not be answered on %s: %s", verdict.QuoteUnless(token, to.ClientID), control.ResponseTopic, err)
+		p.log(event.Warning, "client %s could not be answered on %s: %s", verdict.QuoteUnless(token, to.ClientID), to.Topic+control.Response, err)
 	}
 }
 
@@ -146,6 +147,8 @@ func (p *Plugin) renewed(s *session.Session, client broker.Connect, result provi
 	p.grantRights(client, result)
 	p.table.holders.Own(s.Conn, s.ClientID, p.ownerOf(result))
 	p.limit(s, by)
+	p.know(s, client, result)
+	p.watchRenewed(s)
 	p.lifetimes.ScheduleRecheck(s, by, result.Bearer(), result.Expiry)
 }
 
@@ -160,54 +163,81 @@ func (p *Plugin) limit(s *session.Session, by *provider.Provider) {
 
 // register has the broker tell of what the configuration needs, and of nothing else.
 func (p *Plugin) register() {
-	if err := p.broker.ExtAuths(len(p.chain.Config().EnhancedAuth.Methods) > 0); err != nil {
+	file := p.chain.Config()
+	// With admins, who is let in by others in this way is not to be taken for somebody who came by a certificate.
+	if err := p.broker.ExtAuths(len(file.EnhancedAuth.Methods) > 0 || len(file.Control.Admins) > 0); err != nil {
 		p.log(event.Warning, "no client can log in by enhanced authentication, nor renew its token by it: %s", err)
 	}
-	if err := p.table.listen(p); err != nil {
-		p.log(event.Warning, "no client can renew its token by a message to %s: %s", control.Topic, err)
+	for _, t := range topics() {
+		if err := p.table.listen(p, t); err != nil {
+			if t.name == control.Topic && file.Control.Renew {
+				p.log(event.Warning, "no client can renew its token by a message to %s: %s", t.name, err)
+			}
+			if hasAdmins(file) {
+				p.log(event.Warning, "no admin can have anything done by a message to %s: %s", t.name, err)
+			}
+		}
 	}
+	p.table.watch()
 }
 
-// listen has the messages to control.Topic come to an instance that wants them, and, if it was the one that took those of all others,
+// topic is one of $CONTROL, and for whom it is.
+type topic struct {
+	name  string
+	wants func(*config.Config) bool
+}
+
+func hasAdmins(c *config.Config) bool { return len(c.Control.Admins) > 0 }
+
+// topics are all that instances may be registered for.
+func topics() []topic {
+	return []topic{{control.Topic, func(c *config.Config) bool { return c.Control.Renew || hasAdmins(c) }}}
+}
+
+// listen has the messages to a topic come to an instance that wants them, and, if it was the one that took those of all others,
 // to another that does. An error says why none come to p, which wants them.
-func (t *Table) listen(p *Plugin) error {
-	wants := func(one *Plugin) bool { return one.chain != nil && one.chain.Config().Control.Renew }
-	if p.listens && !wants(p) {
-		p.listens = false
-		if err := p.broker.Control(control.Topic, false); err != nil {
+func (t *Table) listen(p *Plugin, to topic) error {
+	wants := func(one *Plugin) bool { return one.chain != nil && to.wants(one.chain.Config()) }
+	if p.listens[to.name] && !wants(p) {
+		delete(p.listens, to.name)
+		if err := p.broker.Control(to.name, false); err != nil {
 			return err
 		}
 	}
 	var failed error
 	for _, one := range t.plugins {
-		if !wants(one) || one.listens {
+		if !wants(one) || one.listens[to.name] {
 			continue
 		}
-		err := one.broker.Control(control.Topic, true)
-		if one.listens = err == nil; one == p {
+		err := one.broker.Control(to.name, true)
+		if err == nil {
+			one.listens[to.name] = true
+		}
+		if one == p {
 			failed = err
 		}
 	}
-	if errors.Is(failed, broker.ErrTaken) && t.listened() {
+	if errors.Is(failed, broker.ErrTaken) && t.listened(to.name) {
 		return nil // by another instance, which passes them on
 	}
 	return failed
 }
 
-func (t *Table) listened() bool {
-	for _, one := range t.plugins {
-		if one.listens {
-			return true
-		}
-	}
-	return false
+func (t *Table) listened(name string) bool {
+	return slices.ContainsFunc(t.plugins, func(one *Plugin) bool { return one.listens[name] })
 }
 
-// answering is the instance that has let in the client that a message came from; of a client that none has, the one that got it.
+// answering is the instance that has let in the client that a message came from, or has left it to others; of a client that none has, the one
+// that got it.
 func (t *Table) answering(m broker.Message, got *Plugin) *Plugin {
-	for _, one := range t.plugins {
-		if s := one.sessions.Of(m.Conn); s != nil && s.ClientID == m.ClientID {
-			return one
+	if one, s := t.session(m.Conn, m.ClientID); s != nil {
+		return one
+	}
+	if t.watched != nil {
+		if c := t.watched.Roster.Of(m.Conn); c != nil && c.ID == m.ClientID {
+			if one := t.plugin(c.Judge); one != nil {
+				return one
+			}
 		}
 	}
 	return got

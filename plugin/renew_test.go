@@ -807,8 +807,8 @@ func TestSeveralInstancesShareTheTopic(t *testing.T) {
 	h.write(t, strings.Replace(local(mapsUsername), `"options":{`, `"options":{"control":{"renew":false},`, 1))
 	h.reloads(t)
 	h.Tick() // the round is over
-	if h.listens || !other.listens || !h.broker.controls[control.Topic] {
-		t.Errorf("the first listens: %t, the other: %t", h.listens, other.listens)
+	if h.listens[control.Topic] || !other.listens[control.Topic] || !h.broker.controls[control.Topic] {
+		t.Errorf("the first listens: %v, the other: %v", h.listens, other.listens)
 	}
 	// A client of the first may not renew, though the message comes.
 	h.login(2, "d", nil, mint("alice", time.Minute))

@@ -91,7 +91,7 @@ func (p *Plugin) askedAgain(connect broker.Connect) verdict.Verdict {
 	// By a new file an opaque token can be a password of another kind: the session that it has opened is this plugin's all the same.
 	case p.chain.Defers(connect) && !(away && p.table.holders.IsAwayByToken(connect.ClientID)):
 		if !known && !entered {
-			p.leaveToOthers(connect) // it is somebody new
+			p.leaveToOthers(connect, loginOf(connect)) // it is somebody new
 		}
 		return verdict.Verdict{Kind: verdict.Defer}
 	case away:

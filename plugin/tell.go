@@ -20,6 +20,7 @@ func (p *Plugin) tell(e event.Event) {
 		return
 	}
 	p.lines.Event(&e)
+	p.table.note(&e, p.now())
 	if p.trail != nil {
 		p.trail.Event(&e, p.now())
 	}
@@ -30,6 +31,9 @@ func (p *Plugin) recordFile(again bool, result, detail string) {
 	what := audit.Start
 	if again {
 		what = audit.Reload
+	}
+	if again {
+		p.reloaded.note(result, detail, p.now())
 	}
 	p.meter.Load().Reloaded(again, result)
 	p.trail.Put(audit.Record{Time: p.now(), Event: what, Result: result, File: p.file, Detail: verdict.Line(detail)})

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"strconv"
-	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/event"
@@ -42,6 +40,8 @@ type Record struct {
 	Provider string
 	// Subject is whose token it was, of tokens that were found good.
 	Subject verdict.Value
+	// Command is the admin's.
+	Command string
 	// LogID names the token: see token.Claims.ID.
 	LogID  string
 	Reason verdict.Reason
@@ -64,7 +64,7 @@ func recordOf(e *event.Event) (r Record, is bool) {
 	}
 	r = Record{
 		Event: o.About, Result: o.Result, ClientID: e.Client.ID, Address: e.Client.Address, Username: e.Username, Provider: e.Provider, Subject: e.Subject,
-		LogID: e.LogID, Reason: o.Reason, Detail: o.Detail, Unchecked: o.Result == event.Accepted && e.Verdict.Unchecked, Took: e.Took,
+		LogID: e.LogID, Command: e.Command, Reason: o.Reason, Detail: o.Detail, Unchecked: o.Result == event.Accepted && e.Verdict.Unchecked, Took: e.Took,
 	}
 	if r.Username == (verdict.Value{}) {
 		r.Username = e.Sent
@@ -106,6 +106,7 @@ func (c *encoder) encode(r *Record) []byte {
 	c.add("provider", r.Provider)
 	c.value("sub", r.Subject)
 	c.token(r.LogID)
+	c.add("command", r.Command)
 	c.add("file", r.File)
 	c.add("reason", string(r.Reason))
 	c.add("detail", r.Detail)
@@ -149,13 +150,7 @@ func (c *encoder) value(name string, v verdict.Value) {
 
 // token adds what names the token: its jti as it is, or the first bytes of its SHA-256.
 func (c *encoder) token(logID string) {
-	if hash, is := strings.CutPrefix(logID, "sha256:"); is {
-		c.add("sha256", hash)
-		return
-	}
-	id := strings.TrimPrefix(logID, "jti ")
-	if quoted, err := strconv.QuotedPrefix(id); err == nil {
-		id, _ = strconv.Unquote(quoted)
-	}
-	c.add("jti", id)
+	jti, hash := event.TokenNames(logID)
+	c.add("sha256", hash)
+	c.add("jti", jti)
 }

@@ -15,10 +15,12 @@ import (
 	"go-jwt-auth/plugin/verdict"
 )
 
-// Topic is the one that clients publish to, and ResponseTopic the one by which they are answered.
+// Topic is the one that clients publish to, and ResponseTopic the one by which they are answered. Response is what every topic of answers
+// ends with.
 const (
 	Topic         = "$CONTROL/jwt-auth/v1"
-	ResponseTopic = Topic + "/response"
+	ResponseTopic = Topic + Response
+	Response      = "/response"
 )
 
 // Bounds of a message. More is answered by an error.
@@ -38,6 +40,8 @@ const (
 type Request struct {
 	// From is the client, and the message without its payload.
 	From broker.Message
+	// Command is its name.
+	Command string
 	// Members are those of the command's object, but for "command" and "correlationData".
 	Members map[string]any
 }
@@ -56,11 +60,14 @@ func (r Request) Text(name string) (string, error) {
 	return text, nil
 }
 
-// Answer is what a command comes to: an error, or data that encoding/json can write.
+// Answer is what a command comes to: an error, or data that encoding/json can write; Raw is JSON already.
 type Answer struct {
 	Data any
 	Err  error
 }
+
+// Raw is an answer's data that is JSON, which is not looked at once more.
+type Raw []byte
 
 // Command does what is asked, and calls done once: before it returns, or later on the broker's thread; not at all if nobody is to be
 // answered any more.
@@ -81,12 +88,12 @@ func (malformed) Error() string { return "malformed request" }
 
 var errMalformed error = malformed{}
 
-// response is the answer to one command.
+// response is the answer to one command. Data, if there is any, comes behind it.
 type response struct {
 	Command         string  `json:"command,omitempty"`
 	CorrelationData *string `json:"correlationData,omitempty"`
-	Data            any     `json:"data,omitempty"`
 	Error           string  `json:"error,omitempty"`
+	data            any
 }
 
 // Handle takes a message. It keeps nothing of its payload.
@@ -120,7 +127,7 @@ func (r *response) set(a Answer) {
 		r.Error = a.Err.Error()
 		return
 	}
-	r.Data = a.Data
+	r.data = a.Data
 }
 
 // read reads a message as strictly as a token: a mistake is said, not guessed about.
@@ -200,22 +207,55 @@ func (c *Control) do(m broker.Message, command any, answer *response, done func(
 	answer.Command = name
 	do := c.Commands[name]
 	if do == nil {
-		done(Answer{Err: fmt.Errorf("unknown command: %s", verdict.Quote(name))})
+		done(Answer{Err: UnknownError(name)})
 		return
 	}
 	delete(members, "command")
 	delete(members, "correlationData")
-	do(Request{From: m, Members: members}, done)
+	do(Request{From: m, Command: name, Members: members}, done)
 }
+
+// UnknownError says of a command that there is none of this name.
+type UnknownError string
+
+func (e UnknownError) Error() string { return "unknown command: " + verdict.Quote(string(e)) }
 
 func (c *Control) send(to broker.Message, responses []response) {
 	var payload bytes.Buffer
-	encoder := json.NewEncoder(&payload)
+	payload.WriteString(`{"responses":[`)
+	for i := range responses {
+		if i > 0 {
+			payload.WriteByte(',')
+		}
+		responses[i].appendTo(&payload)
+	}
+	payload.WriteString("]}")
+	c.Send(to, payload.Bytes())
+}
+
+func (r *response) appendTo(payload *bytes.Buffer) {
+	encode(payload, r)
+	if r.data == nil {
+		return
+	}
+	payload.Truncate(payload.Len() - len("}"))
+	if payload.Bytes()[payload.Len()-1] != '{' {
+		payload.WriteByte(',')
+	}
+	payload.WriteString(`"data":`)
+	if raw, is := r.data.(Raw); is {
+		payload.Write(raw)
+	} else {
+		encode(payload, r.data)
+	}
+	payload.WriteByte('}')
+}
+
+func encode(payload *bytes.Buffer, value any) {
+	encoder := json.NewEncoder(payload)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(struct {
-		Responses []response `json:"responses"`
-	}{responses}); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		panic(err) // a command's data can't be written
 	}
-	c.Send(to, bytes.TrimSuffix(payload.Bytes(), []byte("\n")))
+	payload.Truncate(payload.Len() - len("\n"))
 }

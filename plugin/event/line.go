@@ -2,6 +2,8 @@ package event
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/config"
@@ -37,6 +39,8 @@ const (
 	Renewed
 	RenewalPending
 	RenewalRefused
+	// Commanded: it is an admin, and has had something done, or was told why not.
+	Commanded
 )
 
 // Event is what has happened to a client.
@@ -61,12 +65,14 @@ type Event struct {
 	LogID string
 	// Path is where that provider's keys stand in jwt.json.
 	Path config.Path
+	// Command is the one of Commanded, and Why what it was to do and has done. Err is why it was not done.
+	Command string
 	// Why it had to leave, with Disconnected, NotThere and NotDisconnected, or has no rights, with WithoutRights; Err is why it did not. With Denied, what it may not and why.
 	Why string
 	Err error
 	// CountedOnly: it goes to the metrics alone, as its client has caused too many such lines.
 	CountedOnly bool
-	// Notable has an accepted login, or Denied, logged as a notice.
+	// Notable has an accepted login, Denied or Commanded logged as a notice.
 	Notable bool
 }
 
@@ -76,6 +82,18 @@ type Client struct {
 	ID verdict.Value
 	// Address is the network address; empty: not known.
 	Address string
+}
+
+// TokenNames are the jti or else the hash that a name of a token in the log, LogID, shows; both are empty of an empty one.
+func TokenNames(logID string) (jti, hash string) {
+	if hash, is := strings.CutPrefix(logID, "sha256:"); is {
+		return "", hash
+	}
+	jti = strings.TrimPrefix(logID, "jti ")
+	if quoted, err := strconv.QuotedPrefix(jti); err == nil {
+		jti, _ = strconv.Unquote(quoted)
+	}
+	return jti, ""
 }
 
 // appendTo appends what the log calls the client.
@@ -122,6 +140,18 @@ func (e *Event) AppendLine(line []byte) (Level, []byte) {
 		return Debug, e.appendToken(append(line, " waits for the verdict on its renewal"...))
 	case RenewalRefused:
 		return Notice, e.appendToken(fmt.Appendf(line, " not renewed: %s", e.Verdict))
+	case Commanded:
+		line = append(append(line, " commanded "...), e.Command...)
+		if e.Why != "" {
+			line = append(append(line, ' '), e.Why...)
+		}
+		if e.Err != nil {
+			line = fmt.Appendf(line, ": not done: %s", e.Err)
+		}
+		if e.Notable {
+			return Notice, line
+		}
+		return Debug, line
 	case Judged:
 	}
 	return e.appendJudged(line)

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"strings"
 	"time"
 
 	"go-jwt-auth/plugin/verdict"
@@ -43,6 +44,8 @@ const (
 	Renewal = "renewal"
 	// Kick is a client that had to leave: Done or Failed.
 	Kick = "disconnect"
+	// Command is one of an admin: Done or Failed.
+	Command = "command"
 )
 
 // The results.
@@ -77,6 +80,11 @@ func (e *Event) Outcome() (o Outcome, is bool) {
 		o, is = judged(v)
 		o.About = Renewal
 		return o, is
+	case Commanded:
+		if e.Err != nil {
+			return Outcome{Command, Failed, "", strings.TrimPrefix(e.Why+": "+e.Err.Error(), ": ")}, true
+		}
+		return Outcome{Command, Done, "", e.Why}, true
 	case Reaffirmed, NotRechecked, NotThere, RenewalPending, Denied, WithoutRights: // nothing has changed
 	}
 	return Outcome{}, false

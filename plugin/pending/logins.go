@@ -25,6 +25,8 @@ type Logins struct {
 	// MayHold refuses that.
 	Contested func(connect broker.Connect, result provider.Result) (id string, is bool)
 	MayHold   func(id string, connect broker.Connect, result provider.Result) *verdict.Verdict
+	// Blocked refuses a login whose token's bearer may not come in for the time being; nil: it may.
+	Blocked func(result provider.Result) *verdict.Verdict
 	// Grant enters what a client may do that is about to be let in: the broker asks before Complete returns. Withdraw takes that back.
 	Grant    func(connect broker.Connect, result provider.Result)
 	Withdraw func(conn broker.Conn)
@@ -81,6 +83,11 @@ func (l *Logins) complete(a *attempt) {
 		return
 	}
 	v := a.result.At(l.Now())
+	if v.Kind == verdict.Accept {
+		if refused := l.Blocked(a.result); refused != nil {
+			v = *refused
+		}
+	}
 	if v.Kind == verdict.Accept && a.contested {
 		// Somebody may have come by that id meanwhile.
 		if refused := l.MayHold(id, a.connect, a.result); refused != nil {

@@ -40,6 +40,8 @@ type Renewals struct {
 	Chain func() *chain.Chain
 	// IsOwner tells whether a token is of the same issuer and subject as the session.
 	IsOwner func(s *session.Session, result provider.Result) bool
+	// Blocked refuses a token whose bearer may not come in for the time being; nil: it may.
+	Blocked func(result provider.Result) *verdict.Verdict
 	// Apply replaces all that depends on the token of a session, whose client has these names.
 	Apply func(s *session.Session, client broker.Connect, result provider.Result)
 	// Tell reports what has happened to a client.
@@ -150,6 +152,8 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 	case v.Kind != verdict.Accept:
 	case s.Over(now):
 		v = verdict.Refuse(verdict.Expired, "the session came to its end while the identity provider was asked")
+	case r.Blocked(result) != nil:
+		v = *r.Blocked(result)
 	case mapsNames(result.Provider):
 	case result.Subject == "":
 		v = verdict.Refuse(verdict.IdentityMismatch, "nothing in it says whose it is: it has no sub, and no name is mapped")
@@ -166,6 +170,7 @@ func (r *Renewals) conclude(a *attempt, result provider.Result) {
 		return
 	}
 	state.Applied, state.Expires = a.number, result.Expiry
+	state.Count++
 	s.IDIsToken = s.IDIsToken || a.token == s.ClientID
 	r.Sessions.Renew(s, result.LogID, result.LeaveAt)
 	r.Apply(s, a.client, result)
@@ -205,15 +210,5 @@ func (r *Renewals) event(kind event.Kind, a *attempt, v verdict.Verdict, logID s
 	return e
 }
 
-// sooner is the first of the time of day at which a token ends and of a session's limit; zero is never. The limit goes by the clock that
-// nobody sets: this is what the time of day is then, as it is set now.
-func (r *Renewals) sooner(end, limit time.Time) time.Time {
-	if limit.IsZero() {
-		return end
-	}
-	now := r.Now()
-	if limit = now.Add(limit.Sub(now)); !end.IsZero() && end.Before(limit) {
-		return end
-	}
-	return limit
-}
+// sooner is session.Sooner by now.
+func (r *Renewals) sooner(end, limit time.Time) time.Time { return session.Sooner(end, limit, r.Now()) }

@@ -49,6 +49,8 @@ type Client struct {
 	Login Login
 	// Connected is false of one that is away.
 	Connected bool
+	// Secret says that the client id is a token, which nobody may be shown.
+	Secret bool
 }
 
 // Judged is what is known of a login before it is known whether it was let in.
@@ -58,6 +60,8 @@ type Judged struct {
 	Judge uint32
 	// At is when it came, in seconds since 1970.
 	At int64
+	// Secret is Client's.
+	Secret bool
 }
 
 // MaxChanges is how many changes are remembered.
@@ -86,7 +90,13 @@ type Roster struct {
 	// first and revision are the bounds of what can be told: all changes after first, up to revision, of which the last MaxChanges are in
 	// changes.
 	first, revision uint64
-	changes         []string
+	changes         []change
+}
+
+// change is a client that has come, left or changed, by its id; secret is Client's.
+type change struct {
+	id     string
+	secret bool
 }
 
 type attempt struct {
@@ -97,7 +107,7 @@ type attempt struct {
 // New returns an empty Roster. Its revisions are greater than those of any that began before, as at most one change in a microsecond is
 // possible; and a JSON number holds them exactly.
 func New(now time.Time) *Roster {
-	began := uint64(max(now.UnixMicro(), 0)) //nolint:gosec // it is not negative
+	began := uint64(max(now.UnixMicro(), 0))
 	return &Roster{
 		byConn: map[broker.Conn]*Client{}, byID: map[string]*Client{}, judged: map[broker.Conn]Judged{}, first: began, revision: began,
 	}
@@ -122,7 +132,7 @@ func (r *Roster) Of(conn broker.Conn) *Client { return r.byConn[conn] }
 func (r *Roster) Judge(conn broker.Conn, j Judged) {
 	if c := r.byConn[conn]; c != nil && c.ID == j.ID && c.Connected {
 		if c.Login != j.Login || c.Judge != j.Judge {
-			c.Login, c.Judge = j.Login, j.Judge
+			c.Login, c.Judge, c.Secret = j.Login, j.Judge, j.Secret
 			r.changed(c)
 		}
 		return
@@ -148,7 +158,7 @@ func (r *Roster) Came(conn broker.Conn, id string, at time.Time) *Client {
 	r.remove(r.byID[id])
 	c = &Client{Conn: conn, ID: id, Since: at.Unix(), Connected: true}
 	if known {
-		c.Login, c.Judge = j.Login, j.Judge
+		c.Login, c.Judge, c.Secret = j.Login, j.Judge, j.Secret
 		if j.ID == id { // else another plugin has renamed it
 			c.ID = j.ID
 		}
@@ -211,7 +221,7 @@ func (r *Roster) remove(c *Client) {
 	if c.Connected {
 		r.connected--
 	}
-	r.note(c.ID)
+	r.note(c)
 	at := r.chunkOf(c.Came)
 	in := r.order[at]
 	i := sort.Search(len(in), func(i int) bool { return in[i].Came >= c.Came })
@@ -244,16 +254,16 @@ func (r *Roster) Touch(conn broker.Conn) {
 }
 
 func (r *Roster) changed(c *Client) {
-	r.note(c.ID)
+	r.note(c)
 	c.Changed = r.revision
 }
 
-func (r *Roster) note(id string) {
+func (r *Roster) note(c *Client) {
 	r.revision++
 	if r.changes == nil {
-		r.changes = make([]string, MaxChanges)
+		r.changes = make([]change, MaxChanges)
 	}
-	r.changes[r.revision%MaxChanges] = id
+	r.changes[r.revision%MaxChanges] = change{c.ID, c.Secret}
 }
 
 // At is the client at a place, from 0 on; nil: there are not so many.
@@ -294,7 +304,8 @@ func (r *Roster) Since(revision uint64) (iter.Seq2[uint64, Change], error) {
 	}
 	return func(yield func(uint64, Change) bool) {
 		for at := revision + 1; at <= r.revision; at++ {
-			change := Change{ID: r.changes[at%MaxChanges]}
+			what := r.changes[at%MaxChanges]
+			change := Change{ID: what.id, Secret: what.secret}
 			if change.Client = r.byID[change.ID]; change.Client != nil && change.Client.Changed != at {
 				continue
 			}
@@ -308,6 +319,8 @@ func (r *Roster) Since(revision uint64) (iter.Seq2[uint64, Change], error) {
 // Change is one.
 type Change struct {
 	ID string
+	// Secret is the Client's.
+	Secret bool
 	// Client is who came or has changed; nil: who had this id has left.
 	Client *Client
 }

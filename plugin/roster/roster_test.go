@@ -25,7 +25,7 @@ func ids(r *Roster) (all []string) {
 func TestOrder(t *testing.T) {
 	r := New(began)
 	var want []string
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(1, 2))
 	for n := range 30_000 {
 		id := fmt.Sprint(random.IntN(3000))
 		conn := broker.Conn(random.IntN(4000) + 1)
@@ -84,7 +84,7 @@ func TestOrder(t *testing.T) {
 // A reader who applies each batch of changes has the list, whatever comes between the batches.
 func TestChanges(t *testing.T) {
 	r := New(began)
-	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(3, 4))
 	seen, at := map[string]bool{}, r.Revision()
 	for range 300 {
 		for range random.IntN(50) {
@@ -253,7 +253,7 @@ func BenchmarkComeAndGo(b *testing.B) {
 		names[n] = fmt.Sprint(n)
 		r.Came(broker.Conn(n+1), names[n], began)
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a benchmark
+	random := rand.New(rand.NewPCG(1, 2))
 	for b.Loop() {
 		n := random.IntN(len(names))
 		r.Left(broker.Conn(n+1), false, began)

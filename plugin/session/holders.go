@@ -107,6 +107,15 @@ func (h *Holders) Connected(id string) (conn broker.Conn, connected bool) {
 	return 0, false
 }
 
+// Each calls f for all who are connected, or are trying to be, in no order.
+func (h *Holders) Each(f func(conn broker.Conn, id string, trying bool)) {
+	for conn, entry := range h.byConn {
+		if !entry.over {
+			f(conn, entry.id, entry.trying)
+		}
+	}
+}
+
 // IsOwner tells whether the session of a connection that is recorded with this id belongs to owner.
 func (h *Holders) IsOwner(conn broker.Conn, id string, owner Owner) bool {
 	return h.Has(conn, id) && h.byConn[conn].owner == owner

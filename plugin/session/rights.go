@@ -46,8 +46,8 @@ type Grant struct {
 	IDIsToken bool
 }
 
-// own tells whether the token has given the client rights, other than rights.None.
-func (g *Grant) own() bool { return g.Rights != rights.None }
+// Own tells whether the token has given the client rights, other than rights.None.
+func (g *Grant) Own() bool { return g.Rights != rights.None }
 
 // rightsHolder is a client that is connected, or has been until now.
 type rightsHolder struct {
@@ -150,7 +150,7 @@ func (t *RightsTable) Enter(conn broker.Conn, id, username string, g *Grant) {
 
 // Replace gives a client that is connected, and has rights of its own, others.
 func (t *RightsTable) Replace(conn broker.Conn, r *rights.Rights) {
-	if h := t.holders[conn]; h != nil && !h.gone && h.grant.own() {
+	if h := t.holders[conn]; h != nil && !h.gone && h.grant.Own() {
 		h.grant.Rights = r
 		t.ask(conn, true)
 	}
@@ -165,7 +165,7 @@ func (t *RightsTable) UsernameAt(conn broker.Conn) string {
 }
 
 func (t *RightsTable) count(g *Grant, n int) {
-	if g.own() {
+	if g.Own() {
 		t.bound += n
 	}
 }

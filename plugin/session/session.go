@@ -55,13 +55,21 @@ type rare struct {
 	known    Known
 }
 
-// Known is what the audit trail says of a session's client besides; it is kept if there is a trail when the client comes.
-type Known struct{ Username, Subject string }
+// Known is what the audit trail and admins see of a session's client besides; it is kept if there are any of either when the client comes.
+type Known struct {
+	Username, Subject string
+	// Expires is the exp of the token; zero: none.
+	Expires time.Time
+	// Mapped: the provider has given the client that username.
+	Mapped bool
+}
 
 // Renewals are the renewals of a session's token, which package renewal counts.
 type Renewals struct {
 	// Begun numbers them as they begin. Applied is the one whose token counts; 0: that of the login does.
 	Begun, Applied uint32
+	// Count is how many have been applied.
+	Count uint32
 	// Pending is how many of them wait for keys or an answer.
 	Pending int
 	// Expires is the exp of the token that was applied last; zero: none.
@@ -80,6 +88,40 @@ func (s *Session) Known() Known {
 		return Known{}
 	}
 	return s.rare.known
+}
+
+// IsKnown tells whether anything was kept.
+func (s *Session) IsKnown() bool { return s.Known() != Known{} }
+
+// Renewed is how many renewals have been applied.
+func (s *Session) Renewed() uint32 {
+	if s.rare == nil {
+		return 0
+	}
+	return s.rare.renewals.Count
+}
+
+// LeavesAt is the time of day at which the client must leave, for whatever reason, as the clock is set now; zero: never.
+func (s *Session) LeavesAt(now time.Time) time.Time { return Sooner(s.LeaveAt, s.Limit(), now) }
+
+// Sooner is the first of the time of day at which a token ends and of a session's limit; zero is never. The limit goes by the clock that
+// nobody sets: this is what the time of day is then, as it is set now.
+func Sooner(end, limit, now time.Time) time.Time {
+	if limit.IsZero() {
+		return end
+	}
+	if limit = now.Add(limit.Sub(now)); !end.IsZero() && end.Before(limit) {
+		return end
+	}
+	return limit
+}
+
+// RecheckAt is when its token is to be asked about again; zero: never, or it is being asked about.
+func (s *Session) RecheckAt() time.Time {
+	if s.Asked == nil || s.Asked.timers == 0 {
+		return time.Time{}
+	}
+	return s.Asked.at
 }
 
 // Renewals are the session's.
@@ -159,7 +201,8 @@ type Registry struct {
 	limits timers
 	// rechecks are apart by provider, so that one that is slow keeps those of no other from their turn.
 	rechecks map[provider.ID]*timers
-	counts   map[provider.ID]int
+	// counts is how many sessions each provider has.
+	counts map[provider.ID]int
 	// Counted is told how many sessions a provider has now, whenever that changes; nil: nobody wants to know.
 	Counted func(by provider.ID, sessions int)
 	round   uint32

@@ -92,6 +92,10 @@ const (
 	Revoked Reason = "revoked"
 	// ProviderUnavailable: the identity provider did not say whether the token is active.
 	ProviderUnavailable Reason = "provider unavailable"
+	// Blocked: an admin has disconnected the token's bearer, and keeps it out for a time.
+	Blocked Reason = "blocked"
+	// ByAdmin: an admin has disconnected the client.
+	ByAdmin Reason = "by an admin"
 	// ServerBusy: the limit on logins that wait for the identity provider is reached.
 	ServerBusy Reason = "server busy"
 	// InternalError: a fault of this plugin, or an answer of the broker that it did not expect.

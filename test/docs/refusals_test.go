@@ -121,6 +121,8 @@ func TestEveryReasonIsShownAsLogged(t *testing.T) {
 	shown, unseen := refusals(t), reasons(t)
 	delete(unseen, string(verdict.ClientIDTaken))
 	delete(unseen, string(verdict.ServerBusy))
+	delete(unseen, string(verdict.Blocked))
+	delete(unseen, string(verdict.ByAdmin))
 	delete(unseen, string(verdict.InternalError))
 	for _, c := range []struct {
 		reason             verdict.Reason

@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go-jwt-auth/test/brokers"
+	"go-jwt-auth/test/harness"
+)
+
+// commandReply is the answer to a command of an admin.
+type commandReply struct {
+	Command, Error string
+	Data           json.RawMessage
+}
+
+// has has a client send one command, and waits for the answer.
+func has(t testing.TB, c *harness.Client, command object) commandReply {
+	t.Helper()
+	text, err := json.Marshal(object{"commands": []object{command}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Publish(controlTopic, string(text), 1)
+	var message struct{ Responses []commandReply }
+	payload := c.WaitMessage(controlResponse).Payload
+	if err := json.Unmarshal([]byte(payload), &message); err != nil || len(message.Responses) != 1 {
+		t.Fatalf("%s: %v", payload, err)
+	}
+	return message.Responses[0]
+}
+
+// tells is has for a command that must be done.
+func tells[T any](t testing.TB, c *harness.Client, command object) (to T) {
+	t.Helper()
+	answer := has(t, c, command)
+	if answer.Error != "" {
+		t.Fatalf("%v: %s", command, answer.Error)
+	}
+	if err := json.Unmarshal(answer.Data, &to); err != nil {
+		t.Fatalf("%s: %v", answer.Data, err)
+	}
+	return to
+}
+
+// shown is a session as admins see it.
+type shown struct {
+	ClientID, Username, Address, Transport, ProtocolVersion, Login string
+	Port                                                           int
+	Connected, EnhancedAuth, Admin                                 bool
+	ConnectedAt, DisconnectedAt                                    int64
+	Token                                                          struct {
+		Provider, Sub, JTI, Hash     string
+		Expires, LeavesAt, RecheckAt int64
+		Renewals                     int
+	}
+	KeepAlive, Subscriptions int
+	CleanStart               bool
+	Rights                   *struct {
+		OnNoMatch string
+		Rules     []string
+	}
+}
+
+// sessionPage is an answer with sessions.
+type sessionPage struct {
+	TotalCount int
+	Complete   bool
+	Incomplete string
+	Revision   int64
+	Sessions   []shown
+	Ended      []string
+	More       bool
+}
+
+// operated starts a broker on which the user ops, who comes with a password, may command, as may ops of the provider.
+func operated(t testing.TB, v brokers.Version, jwtJSON object, more ...harness.DynsecClient) *harness.Broker {
+	t.Helper()
+	set(jwtJSON, "options.control.admins", []any{"ops", object{"username": "chief"}})
+	commands := harness.ACL{Type: "publishClientSend", Topic: controlTopic, Allow: true}
+	return harness.Start(t, v, harness.Options{
+		Listeners: []harness.Listener{{}, {WebSockets: true}},
+		Plugins: []harness.Plugin{harness.JWT("jwt.json", jwtJSON), harness.Dynsec{
+			Roles: map[string][]harness.ACL{"commands": {commands}},
+			Clients: append([]harness.DynsecClient{
+				{Username: "ops", Password: "operator's password", Roles: []string{"commands"}},
+				{Username: "chief", Roles: []string{"commands"}},
+				{Username: "pump", Password: "pump's password", Roles: []string{"commands"}},
+			}, more...),
+		}.Plugin()},
+	})
+}
+
+func byPassword(id, username, password string) harness.Login {
+	return harness.Login{ClientID: id, Username: &username, Password: &password}
+}
+
+// ops connects the admin who comes with a password.
+func ops(t testing.TB, b *harness.Broker) *harness.Client {
+	t.Helper()
+	return harness.Connect(t, b.URL(0), harness.Paho5, byPassword("ops' console", "ops", "operator's password")).Accepted()
+}
+
+// Who is connected, how they came in, with which token and until when.
+func TestAnAdminSeesWhoIsConnected(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := operated(t, v, config(t, p, object{"options.revocation": nil}))
+		admin := ops(t, b)
+		token := p.Token("sensor-1", time.Hour)
+		harness.Connect(t, b.URL(1), harness.MQTTJS3, login("s1", token)).Accepted()
+		harness.Connect(t, b.URL(0), harness.Paho5, byPassword("p", "pump", "pump's password")).Accepted()
+		var got sessionPage
+		for deadline := time.Now().Add(harness.Patience); got.TotalCount < 3 && time.Now().Before(deadline); {
+			got = tells[sessionPage](t, admin, object{"command": "listSessions"}) // 2.0 tells of nobody who is let in by others
+		}
+		if got.TotalCount != 3 || len(got.Sessions) != 3 || got.Complete != v.AtLeast(2, 1) || (got.Incomplete == "") != v.AtLeast(2, 1) {
+			t.Fatalf("%+v", got)
+		}
+		by := map[string]shown{}
+		for _, s := range got.Sessions {
+			by[s.ClientID] = s
+			if since := time.Since(time.Unix(s.ConnectedAt, 0)); !s.Connected || since > time.Minute || since < -time.Second || s.Address != "127.0.0.1" {
+				t.Errorf("%+v", s)
+			}
+			if (s.Port != 0) != v.AtLeast(2, 1) {
+				t.Errorf("port %d", s.Port)
+			}
+		}
+		if s := by["ops' console"]; s.Login != "password" || s.Username != "ops" || !s.Admin || s.ProtocolVersion != "v5" || s.Transport != "mqtt" {
+			t.Errorf("%+v", s)
+		}
+		if s := by["p"]; s.Login != "password" || s.Username != "pump" || s.Admin {
+			t.Errorf("%+v", s)
+		}
+		s := by["s1"]
+		if s.Login != "token" || s.Username != "sensor-1" || s.Admin || s.ProtocolVersion != "v3.1.1" || s.Transport != "websockets" ||
+			s.Token.Sub != "sensor-1" || s.Token.JTI == "" || s.Token.Expires != expiryOf(t, token).Unix() || s.Token.LeavesAt != s.Token.Expires {
+			t.Errorf("%+v", s)
+		}
+		one := tells[struct{ Session shown }](t, admin, object{"command": "getSession", "clientid": "s1"}).Session
+		if one.ClientID != "s1" || one.KeepAlive == 0 || one.Token.JTI != s.Token.JTI || one.Rights != nil {
+			t.Errorf("%+v", one)
+		}
+		harness.Connect(t, b.URL(0), harness.Paho5, login("late", p.Token("sensor-2", -time.Minute))).Refused()
+		refusals := tells[struct {
+			TotalCount int
+			Refusals   []struct{ About, ClientID, Address, Reason, Detail, Hash string }
+		}](t, admin, object{"command": "listRefusals"})
+		if len(refusals.Refusals) != 1 || refusals.Refusals[0].ClientID != "late" || refusals.Refusals[0].Reason != "expired" || refusals.Refusals[0].Address != "127.0.0.1" {
+			t.Errorf("%+v", refusals)
+		}
+		status := tells[struct {
+			Version   string
+			Sessions  struct{ All, Connected, Token int }
+			Refusals  int
+			Providers []struct {
+				Mode  string
+				Ready bool
+			}
+		}](t, admin, object{"command": "getStatus"})
+		if status.Sessions.All != 3 || status.Sessions.Token != 1 || status.Refusals != 1 || len(status.Providers) != 1 || !status.Providers[0].Ready {
+			t.Errorf("%+v", status)
+		}
+	})
+}
+
+// A client is disconnected by any of its names, and by others nobody is.
+func TestAnAdminDisconnects(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := operated(t, v, config(t, p, object{"options.revocation": nil}))
+		admin := ops(t, b)
+		bystander := harness.Connect(t, b.URL(0), harness.Paho5, login("by", p.Token("sensor-2", time.Hour))).Accepted()
+		for i, c := range []struct {
+			rule  string
+			login harness.Login
+			by    func(token string) object
+		}{
+			{"client id", login("c", p.Token("sensor-1", time.Hour)), func(string) object { return object{"clientid": "c"} }},
+			{"username", login("c", p.Token("sensor-1", time.Hour)), func(string) object { return object{"username": "sensor-1"} }},
+			{"subject", login("c", p.Token("sensor-1", time.Hour)), func(string) object { return object{"sub": "sensor-1"} }},
+			{"client id, of others", byPassword("c", "pump", "pump's password"), func(string) object { return object{"clientid": "c"} }},
+			{"username, of others", byPassword("c", "pump", "pump's password"), func(string) object { return object{"username": "pump"} }},
+		} {
+			client := harness.Connect(t, b.URL(i%2), harness.Paho5, c.login).Accepted()
+			for len(tells[sessionPage](t, admin, object{"command": "listSessions"}).Sessions) < 3 { //nolint:revive // 2.0 tells of nobody who is let in by others
+			}
+			mark := b.Mark()
+			command := c.by(*c.login.Password)
+			command["command"], command["reason"] = "disconnectSession", "a test"
+			if got := tells[struct{ Disconnected, Blocked int }](t, admin, command); got.Disconnected != 1 || got.Blocked != 0 {
+				t.Errorf("%s: %+v", c.rule, got)
+			}
+			client.WaitDisconnect()
+			b.WaitLogSince(mark, `go_jwt_auth: client "c"( \[127\.0\.0\.1\])? disconnected: by an admin: "ops", "a test"`)
+			b.WaitLogSince(mark, `go_jwt_auth: client "ops' console" \[127\.0\.0\.1\] commanded disconnectSession .*: 1 client, "a test"`)
+		}
+		if !bystander.Connected() {
+			t.Error("a bystander was disconnected")
+		}
+	})
+}
+
+// Who is not an admin gets the answer that there is no such command.
+func TestWhoIsNoAdmin(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := operated(t, v, config(t, p, object{"options.revocation": nil}))
+		for _, c := range []struct {
+			rule  string
+			login harness.Login
+			is    bool
+		}{
+			{"the admin by password", byPassword("a", "ops", "operator's password"), true},
+			{"the admin by token", login("b", p.Token("chief", time.Hour)), true},
+			{"another by password", byPassword("c", "pump", "pump's password"), false},
+			{"a token with the name of the admin by password", login("d", p.Token("ops", time.Hour)), false},
+		} {
+			client := harness.Connect(t, b.URL(0), harness.Paho5, c.login).Accepted()
+			for _, command := range []string{"listSessions", "listSessionChanges", "getSession", "disconnectSession", "listBlocks", "removeBlock", "getStatus", "listRefusals"} {
+				unknown := fmt.Sprintf("unknown command: %q", command)
+				if got := has(t, client, object{"command": command}); (got.Error == unknown) == c.is {
+					t.Errorf("%s, %s: %s", c.rule, command, got.Error)
+				}
+			}
+		}
+		if log := b.Log(); strings.Contains(log, `client "d" [127.0.0.1] commanded`) {
+			t.Error("a command of somebody else is in the log")
+		}
+	})
+}
