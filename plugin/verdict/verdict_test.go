@@ -69,6 +69,8 @@ func TestReasonsAreStable(t *testing.T) {
 		"MalformedRights":     "malformed rights",
 		"ClientIDTaken":       "client id taken",
 		"Revoked":             "revoked",
+		"Blocked":             "blocked",
+		"ByAdmin":             "by an admin",
 		"ProviderUnavailable": "provider unavailable",
 		"ServerBusy":          "server busy",
 		"InternalError":       "internal error",
