@@ -44,7 +44,7 @@ const (
 	Renewal = "renewal"
 	// Kick is a client that had to leave: Done or Failed.
 	Kick = "disconnect"
-	// Command is one of an admin: Done or Failed.
+	// Command is one of an admin: Done or Refused.
 	Command = "command"
 )
 
@@ -82,7 +82,7 @@ func (e *Event) Outcome() (o Outcome, is bool) {
 		return o, is
 	case Commanded:
 		if e.Err != nil {
-			return Outcome{Command, Failed, "", strings.TrimPrefix(e.Why+": "+e.Err.Error(), ": ")}, true
+			return Outcome{Command, Refused, "", strings.TrimPrefix(e.Why+": "+e.Err.Error(), ": ")}, true
 		}
 		return Outcome{Command, Done, "", e.Why}, true
 	case Reaffirmed, NotRechecked, NotThere, RenewalPending, Denied, WithoutRights: // nothing has changed

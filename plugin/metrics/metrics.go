@@ -113,6 +113,8 @@ func (m *Meter) Event(e *event.Event) {
 		m.server.renewals.of(labels).inc()
 	case event.Kick:
 		m.server.kicks.of(labels).inc()
+	case event.Command:
+		m.Command(e.Command, o.Result)
 	}
 }
 
