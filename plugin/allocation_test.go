@@ -37,6 +37,30 @@ func TestALoginAllocatesLittleBesidesItsJudgement(t *testing.T) {
 	}
 }
 
+// Metrics count in place.
+func TestMetricsAllocateNothingForALogin(t *testing.T) {
+	if testkeys.UnderRace {
+		t.Skip("the race detector has pools lose what they hold")
+	}
+	allocations := func(options string) float64 {
+		key := testkeys.New("EdDSA", "k")
+		p := silentPluginWith(t, options, key)
+		username, password := "u", key.Sign(keycloakClaims(1))
+		connect := broker.Connect{Conn: 1, ClientID: "client-1", Username: &username, Password: &password, Address: "192.0.2.7"}
+		return testing.AllocsPerRun(1000, func() {
+			if v := p.BasicAuth(connect); v.Kind != verdict.Accept {
+				t.Fatal(v)
+			}
+			p.Connect(1, "client-1")
+			p.Disconnect(1, false)
+		})
+	}
+	without, with := allocations(""), allocations(`"metrics":{"listen":"`+freeAddress(t)+`"},`)
+	if with > without {
+		t.Errorf("%.0f allocations, %.0f without metrics", with, without)
+	}
+}
+
 // A login by a token of RS256 and its end, as the broker's thread has them, without the border to C. The goals are 8 for one that was
 // accepted before and 40 for a new one; it is 4 and 22.
 func TestAllocationsOfALogin(t *testing.T) {

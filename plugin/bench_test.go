@@ -1,10 +1,16 @@
 package plugin
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,6 +128,76 @@ func BenchmarkBasicAuth(b *testing.B) {
 				one(b, &tokens[n])
 			}
 		})
+	}
+}
+
+// BenchmarkMetrics is a login by a repeated token and its end: without metrics, with them, and while they are read each 100 ms. The broker's
+// thread is what counts: cpu-ns/op is the time that it has run.
+func BenchmarkMetrics(b *testing.B) {
+	for _, c := range []struct {
+		name          string
+		metered, read bool
+	}{{"off", false, false}, {"on", true, false}, {"read each 100 ms", true, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			key, listen, options := testkeys.New("EdDSA", "k"), freeAddress(b), ""
+			if c.metered {
+				options = fmt.Sprintf(`"metrics":{"listen":%q},`, listen)
+			}
+			p := silentPluginWith(b, options, key)
+			username, password := "u", key.Sign(keycloakClaims(1))
+			connect := broker.Connect{Conn: 1, ClientID: "client-1", Username: &username, Password: &password, Address: "192.0.2.7"}
+			stop := make(chan struct{})
+			var reading sync.WaitGroup
+			if c.read {
+				reading.Go(func() { readEach(b, "http://"+listen+"/metrics", 100*time.Millisecond, stop) })
+			}
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			b.ReportAllocs()
+			began, n := threadTime(b), 0
+			for b.Loop() {
+				if v := p.BasicAuth(connect); v.Kind != verdict.Accept {
+					b.Fatal(v)
+				}
+				p.Connect(1, "client-1")
+				p.Disconnect(1, false)
+				n++
+			}
+			b.ReportMetric(float64(threadTime(b)-began)/float64(n), "cpu-ns/op")
+			close(stop)
+			reading.Wait()
+		})
+	}
+}
+
+// threadTime is how long this thread has run.
+func threadTime(b *testing.B) time.Duration {
+	b.Helper()
+	const thisThread = 1 // RUSAGE_THREAD
+	var used syscall.Rusage
+	if err := syscall.Getrusage(thisThread, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+func readEach(b *testing.B, url string, interval time.Duration, stop <-chan struct{}) {
+	b.Helper()
+	for {
+		answer, err := http.Get(url)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		_, err = io.Copy(io.Discard, answer.Body)
+		if err = errors.Join(err, answer.Body.Close()); err != nil {
+			b.Error(err)
+		}
+		select {
+		case <-stop:
+			return
+		case <-time.After(interval):
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -387,6 +388,26 @@ func TestScrapesDisturbNobody(t *testing.T) {
 	}
 	all.Wait()
 	e.has(t, `jwt_auth_logins_total{provider="7",result="accepted"} 200`, `jwt_auth_key_fetches_total{provider="a",result="done"} 2000`)
+}
+
+// Both ways to count the open files say the same, where the system knows both.
+func TestOpenFiles(t *testing.T) {
+	info, err := os.Stat(fileFolder)
+	if err != nil || info.Size() == 0 {
+		t.Skip("Linux before 6.2")
+	}
+	for range 30 {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+	}
+	told, _ := openFiles()
+	listed, _ := listFiles()
+	if told != listed || told < 33 {
+		t.Errorf("%d, listed %d", told, listed)
+	}
 }
 
 func TestAReadOfTheProcess(t *testing.T) {

@@ -44,8 +44,8 @@ func writeProcess(t *text) {
 	if pages, known := resident(); known {
 		t.one("process_resident_memory_bytes", "Memory of the broker and the plugin.", gauges, float64(pages)*float64(os.Getpagesize()))
 	}
-	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
-		t.one("process_open_fds", "Open files and connections.", gauges, float64(len(files)-1)) // without the one that lists them
+	if files, known := openFiles(); known {
+		t.one("process_open_fds", "Open files and connections.", gauges, float64(files))
 	}
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
@@ -64,4 +64,26 @@ func resident() (pages uint64, known bool) {
 	}
 	pages, err = strconv.ParseUint(fields[1], 10, 64)
 	return pages, err == nil
+}
+
+// fileFolder has an entry for each file that the process has open.
+const fileFolder = "/proc/self/fd"
+
+// openFiles is how many files the process has open. Linux tells that as the folder's size, since version 6.2: to list the files of 20,000
+// connections takes a scrape 100 times as long as all else.
+func openFiles() (n int64, known bool) {
+	if info, err := os.Stat(fileFolder); err == nil && info.Size() > 0 {
+		return info.Size(), true
+	}
+	return listFiles()
+}
+
+func listFiles() (n int64, known bool) {
+	f, err := os.Open(fileFolder)
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	names, err := f.Readdirnames(-1)
+	return int64(len(names) - 1), err == nil // without the one that lists them
 }

@@ -88,7 +88,7 @@ func (t *text) line(name string, l labels, value string, more ...string) {
 		if value == "" {
 			return
 		}
-		t.add(before, name, `="`, escape(value), `"`)
+		t.add(before, name, `="`, escaper.Replace(value), `"`)
 		before = ","
 	}
 	label("provider", l.provider)
@@ -105,10 +105,8 @@ func (t *text) line(name string, l labels, value string, more ...string) {
 	t.add(" ", value, "\n")
 }
 
-// escape is the value of a label.
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(s)
-}
+// escaper makes the value of a label.
+var escaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`) //nolint:gochecknoglobals // a constant
 
 // number is a float, which has a point in OpenMetrics.
 func (t *text) number(v float64) string {

@@ -32,6 +32,8 @@ const (
 	mostCheck200   = 3000 // ns
 	mostCheckAgain = 100  // ns
 	mostOverFile   = 1.0  // × the ACL file's
+	mostSeen       = 2.0  // × the storm's when nobody looks
+	mostScraped    = 1.05 // × a login's CPU when nobody scrapes
 )
 
 // shareDelay is the endpoint's delay at which leastShare is asked.
@@ -84,6 +86,9 @@ func (r *results) goals() (all []goal) {
 	if found := r.get("", partMicro, benchmarks, perSession); found != nil {
 		all = append(all, goal{what: "a session's entry, of 100,000", found: found, unit: "B", limit: mostSession})
 	}
+	if found := r.get("", partMicro, benchmarks, metricsRead).over(r.get("", partMicro, benchmarks, metricsOn)); len(found) > 0 {
+		all = append(all, goal{what: "a login's CPU while metrics are read each 100 ms", found: found, decimals: 2, unit: "× while they are not", limit: mostScraped})
+	}
 	return all
 }
 
@@ -128,6 +133,13 @@ func (r *results) goalsOf(v string) (all []goal) {
 				decimals: 2, unit: "× an ACL file's", limit: mostOverFile,
 			})
 		}
+	}
+	for _, l := range lookings {
+		if !l.on || r.find(v, partSeeing, l.name) == nil {
+			continue
+		}
+		found := r.get(v, partSeeing, l.name, pairP99).over(r.get(v, partSeeing, nobodyOff, pairP99))
+		add(goal{what: "bystander's p99, " + l.name, found: found, decimals: 2, unit: "× the same storm's", limit: mostSeen})
 	}
 	if r.find(v, partEndings, allTogether) != nil {
 		add(goal{what: "a bystander's longest wait, " + allTogether, found: r.get(v, partEndings, allTogether, longestWait), decimals: 1, unit: "ms", limit: mostWait})

@@ -104,6 +104,11 @@ func TestTheGoals(t *testing.T) {
 			partStart, plainBroker, idleRSS, series{8}, partStart, withPlugin, idleRSS, series{20},
 			partMemory, plainBroker, stormedRSS, series{9}, partMemory, withPlugin, stormedRSS, series{49.1}), "FPF"},
 		{"sessions", measured(partMicro, benchmarks, perSession, series{401}), "F"},
+		{"who looks", measured(
+			partSeeing, nobodyOff, pairP99, series{1, 2}, partSeeing, nobodyOn, pairP99, series{2, 4}, partSeeing, "list", pairP99, series{2, 4.1},
+			partSeeing, scrapedOften, pairP99, series{1, 2}), "PFP"},
+		{"metrics are read", measured(partMicro, benchmarks, metricsOn, series{4000, 2000}, partMicro, benchmarks, metricsRead, series{4200, 2100}), "P"},
+		{"metrics are read, and logins pay", measured(partMicro, benchmarks, metricsOn, series{4000, 2000}, partMicro, benchmarks, metricsRead, series{4300, 2100}), "F"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got strings.Builder

@@ -35,6 +35,9 @@ type load struct {
 	interval time.Duration // from one message of the pair to the next
 	settle   func()        // what is to be done before the pair's last messages are waited for; nil: nothing
 	leaving  []int         // sockets of clients that the broker is to disconnect within window; all is over when it has
+
+	rate int       // logins begun a second, whatever has become of those before, while there are workers; 0: as many as there can be
+	from [][4]byte // addresses of this machine that the clients come from, in turn, as one has but 28,000 ports; nil: any
 }
 
 // tally is what became of the logins.
@@ -137,10 +140,11 @@ func (g *generator) run() error {
 			g.ready = append(g.ready, g.pausing[0].worker)
 			g.pausing = g.pausing[1:]
 		}
-		for _, w := range g.ready {
+		begins := g.due(begin)
+		for _, w := range g.ready[:begins] {
 			g.start(w, end)
 		}
-		g.ready = g.ready[:0]
+		g.ready = append(g.ready[:0], g.ready[begins:]...)
 		if g.over(end) {
 			break
 		}
@@ -172,7 +176,7 @@ func (g *generator) over(end time.Time) bool {
 	case g.pair != nil && g.now.Before(end):
 		return false
 	}
-	return g.active == 0 && len(g.pausing) == 0 || g.now.After(end.Add(grace))
+	return g.active == 0 && len(g.pausing) == 0 && (g.rate == 0 || g.now.After(end)) || g.now.After(end.Add(grace))
 }
 
 // part waits for the pair's messages that are still under way.
@@ -245,6 +249,14 @@ func (g *generator) leave(socket int) error {
 	return nil
 }
 
+// due is how many of ready may begin.
+func (g *generator) due(begin time.Time) int {
+	if g.rate == 0 {
+		return len(g.ready)
+	}
+	return max(0, min(len(g.ready), int(g.now.Sub(begin).Seconds()*float64(g.rate))-g.started))
+}
+
 // start begins a worker's next login, if there is to be one.
 func (g *generator) start(w int, end time.Time) {
 	if g.now.After(end) || g.limit > 0 && g.started == g.limit {
@@ -265,6 +277,10 @@ func (g *generator) start(w int, end time.Time) {
 		return
 	}
 	g.active++
+	if err := g.bind(c.socket); err != nil {
+		g.fail(w, err)
+		return
+	}
 	interest := uint32(syscall.EPOLLIN)
 	switch err = syscall.Connect(c.socket, &g.broker); {
 	case err == nil: // over loopback it is always so, but where the broker's backlog is full
@@ -280,6 +296,18 @@ func (g *generator) start(w int, end time.Time) {
 	if err := g.watch(c.socket, w, interest); err != nil {
 		g.fail(w, err)
 	}
+}
+
+// bind has a connection come from the next of the addresses, and from a port that is chosen when it is known where to.
+func (g *generator) bind(socket int) error {
+	if len(g.from) == 0 {
+		return nil
+	}
+	const addressNoPort = 24 // IP_BIND_ADDRESS_NO_PORT
+	if err := syscall.SetsockoptInt(socket, syscall.IPPROTO_IP, addressNoPort, 1); err != nil {
+		return err
+	}
+	return syscall.Bind(socket, &syscall.SockaddrInet4{Addr: g.from[g.started%len(g.from)]})
 }
 
 // send sends CONNECT.

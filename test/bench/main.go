@@ -173,6 +173,9 @@ func (r *rig) plan(window time.Duration) (all []trial) {
 		all = append(all, r.endings(v))
 	}
 	for _, v := range versions {
+		all = append(all, r.seeing(v, window*5)...)
+	}
+	for _, v := range versions {
 		all = append(all, r.delays(v)...)
 	}
 	for _, v := range versions {

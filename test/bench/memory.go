@@ -89,4 +89,10 @@ const benchmarks = "benchmarks"
 // perSession is what the benchmark of plugin/session says of its registry.
 const perSession metric = "BenchmarkHundredThousandSessions/admit_all, B/session"
 
+// metricsOn and metricsRead are the CPU of a login with metrics on, and while they are read.
+const (
+	metricsOn   metric = "BenchmarkMetrics/on, cpu-ns/op"
+	metricsRead metric = "BenchmarkMetrics/read_each_100_ms, cpu-ns/op"
+)
+
 func microName(name, unit string) metric { return metric(fmt.Sprintf("%s, %s", name, unit)) }

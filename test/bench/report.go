@@ -49,6 +49,7 @@ func (r *results) publish(template, into string) error {
 		{"bystander", r.bystanderTable()},
 		{"delivery", r.deliveryTable()},
 		{"renewals", r.renewalTable()},
+		{"seeing", r.seeingTable()},
 		{"rest", r.restTable()},
 		{"micro", r.microTable()},
 		{"sizing", r.sizingTable()},
@@ -302,7 +303,7 @@ func (r *results) microTable() string {
 	if t == nil {
 		return ""
 	}
-	units := []string{"ns/op", "B/op", "allocs/op", "B/session"}
+	units := []string{"ns/op", "cpu-ns/op", "B/op", "allocs/op", "B/session"}
 	var names []string
 	for m := range t.Rounds {
 		name, _, _ := strings.Cut(string(m), ", ")
