@@ -166,7 +166,7 @@ func (d *driver) run(t *rapid.T) {
 	}
 	start := drawFile(t)
 	w.rules = newRules(w.clock, start)
-	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown, live: map[broker.Conn]*conn{}, asked: map[broker.Conn]bool{}, accepted: map[action]bool{}}
+	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown, live: map[broker.Conn]*conn{}, asked: map[broker.Conn]bool{}, accepted: map[action]bool{}, mayPublishWill: map[seat]bool{}}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
 	w.NoTicks = w.V20 && rapid.IntRange(0, 2).Draw(t, "no ticks") == 0

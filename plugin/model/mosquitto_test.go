@@ -56,6 +56,8 @@ type mosquitto struct {
 	// accepted are the actions that reach the plugin no more.
 	accepted map[action]bool
 	wills    []*conn
+	// mayPublishWill are those who have left with a will that may come later, as far as the version of the protocol tells.
+	mayPublishWill map[seat]bool
 }
 
 // traits are what one broker does and another does not.
@@ -333,6 +335,9 @@ func (b *mosquitto) leave(c *conn) {
 
 func (b *mosquitto) disconnected(c *conn, kept bool) {
 	b.called()
+	if c.Delayed {
+		b.mayPublishWill[seat{c.address, c.id}] = true
+	}
 	b.plugin.Disconnect(c.address, kept)
 }
 

@@ -177,6 +177,8 @@ func (r *rules) checked(c *conn, access broker.Access, topic string, kind verdic
 	switch {
 	case kind == want:
 	case r.broker.NoTicks && !c.seen: // nobody has said whose address it is now
+	case r.broker.V20 && !c.seen && access == broker.Write && r.broker.mayPublishWill[seat{c.address, c.id}]:
+		// It is taken for the will, once, of who was there by that id before, until somebody else comes whom the plugin is told of.
 	case c.isUncertain() && r.inForce.differs(c.attempt.by):
 	case c.rights == nil && kind == verdict.Accept && c.attempt.admitted && (access == broker.Unsubscribe || topic == control.Topic && access == broker.Write):
 		// Whoever has logged in by a token may renew it.

@@ -349,6 +349,7 @@ func (r *rules) mayFetch(by asker, at time.Time) bool {
 	}
 	last := sets[len(sets)-1]
 	return !last.known || at.Sub(last.at) >= keyRefresh || r.lookedAt[by] > last.began ||
+		slices.ContainsFunc(r.documents[by], func(d *document) bool { return d.ended > last.asked }) || // for which somebody has waited
 		slices.ContainsFunc(r.open, func(a *attempt) bool { return a.by.asker() == by && a.until.IsZero() })
 }
 
