@@ -174,11 +174,13 @@ func (b *mosquitto) connect(p packet) *conn {
 		b.loop() // there TICK comes before anything else from a plain socket
 	}
 	if p.Certificate || p.Auth != nil && !b.authenticates {
-		// The plugin is not told of it: but before an address is used again, the broker goes round.
-		time.Sleep(loop.Rest)
-		b.settle()
-		b.loop()
-		b.settle()
+		// The plugin is not told of it: but before an address is used again, the broker goes round, also if it was freed inside of a Tick.
+		for range 2 {
+			time.Sleep(loop.Rest)
+			b.settle()
+			b.loop()
+			b.settle()
+		}
 	}
 	c := &conn{packet: p, address: b.malloc(), id: p.ID, username: p.Username, attempt: &attempt{}}
 	b.live[c.address] = c
