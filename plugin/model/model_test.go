@@ -47,7 +47,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 	}
-	d := &driver{file: filepath.Join(t.TempDir(), "jwt.json")}
+	d := &driver{folder: t.TempDir()}
 	t.Cleanup(func() {
 		if d.first != "" {
 			t.Log("the first time: " + d.first)
@@ -76,7 +76,7 @@ func TestModel(t *testing.T) {
 
 // driver makes the moves.
 type driver struct {
-	file             string
+	folder           string
 	steps, sequences int
 	// first is what led to the first fault. Rechecks begin at random moments, so that its sequence may not lead to it again.
 	first string
@@ -164,24 +164,41 @@ func (d *driver) run(t *rapid.T) {
 			_ = l.Close()
 		})
 	}
-	start := drawFile(t)
-	w.rules = newRules(w.clock, start)
-	w.mosquitto = &mosquitto{rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown, live: map[broker.Conn]*conn{}, asked: map[broker.Conn]bool{}, accepted: map[action]bool{}, mayPublishWill: map[seat]bool{}}
+	w.rules = newRules(w.clock)
+	w.mosquitto = &mosquitto{
+		rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown,
+		live: map[broker.Conn]*conn{}, mayPublishWill: map[seat]bool{},
+	}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
 	w.NoTicks = w.V20 && rapid.IntRange(0, 2).Draw(t, "no ticks") == 0
 	w.Quiet = rapid.Bool().Draw(t, "quiet")
-	w.say("%+v, %+v", w.traits, start)
-	d.write(start.text())
-	p, err := plugin.New(w.mosquitto, plugin.Options{Settings: map[string]string{"config_file": d.file}, Now: w.clock.now, Dial: net.dial})
-	if err != nil {
-		t.Fatalf("start: %s\n%s", err, start.text())
+	lines := 1
+	if often(t, "two lines") {
+		lines = 2
 	}
-	w.plugin = p
+	w.say("%+v, %d lines", w.traits, lines)
+	for n := range lines {
+		start := drawFile(t, n)
+		l := newLine(w.mosquitto, n, filepath.Join(d.folder, fmt.Sprintf("jwt-%d.json", n)), start)
+		w.lines = append(w.lines, l)
+		w.say("%+v", start)
+		l.write(start.text())
+	}
+	table := plugin.NewTable()
+	for _, l := range w.lines {
+		var err error
+		l.plugin, err = plugin.New(l, plugin.Options{Settings: map[string]string{"config_file": l.path}, Table: table, Now: w.clock.now, Dial: net.dial})
+		if err != nil {
+			t.Fatalf("start: %s\n%s", err, l.inForce.text())
+		}
+	}
 	t.Cleanup(func() {
 		w.rest()
 		w.loop() // a login whose keys have just come, and which is still to be asked about, would never be settled
-		p.Close()
+		for _, l := range w.lines {
+			l.plugin.Close()
+		}
 	})
 	if rapid.Bool().Draw(t, "answers are held") {
 		for _, p := range w.idps {
@@ -239,17 +256,23 @@ func (w *world) rest() {
 	w.hears(w.inbox.take())
 }
 
-func (d *driver) write(text string) {
-	if err := os.WriteFile(d.file, []byte(text), 0o600); err != nil {
-		panic(err)
-	}
-}
-
 var names = rapid.SampledFrom([]string{"a", "b", "c"})
 
-// someProvider is one of the file that is in force.
+// someLine is any.
+func (d *driver) someLine(t *rapid.T) *line {
+	if len(d.lines) == 1 {
+		return d.lines[0]
+	}
+	return rapid.SampledFrom(d.lines).Draw(t, "line")
+}
+
+// someProvider is one of a file that is in force.
 func (d *driver) someProvider(t *rapid.T) provider {
-	return rapid.SampledFrom(d.inForce.Providers).Draw(t, "provider")
+	return d.someLine(t).someProvider(t)
+}
+
+func (l *line) someProvider(t *rapid.T) provider {
+	return rapid.SampledFrom(l.inForce.Providers).Draw(t, "provider")
 }
 
 // mint makes a token of a provider, good unless asked otherwise.
@@ -264,7 +287,7 @@ func (d *driver) mint(p provider, change func(*token)) *token {
 			k.Tenant = id
 		}
 	}
-	if rest, _ := d.inForce.rest(); p.Mode == introspection && len(p.issuers()) == 0 && rest != p {
+	if rest, _ := d.lines[p.Line].inForce.rest(); p.Mode == introspection && len(p.issuers()) == 0 && rest != p {
 		k.Opaque = true // it gets no others
 	}
 	trusted := k.Key
@@ -288,10 +311,11 @@ func (d *driver) trusted(p provider) string {
 // connectGood is a client whose token is in order.
 func (d *driver) connectGood(t *rapid.T) {
 	p := d.someProvider(t)
+	l := d.lines[p.Line]
 	k := d.mint(p, func(k *token) {
 		d.vary(t, k)
 		k.Opaque = k.Opaque || (p.Mode == introspection && rapid.Bool().Draw(t, "opaque"))
-		if _, claimed := d.inForce.claims(issuer(0)); k.Issuer == "" && !claimed && rapid.Bool().Draw(t, "issuer") {
+		if _, claimed := l.inForce.claims(issuer(0)); k.Issuer == "" && !claimed && rapid.Bool().Draw(t, "issuer") {
 			k.Issuer = issuer(0) // which somebody may claim by another file
 		}
 	})
@@ -299,27 +323,28 @@ func (d *driver) connectGood(t *rapid.T) {
 	if rapid.Bool().Draw(t, "another name") {
 		name = names.Draw(t, "name")
 	}
-	if rapid.SampledFrom(d.inForce.Source.fields()).Draw(t, "field") == string(inUsername) {
+	if rapid.SampledFrom(l.inForce.Source.fields()).Draw(t, "field") == string(inUsername) {
 		id := name
 		if often(t, "use_username_as_clientid") {
 			id = k.Text
 		}
-		d.send(t, id, &k.Text, nil)
+		d.send(t, l, id, &k.Text, nil)
 		return
 	}
-	d.send(t, name, &name, &k.Text)
+	d.send(t, l, name, &name, &k.Text)
 }
 
 // good is the CONNECT of a client that does all as it should.
 func (d *driver) good(t *rapid.T, p provider, k *token) packet {
 	name := p.called(k.Subject)
-	if d.inForce.Methods.has(byJWT) && often(t, "by AUTH") {
-		return packet{ID: name, Username: &name, Auth: &auth{byJWT, k.Text}}
+	f := d.lines[p.Line].inForce
+	if f.Methods.has(byJWT) && often(t, "by AUTH") {
+		return packet{Line: p.Line, ID: name, Username: &name, Auth: &auth{byJWT, k.Text}}
 	}
-	if d.inForce.Source.fields()[0] == string(inUsername) {
-		return packet{ID: name, Username: &k.Text}
+	if f.Source.fields()[0] == string(inUsername) {
+		return packet{Line: p.Line, ID: name, Username: &k.Text}
 	}
-	return packet{ID: name, Username: &name, Password: &k.Text}
+	return packet{Line: p.Line, ID: name, Username: &name, Password: &k.Text}
 }
 
 // connectAnew is anybody.
@@ -343,10 +368,11 @@ func (d *driver) connectAnew(t *rapid.T) {
 			d.spoil(t, k, fault)
 		}).Text
 	}
+	l := d.someLine(t)
 	if pass != nil && often(t, "in the username") {
 		username, pass = pass, username
 	}
-	d.send(t, names.Draw(t, "id"), username, pass)
+	d.send(t, l, names.Draw(t, "id"), username, pass)
 }
 
 // spoil makes a token another than its provider's good ones.
@@ -376,8 +402,9 @@ func (d *driver) spoil(t *rapid.T, k *token, fault string) {
 	case "opaque":
 		k.Opaque = true
 	case "opaque, borrowed issuer":
-		p, _ := d.inForce.opaque()
-		k.Opaque, k.IDP, k.Issuer = true, p.IDP, rapid.SampledFrom(append(d.inForce.claimed(), "")).Draw(t, "issuer")
+		f := d.someLine(t).inForce
+		p, _ := f.opaque()
+		k.Opaque, k.IDP, k.Issuer = true, p.IDP, rapid.SampledFrom(append(f.claimed(), "")).Draw(t, "issuer")
 	}
 }
 
@@ -389,8 +416,8 @@ func (d *driver) vary(t *rapid.T, k *token) {
 }
 
 // send is a CONNECT.
-func (d *driver) send(t *rapid.T, id string, username, pass *string) {
-	d.sendPacket(t, packet{ID: id, Username: username, Password: pass})
+func (d *driver) send(t *rapid.T, l *line, id string, username, pass *string) {
+	d.sendPacket(t, packet{Line: l.number, ID: id, Username: username, Password: pass})
 }
 
 // sendPacket draws what else is in a CONNECT, and sends it.
@@ -411,8 +438,8 @@ func (d *driver) connectAgain(t *rapid.T) {
 }
 
 func (d *driver) deliver(p packet) *conn {
-	d.say("%s CONNECT id %s username %s persistent %t, WebSocket %t, subscribes %t: %s",
-		d.clock.now().Format(time.TimeOnly), p.ID, d.describe(p.Username), p.Persistent, p.WebSocket, p.Subscribes, d.describe(p.Password))
+	d.say("%s %sCONNECT id %s username %s persistent %t, WebSocket %t, subscribes %t: %s",
+		d.clock.now().Format(time.TimeOnly), d.lines[p.Line].name(), p.ID, d.describe(p.Username), p.Persistent, p.WebSocket, p.Subscribes, d.describe(p.Password))
 	if p.Auth != nil {
 		d.say("    by %s: %s", p.Auth.Method, d.describe(&p.Auth.Data))
 	}
@@ -446,18 +473,22 @@ func (d *driver) follow(t *rapid.T) {
 	d.say("%s drops", c)
 	d.drop(c)
 	if between {
-		d.send(t, "in-between", text(user), text(password))
+		d.send(t, d.someLine(t), "in-between", text(user), text(password))
 	}
-	p, there := d.inForce.same(c.attempt.by.id())
+	p, there := c.line.inForce.same(c.attempt.by.id())
 	if !there {
-		p = d.someProvider(t)
+		p = c.line.someProvider(t)
 	}
 	k := d.mint(p, func(k *token) { k.Subject = c.attempt.token.Subject })
 	if rapid.Bool().Draw(t, "revoked") {
 		d.say("%s is revoked", k)
 		d.idps[k.IDP].revoke(k)
 	}
-	d.send(t, c.id, c.username, &k.Text)
+	l := c.line
+	if often(t, "elsewhere") {
+		l = d.someLine(t)
+	}
+	d.send(t, l, c.id, c.username, &k.Text)
 }
 
 // dropOne ends a connection.
@@ -495,12 +526,15 @@ func (d *driver) turn() {
 	known := d.moment
 	d.loop()
 	d.rest()
-	if !d.NoTicks {
-		d.rested(known)
-		d.unanswered()
-		d.isAsked()
-		if d.expected {
-			d.broken("the file has not come into force, though there is nothing that keeps it out")
+	if d.NoTicks {
+		return
+	}
+	d.unanswered()
+	for _, l := range d.lines {
+		d.rested(l, known)
+		d.isAsked(l)
+		if l.expected {
+			d.broken("%sthe file has not come into force, though there is nothing that keeps it out", l.name())
 		}
 	}
 }
@@ -510,14 +544,15 @@ func (d *driver) touchAndGo(t *rapid.T) {
 	if !d.V20 {
 		t.Skip()
 	}
-	d.say("a TCP connection comes and goes")
+	l := d.someLine(t)
+	d.say("%sa TCP connection comes and goes", l.name())
 	d.rest()
 	known := d.moment
-	d.touch()
+	l.touch()
 	// In a sweep the broker must not lose clients.
-	swept := d.mosquitto.swept && time.Since(d.hupAt) < time.Second
-	if d.NoTicks && time.Since(d.since) > 2*time.Second && d.set.IsZero() && !swept {
-		d.rested(known)
+	swept := l.swept && time.Since(d.hupAt) < time.Second
+	if d.NoTicks && time.Since(l.since) > 2*time.Second && d.set.IsZero() && !swept {
+		d.rested(l, known)
 	}
 }
 
@@ -538,24 +573,25 @@ func (d *driver) setClock(t *rapid.T) {
 
 // reload is SIGHUP, with another file or the same.
 func (d *driver) reload(t *rapid.T) {
-	d.readable = true
+	l := d.someLine(t)
+	l.readable = true
 	switch rapid.SampledFrom([]string{"the same", "another", "another", "broken", "missing"}).Draw(t, "file") {
 	case "another":
-		d.written = d.inForce.changed(t)
-		d.write(d.written.text())
+		l.written = l.inForce.changed(t)
+		l.write(l.written.text())
 	case "broken":
-		d.readable = false
-		d.write(`{"mode":"local"`)
+		l.readable = false
+		l.write(`{"mode":"local"`)
 	case "missing":
-		d.readable = false
-		if err := os.Remove(d.file); err != nil && !os.IsNotExist(err) {
+		l.readable = false
+		if err := os.Remove(l.path); err != nil && !os.IsNotExist(err) {
 			panic(err)
 		}
 	case "the same":
-		d.written = d.inForce
-		d.write(d.written.text())
+		l.written = l.inForce
+		l.write(l.written.text())
 	}
-	d.say("%s SIGHUP, the file is now %+v, readable %t", d.clock.now().Format(time.TimeOnly), d.written, d.readable)
+	d.say("%s SIGHUP, %sthe file is now %+v, readable %t", d.clock.now().Format(time.TimeOnly), l.name(), l.written, l.readable)
 	d.hangup()
 }
 
@@ -627,10 +663,11 @@ func (d *driver) insist(t *rapid.T) {
 	p := d.someProvider(t)
 	d.say("a good client of %s begins, and idp%d answers", p.Name, p.IDP)
 	for range 8 {
-		if now, there := d.inForce.same(p.id()); there {
+		f := d.lines[p.Line].inForce
+		if now, there := f.same(p.id()); there {
 			p = now
 		} else {
-			p = d.inForce.Providers[0] // another file has come into force
+			p = f.Providers[0] // another file has come into force
 		}
 		d.heal(d.idps[p.IDP])
 		d.named++
@@ -658,8 +695,8 @@ func (d *driver) insist(t *rapid.T) {
 
 // insistOnRenewal is a fresh token of such a client, which must count.
 func (d *driver) insistOnRenewal(t *rapid.T, c *conn) {
-	p, there := d.inForce.same(c.attempt.by.id())
-	if !there || !d.controls || rapid.Bool().Draw(t, "it does not renew") {
+	p, there := c.line.inForce.same(c.attempt.by.id())
+	if !there || c.line.inForce.NoRenewal || c.line.told() == nil || rapid.Bool().Draw(t, "it does not renew") {
 		return
 	}
 	k := d.mint(p, func(k *token) {
@@ -668,17 +705,17 @@ func (d *driver) insistOnRenewal(t *rapid.T, c *conn) {
 	if bar := d.barByIdentity(c, &attempt{token: k, by: p}); bar != "" || p.MatchClientID && c.id != p.called(k.Subject) || p.MatchUsername && *c.username != p.called(k.Subject) {
 		return // another file is in force since
 	}
-	file := d.tookOver
+	file := c.line.tookOver
 	for range 3 {
 		m := d.renewal(c, k.Text)
 		d.publishes(m)
 		for range 3 {
 			d.turn()
 			if d.NoTicks {
-				d.touch()
+				c.line.touch()
 				d.rest()
 			}
-			if m.commands[0].renewal.counted || c.state != connected || d.tookOver != file {
+			if m.commands[0].renewal.counted || c.state != connected || c.line.tookOver != file {
 				return
 			}
 			d.heal(d.idps[p.IDP])
@@ -709,7 +746,7 @@ func (d *driver) authenticate(t *rapid.T) {
 			}
 		}).Text
 	}
-	d.sendPacket(t, packet{ID: id, Username: username, Password: d.beside(t), Auth: a})
+	d.sendPacket(t, packet{Line: d.someLine(t).number, ID: id, Username: username, Password: d.beside(t), Auth: a})
 }
 
 // beside is the password that may stand beside an enhanced authentication. Nobody judges it.
@@ -735,7 +772,7 @@ func (d *driver) connectedBy(is func(*conn) bool) (all []*conn) {
 
 // fresh is what a client shows to stay: usually a token that is good for that.
 func (d *driver) fresh(t *rapid.T, c *conn) string {
-	p, there := d.inForce.same(c.attempt.by.id())
+	p, there := c.line.inForce.same(c.attempt.by.id())
 	if !there || !c.attempt.admitted {
 		p = d.someProvider(t)
 	}
@@ -796,10 +833,13 @@ func (d *driver) shows(c *conn, data string) {
 // renewOne is a client that asks by $CONTROL, for several things perhaps.
 func (d *driver) renewOne(t *rapid.T) {
 	all := d.connectedBy(func(*conn) bool { return true })
-	if len(all) == 0 || !d.controls {
+	if len(all) == 0 {
 		t.Skip()
 	}
 	c := all[rapid.IntRange(0, len(all)-1).Draw(t, "client")]
+	if c.line.told() == nil {
+		t.Skip()
+	}
 	var texts []string
 	for range rapid.SampledFrom([]int{1, 1, 1, 1, 2, 3, 7}).Draw(t, "commands") {
 		texts = append(texts, d.fresh(t, c))
@@ -819,18 +859,18 @@ func (d *driver) renewOne(t *rapid.T) {
 // renewSlowly is a client whose fresh token is good or bad, and whose provider takes its time with that, while something else happens.
 func (d *driver) renewSlowly(t *rapid.T) {
 	all := d.connectedBy(func(c *conn) bool {
-		p, there := d.inForce.same(c.attempt.by.id())
-		return c.attempt.admitted && there && (p.asks() || p.fetches()) && (d.controls || c.Auth != nil)
+		p, there := c.line.inForce.same(c.attempt.by.id())
+		return c.attempt.admitted && there && (p.asks() || p.fetches()) && (c.line.told() != nil || c.Auth != nil)
 	})
 	if len(all) == 0 {
 		t.Skip()
 	}
 	c := all[rapid.IntRange(0, len(all)-1).Draw(t, "client")]
-	p, _ := d.inForce.same(c.attempt.by.id())
+	p, _ := c.line.inForce.same(c.attempt.by.id())
 	d.say("idp%d is holding", p.IDP)
 	d.idps[p.IDP].behave(holding)
 	show := func(text string) {
-		if c.Auth != nil && (!d.controls || rapid.Bool().Draw(t, "by AUTH")) {
+		if c.Auth != nil && (c.line.told() == nil || rapid.Bool().Draw(t, "by AUTH")) {
 			d.shows(c, text)
 		} else {
 			d.publishes(d.renewal(c, text))
@@ -849,7 +889,7 @@ func (d *driver) renewSlowly(t *rapid.T) {
 		d.connectGood(t)
 	case "takeover":
 		k := d.mint(p, func(k *token) { k.Subject = c.attempt.token.Subject })
-		d.send(t, c.id, c.username, &k.Text)
+		d.send(t, c.line, c.id, c.username, &k.Text)
 	case "end":
 		time.Sleep(max(0, min(c.attempt.token.Expires.Sub(d.clock.now()), 2*timeout)))
 	case "another":

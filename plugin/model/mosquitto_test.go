@@ -2,24 +2,20 @@ package model
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
-	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/control"
-	"go-jwt-auth/plugin/event"
-	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/verdict"
 )
 
 // mosquitto does to the plugin what Mosquitto was seen to do: in which order it calls, with which addresses, and when it
-// says nothing. It is broker.Broker.
+// says nothing. With several lines (per_listener_settings) each has the events of its own listener's clients.
 type mosquitto struct {
 	traits
-	plugin *plugin.Plugin
-	rules  *rules
-	clock  *clock
+	lines []*line
+	rules *rules
+	clock *clock
 	// settle lets everything run that can, find tells whose token a text is, and shown finds a signed token in a line.
 	settle func()
 	find   func(text string) *token
@@ -39,23 +35,12 @@ type mosquitto struct {
 	// asking is whose BASIC_AUTH is going on, ticking whether TICK is.
 	asking  *conn
 	ticking bool
-	woken   atomic.Bool
-	tickAt  time.Time
-	// swept is true from SIGHUP to the next Tick, since when it came.
-	swept bool
+	// hupAt is when SIGHUP came.
 	hupAt time.Time
-	// since is the first callback but TICK; zero: none yet.
-	since time.Time
-	// authenticates and controls: the plugin is registered for enhanced authentications, and for its $CONTROL topic. telling: it is
-	// being told of a message to that.
-	authenticates, controls, telling bool
-	// checks: the plugin is registered for checks of access; asked are the connections about which that reach it. wills are clients of which
-	// nothing is left but a will that is to be published later.
-	checks bool
-	asked  map[broker.Conn]bool
-	// accepted are the actions that reach the plugin no more.
-	accepted map[action]bool
-	wills    []*conn
+	// telling: an instance is being told of a message to its $CONTROL topic.
+	telling bool
+	// wills are clients of which nothing is left but a will that is to be published later.
+	wills []*conn
 	// mayPublishWill are those who have left with a will that may come later, as far as the version of the protocol tells.
 	mayPublishWill map[seat]bool
 }
@@ -82,6 +67,7 @@ const (
 // conn is a connection, by the broker's struct mosquitto, and its session where it has one.
 type conn struct {
 	packet
+	line    *line
 	address broker.Conn
 	state   state
 	// id and username are what the plugin may have changed.
@@ -104,6 +90,8 @@ type conn struct {
 
 // packet is a CONNECT.
 type packet struct {
+	// Line is the one whose listener it comes to.
+	Line               int
 	ID                 string
 	Username, Password *string
 	// Persistent asks the broker to keep the session.
@@ -170,19 +158,15 @@ func (b *mosquitto) forget(c *conn) {
 
 // connect is what a CONNECT brings about.
 func (b *mosquitto) connect(p packet) *conn {
-	if b.V20 && !p.WebSocket && b.swept {
+	l := b.lines[p.Line]
+	if b.V20 && !p.WebSocket && l.swept {
 		b.loop() // there TICK comes before anything else from a plain socket
 	}
-	if p.Certificate || p.Auth != nil && !b.authenticates {
+	if p.Certificate || p.Auth != nil && !l.authenticates {
 		// The plugin is not told of it: but before an address is used again, the broker goes round, also if it was freed inside of a Tick.
-		for range 2 {
-			time.Sleep(loop.Rest)
-			b.settle()
-			b.loop()
-			b.settle()
-		}
+		b.roundTwice()
 	}
-	c := &conn{packet: p, address: b.malloc(), id: p.ID, username: p.Username, attempt: &attempt{}}
+	c := &conn{packet: p, line: l, address: b.malloc(), id: p.ID, username: p.Username, attempt: &attempt{line: l}}
 	b.live[c.address] = c
 	if b.pendingBy(p.ID) != nil {
 		b.rules.say("the broker closes it: that id is pending")
@@ -221,13 +205,13 @@ func (b *mosquitto) connect(p packet) *conn {
 
 // extAuth asks the plugin, if that wants to be, about what a client shows in its CONNECT or, once it is connected, by AUTH.
 func (b *mosquitto) extAuth(c *conn, a *auth) verdict.Kind {
-	b.called()
-	if !b.authenticates {
+	c.line.called()
+	if !c.line.authenticates {
 		return verdict.Defer
 	}
 	b.asking, c.seen = c, true
 	defer func() { b.asking = nil }()
-	return b.plugin.ExtAuth(broker.ExtAuth{
+	return c.line.plugin.ExtAuth(broker.ExtAuth{
 		Connect: broker.Connect{Conn: c.address, ClientID: c.id, Username: c.username, Address: "192.0.2.7"}, Method: a.Method, Data: a.Data,
 	}).Kind
 }
@@ -248,21 +232,22 @@ func (b *mosquitto) reauthenticate(c *conn, a *auth) {
 
 // publish has a client publish to the plugin's $CONTROL topic.
 func (b *mosquitto) publish(c *conn, payload []byte) {
-	if !b.controls {
+	to := c.line.told()
+	if to == nil {
 		return
 	}
-	b.called()
+	to.called()
 	b.telling = true
 	defer func() { b.telling = false }()
-	b.plugin.Control(broker.Message{Conn: c.address, ClientID: c.id, Username: c.username, Topic: control.Topic, Payload: payload})
+	to.plugin.Control(broker.Message{Conn: c.address, ClientID: c.id, Username: c.username, Topic: control.Topic, Payload: payload})
 }
 
 // basicAuth asks the plugin; in a sweep with the username that the client was given, and the password that it sent.
 func (b *mosquitto) basicAuth(c *conn) verdict.Kind {
-	b.called()
+	c.line.called()
 	b.asking, c.seen = c, c.seen || c.state == connecting
 	defer func() { b.asking = nil }()
-	return b.plugin.BasicAuth(broker.Connect{Conn: c.address, ClientID: c.id, Username: c.username, Password: c.Password, Address: "192.0.2.7"}).Kind
+	return c.line.plugin.BasicAuth(broker.Connect{Conn: c.address, ClientID: c.id, Username: c.username, Password: c.Password, Address: "192.0.2.7"}).Kind
 }
 
 // The next plugin: a password file with one user.
@@ -303,7 +288,7 @@ func (b *mosquitto) admit(c *conn) {
 		b.mayDo(c, broker.Read, room("1")) // of what was kept for it, before anything else
 	}
 	if !b.V20 {
-		b.plugin.Connect(c.address, c.id)
+		c.line.plugin.Connect(c.address, c.id)
 	}
 }
 
@@ -336,17 +321,11 @@ func (b *mosquitto) leave(c *conn) {
 }
 
 func (b *mosquitto) disconnected(c *conn, kept bool) {
-	b.called()
+	c.line.called()
 	if c.Delayed {
 		b.mayPublishWill[seat{c.address, c.id}] = true
 	}
-	b.plugin.Disconnect(c.address, kept)
-}
-
-func (b *mosquitto) called() {
-	if b.since.IsZero() {
-		b.since = time.Now()
-	}
+	c.line.plugin.Disconnect(c.address, kept)
 }
 
 // drop is the end of a connection by the client: while its verdict is pending, the broker tells nobody.
@@ -367,33 +346,22 @@ func (b *mosquitto) closed() {
 	b.free(c)
 }
 
-// touch is a TCP connection without a CONNECT: on 2.0 its end is an event.
-func (b *mosquitto) touch() {
-	c := &conn{address: b.malloc()}
-	if b.V20 {
-		b.disconnected(c, false)
-	}
-	b.free(c)
-}
-
-// loop is the end of one round of the broker's loop, which calls the plugin only where that has asked for it.
+// loop is the end of one round of the broker's loop.
 func (b *mosquitto) loop() {
-	due := !b.tickAt.IsZero() && !time.Now().Before(b.tickAt)
-	if b.NoTicks || (!b.woken.Swap(false) && !due) {
-		return
+	for _, l := range b.lines {
+		l.tick()
 	}
-	b.swept = false
-	b.ticking = true
-	b.plugin.Tick()
-	b.ticking = false
 }
 
 // hangup is SIGHUP: the plugin reads its file, and at once the broker asks again for every session that it has.
 func (b *mosquitto) hangup() {
-	b.called()
-	b.swept, b.hupAt = true, time.Now()
-	b.plugin.Reload()
-	b.rules.told() // before, without Ticks, it may have taken over the file of the SIGHUP before this one
+	b.hupAt = time.Now()
+	for _, l := range b.lines {
+		l.called()
+		l.swept = true
+		l.plugin.Reload()
+		b.rules.told(l) // before, without Ticks, it may have taken over the file of the SIGHUP before this one
+	}
 	b.settle()
 	questions := b.rules.questions
 	for _, c := range slices.Clone(b.sessions) {
@@ -416,12 +384,7 @@ func (b *mosquitto) hangup() {
 	}
 }
 
-// Log is broker.Broker's, as all that follows.
-func (b *mosquitto) Log(_ event.Level, line []byte) {
-	b.rules.say("    | %s", line)
-	b.rules.reads(string(line))
-}
-
+// SetUsername is broker.Broker's, as all that follows, and what line has.
 func (b *mosquitto) SetUsername(address broker.Conn, name string) error {
 	if b.asking == nil || b.asking.address != address {
 		b.rules.broken("a username was given to %x, which may be freed, outside its BASIC_AUTH", address)
@@ -459,23 +422,6 @@ func (b *mosquitto) Publish(id, topic string, payload []byte) error {
 	b.rules.hearsAnswer(c, topic, payload)
 	return nil
 }
-
-// Control and ExtAuths are not for the inside of the event in question: 2.0 goes through a list then.
-func (b *mosquitto) Control(topic string, on bool) error {
-	if b.telling || topic != control.Topic {
-		b.rules.broken("inside of a message to $CONTROL, or for %s, the plugin was registered or unregistered", topic)
-	}
-	b.controls = on
-	return nil
-}
-
-func (b *mosquitto) ExtAuths(on bool) error {
-	b.authenticates = on
-	return nil
-}
-
-func (b *mosquitto) TickIn(wait time.Duration) { b.tickAt = time.Now().Add(wait) }
-func (b *mosquitto) Wake()                     { b.woken.Store(true) }
 
 // Complete gives a verdict to whoever is pending by that id.
 func (b *mosquitto) Complete(id string, accepted bool) {

@@ -154,7 +154,7 @@ func (c *conn) pending() (n int) {
 // client has not shown a better one since.
 func (r *rules) isRefused(c *conn, known int) bool {
 	return slices.ContainsFunc(c.renewals, func(a *attempt) bool {
-		if !a.byAuth || !a.isOpen() || !a.answered || a.token.latest != a.began || (a.by.Allow && r.down[a.by.asker()]) || !r.inForce.has(a.by) {
+		if !a.byAuth || !a.isOpen() || !a.answered || a.token.latest != a.began || (a.by.Allow && r.down[a.by.asker()]) || !a.line.inForce.has(a.by) {
 			return false
 		}
 		return slices.ContainsFunc(r.answers[question{a.by.asker(), a.token}], func(x *answer) bool {
@@ -234,9 +234,9 @@ func (r *rules) askedBy(c *conn, said response) *message {
 
 func (r *rules) hearsSuccess(c *conn, by *command, expires int64) {
 	a := by.renewal
-	// Of two by the same token nobody can tell which one counts.
+	// Of two by the same token nobody can tell which one counts, nor which of the others come before it.
 	counts := a != nil && slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other.token == a.token && (other.counted || other.outrun) })
-	if !counts {
+	if !counts && !(a != nil && c.repeats()) {
 		r.broken("%s was told of a renewal that there was not", c)
 		return
 	}
@@ -270,6 +270,9 @@ func (r *rules) hearsFailure(c *conn, m *message, by *command, why string) {
 	r.ends(a)
 	a.refused = true
 	_, leaves := r.mayGo(c)
+	if strings.HasPrefix(why, "renewals are switched off") && c.line.inForce.NoRenewal && len(r.broker.lines) > 1 {
+		return // the topic is another instance's
+	}
 	if strings.HasPrefix(why, "server busy") && c.asks > 5 {
 		return
 	}
@@ -285,7 +288,7 @@ func (m *message) late() bool { return time.Since(m.sent) > 0 }
 // may have to be asked again.
 func (r *rules) unanswered() {
 	for _, m := range r.messages {
-		if m.answered || m.from.state != connected || r.broker.session(m.from.id) != m.from || time.Since(latest(m.lastChance, r.tookOver)) < 3*timeout {
+		if m.answered || m.from.state != connected || r.broker.session(m.from.id) != m.from || time.Since(latest(m.lastChance, m.from.line.tookOver)) < 3*timeout {
 			continue
 		}
 		m.lastChance = time.Now()

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"maps"
 	"slices"
 
 	"go-jwt-auth/plugin/broker"
@@ -30,7 +29,7 @@ type grant struct{ room, onNoMatch string }
 
 // grantOf is what an attempt gives that is accepted: nothing while nobody is asked, by the file that has come into force meanwhile.
 func (r *rules) grantOf(a *attempt) *grant {
-	if a.token == nil || a.by.Rights == "" || !r.broker.checks {
+	if a.token == nil || a.by.Rights == "" || !a.line.checks {
 		return nil
 	}
 	return &grant{a.token.Room, a.by.Rights}
@@ -52,24 +51,7 @@ func (g *grant) allows(access broker.Access, topic string) verdict.Kind {
 	return verdict.Defer
 }
 
-// AskAbout is broker.Broker's, as all that follows.
-func (b *mosquitto) AskAbout(address broker.Conn, ask bool) {
-	delete(b.asked, address)
-	maps.DeleteFunc(b.accepted, func(a action, _ bool) bool { return a.address == address })
-	if ask {
-		b.asked[address] = true
-	}
-}
-
-func (b *mosquitto) CheckACL(on bool) error {
-	if b.checks && !on {
-		b.rules.forgetsRights()
-	}
-	b.checks = on
-	return nil
-}
-
-// MayKeepWill tells what is known by the version of the protocol alone.
+// MayKeepWill is broker.Broker's: it tells what is known by the version of the protocol alone.
 func (b *mosquitto) MayKeepWill(address broker.Conn) bool {
 	c := b.live[address]
 	return c != nil && c.Delayed
@@ -77,12 +59,12 @@ func (b *mosquitto) MayKeepWill(address broker.Conn) bool {
 
 // mayDo asks whether a client may do something.
 func (b *mosquitto) mayDo(c *conn, access broker.Access, topic string) {
-	if !b.checks {
+	if !c.line.checks {
 		return
 	}
 	kind := verdict.Defer
-	if b.asked[c.address] {
-		kind = b.answer(broker.ACLCheck{Conn: c.address, ClientID: c.id, Username: c.name(), Access: access, Topic: topic})
+	if c.line.asked[c.address] {
+		kind = c.line.answer(broker.ACLCheck{Conn: c.address, ClientID: c.id, Username: c.name(), Access: access, Topic: topic})
 	}
 	b.rules.checked(c, access, topic, kind)
 }
@@ -95,29 +77,30 @@ type action struct {
 }
 
 // answer is the plugin's, or one of before that lasts.
-func (b *mosquitto) answer(c broker.ACLCheck) verdict.Kind {
+func (l *line) answer(c broker.ACLCheck) verdict.Kind {
 	a := action{c.Conn, c.Access, c.Topic}
-	if b.accepted[a] {
+	if l.accepted[a] {
 		return verdict.Accept
 	}
-	kind, lasts := b.plugin.ACLCheck(c)
+	kind, lasts := l.plugin.ACLCheck(c)
 	if lasts {
-		b.accepted[a] = true
+		l.accepted[a] = true
 	}
 	return kind
 }
 
-// checkPublisher asks whether whoever has published a retained message may do so: by names alone.
-func (b *mosquitto) checkPublisher(id, username, topic string) {
-	if !b.checks {
+// checkPublisher asks whether whoever has published a retained message at the line's listener may do so: by names alone.
+func (l *line) checkPublisher(id, username, topic string) {
+	if !l.checks {
 		return
 	}
-	kind, _ := b.plugin.ACLCheck(broker.ACLCheck{ClientID: id, Username: username, Access: broker.Write, Topic: topic, Retain: true})
+	b := l.mosquitto
+	kind, _ := l.plugin.ACLCheck(broker.ACLCheck{ClientID: id, Username: username, Access: broker.Write, Topic: topic, Retain: true})
 	if slices.ContainsFunc(b.closing, func(old *conn) bool { return old.id == id }) {
 		return // that it was taken over may not be known
 	}
 	var of *grant
-	if c := b.session(id); c != nil && c.name() == username {
+	if c := b.session(id); c != nil && c.name() == username && c.line == l {
 		if of = c.rights; c.isUncertain() || !c.seen {
 			return // in one round of the broker's loop it may be taken for who had these names before
 		}
@@ -179,7 +162,7 @@ func (r *rules) checked(c *conn, access broker.Access, topic string, kind verdic
 	case r.broker.NoTicks && !c.seen: // nobody has said whose address it is now
 	case r.broker.V20 && !c.seen && access == broker.Write && r.broker.mayPublishWill[seat{c.address, c.id}]:
 		// It is taken for the will, once, of who was there by that id before, until somebody else comes whom the plugin is told of.
-	case c.isUncertain() && r.inForce.differs(c.attempt.by):
+	case c.isUncertain() && c.line.inForce.differs(c.attempt.by):
 	case c.rights == nil && kind == verdict.Accept && c.attempt.admitted && (access == broker.Unsubscribe || topic == control.Topic && access == broker.Write):
 		// Whoever has logged in by a token may renew it.
 	default:
@@ -194,8 +177,11 @@ func (f file) differs(p provider) bool {
 }
 
 // forgetsRights notes that nobody is asked about any more.
-func (r *rules) forgetsRights() {
+func (r *rules) forgetsRights(l *line) {
 	for _, c := range r.broker.live {
+		if c.line != l {
+			continue
+		}
 		if c.state == connected && c.rights != nil {
 			r.broken("nobody is asked about %s any more, who has rights", c)
 		}
@@ -204,22 +190,22 @@ func (r *rules) forgetsRights() {
 }
 
 // isAsked holds against the rules whether the plugin is asked about rights: others are denied what nobody allows, as soon as it is.
-func (r *rules) isAsked() {
+func (r *rules) isAsked(l *line) {
 	need := false
-	for _, p := range r.inForce.Providers {
+	for _, p := range l.inForce.Providers {
 		need = need || p.Rights != ""
 	}
 	for _, c := range slices.Concat(r.broker.sessions, r.broker.closing) {
-		need = need || c.state != away && c.rights != nil
+		need = need || c.line == l && c.state != away && c.rights != nil
 	}
-	if r.broker.checks != need {
-		r.broken("the plugin is asked about rights: %t", r.broker.checks)
+	if l.checks != need {
+		r.broken("%sthe plugin is asked about rights: %t", l.name(), l.checks)
 	}
 }
 
 // checkOne asks about somebody: who is connected or away, or of whom nothing is left but a will.
 func (d *driver) checkOne(t *rapid.T) {
-	if !d.checks || len(d.sessions)+len(d.wills) == 0 {
+	if len(d.sessions)+len(d.wills) == 0 {
 		t.Skip()
 	}
 	i := rapid.IntRange(0, len(d.sessions)+len(d.wills)-1).Draw(t, "client")
@@ -235,7 +221,7 @@ func (d *driver) checkOne(t *rapid.T) {
 		d.mayDo(c, access.Draw(t, "access"), topics.Draw(t, "topic"))
 	}
 	if rapid.Bool().Draw(t, "publisher") {
-		d.checkPublisher(rapid.SampledFrom([]string{c.id, "a", "b"}).Draw(t, "id"), rapid.SampledFrom([]string{c.name(), "a", ""}).Draw(t, "username"), topics.Draw(t, "topic"))
+		c.line.checkPublisher(rapid.SampledFrom([]string{c.id, "a", "b"}).Draw(t, "id"), rapid.SampledFrom([]string{c.name(), "a", ""}).Draw(t, "username"), topics.Draw(t, "topic"))
 	}
 }
 
@@ -246,7 +232,7 @@ func (d *driver) connectByCertificate(t *rapid.T) {
 		t.Skip() // nothing tells whose address it was
 	}
 	name := names.Draw(t, "name")
-	p := packet{ID: name, Username: &name, Certificate: true, Persistent: rapid.Bool().Draw(t, "persistent")}
+	p := packet{Line: d.someLine(t).number, ID: name, Username: &name, Certificate: true, Persistent: rapid.Bool().Draw(t, "persistent")}
 	d.say("CONNECT id %s by certificate", name)
 	d.connect(p)
 }

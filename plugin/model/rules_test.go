@@ -34,13 +34,6 @@ import (
 type rules struct {
 	broker *mosquitto
 	clock  *clock
-	// inForce is the file that the plugin has said it goes by, before the one that it went by until tookOver, next the one
-	// that it was last told to read, written the one that stands there.
-	inForce, before, next, written file
-	tookOver                       time.Time
-	// readable is false while something else stands there. expected: nothing can keep next from coming into force.
-	readable, expected bool
-
 	// moment numbers what happens.
 	moment int
 	// down are those whose identity provider has ever failed to say something about a token.
@@ -77,8 +70,11 @@ type (
 		asker asker
 		token *token
 	}
-	affair struct{ token, provider string }
-	seat   struct {
+	affair struct {
+		line            int
+		token, provider string
+	}
+	seat struct {
 		address broker.Conn
 		id      string
 	}
@@ -128,6 +124,7 @@ type document struct {
 
 // attempt is a CONNECT that the plugin was asked about.
 type attempt struct {
+	line  *line
 	token *token // nil: it had none
 	// taken: a text of it is a token by the file, whoever has issued that. ended: its exp had passed then.
 	taken, ended bool
@@ -171,10 +168,10 @@ type former struct {
 	until time.Time
 }
 
-func newRules(clock *clock, start file) *rules {
+func newRules(clock *clock) *rules {
 	return &rules{
-		clock: clock, inForce: start, before: start, next: start, written: start,
-		down: map[asker]bool{}, answers: map[question][]*answer{}, keys: map[asker][]*keySet{}, documents: map[asker][]*document{},
+		clock: clock,
+		down:  map[asker]bool{}, answers: map[question][]*answer{}, keys: map[asker][]*keySet{}, documents: map[asker][]*document{},
 		lookedAt: map[asker]int{}, changed: map[asker]change{}, forgot: map[asker]int{}, chosen: map[affair]bool{}, deferred: map[seat]bool{},
 	}
 }
@@ -262,10 +259,9 @@ func (r *rules) hearsOfDocument(e happening) {
 		return
 	}
 	r.say("    %s is asked for its document", e.asker)
-	if _, there := r.next.find(func(p provider) bool { return p.asker() == e.asker && p.Mode == oidc }); !there && r.readable {
-		if _, there := r.inForce.find(func(p provider) bool { return p.asker() == e.asker && p.Mode == oidc }); !there {
-			r.broken("%s was asked for its document, which no file needs", e.asker)
-		}
+	l, needs := r.of(e.asker), func(p provider) bool { return p.asker() == e.asker && p.Mode == oidc }
+	if l.readable && !slices.ContainsFunc(slices.Concat(l.next.Providers, l.inForce.Providers), needs) {
+		r.broken("%s was asked for its document, which no file needs", e.asker)
 	}
 	if len(all) > 0 {
 		last, changed := all[len(all)-1], r.changed[e.asker]
@@ -299,9 +295,10 @@ func (r *rules) justify(q question, at time.Time) *attempt {
 // isAskedAbout tells whether a client is connected by a token whose provider, or what the file has in its place, asks about it again
 // and again.
 func (r *rules) isAskedAbout(q question, at time.Time) bool {
-	files := []file{r.inForce}
-	if r.tookOver.Equal(at) {
-		files = append(files, r.before) // it may have been asked just before
+	l := r.of(q.asker)
+	files := []file{l.inForce}
+	if l.tookOver.Equal(at) {
+		files = append(files, l.before) // it may have been asked just before
 	}
 	for _, c := range r.broker.live {
 		a := c.attempt
@@ -326,7 +323,7 @@ func (a *attempt) rechecked(f file) bool {
 
 // kept is the last answer about a token if that still speaks for it at a time, and the provider is the one that has asked.
 func (r *rules) kept(q question, at time.Time) *answer {
-	p, there := r.inForce.find(func(p provider) bool { return p.asker() == q.asker })
+	p, there := r.of(q.asker).inForce.find(func(p provider) bool { return p.asker() == q.asker })
 	all, changed := r.answers[q], r.changed[q.asker]
 	if !there || len(all) == 0 || slices.ContainsFunc(all, func(x *answer) bool { return x.known && !x.active }) {
 		return nil
@@ -354,41 +351,44 @@ func (r *rules) mayFetch(by asker, at time.Time) bool {
 }
 
 // told notes that the plugin has been told to read the file.
-func (r *rules) told() {
-	r.next, r.expected = r.written, r.readable && r.written.reaches(r.inForce)
-	if r.readable {
-		r.changes()
+func (r *rules) told(l *line) {
+	l.next, l.expected = l.written, l.readable && l.written.reaches(l.inForce)
+	if l.readable {
+		r.changes(l)
 	}
 }
 
 // changes notes which providers are to be other ones, or are so now.
-func (r *rules) changes() {
-	for _, p := range r.next.Providers {
-		if !r.inForce.has(p) {
+func (r *rules) changes(l *line) {
+	for _, p := range l.next.Providers {
+		if !l.inForce.has(p) {
 			r.changed[p.asker()] = change{r.moment, time.Now()}
 		}
 	}
 }
 
-func (r *rules) reloaded() {
-	r.changes()
-	for _, p := range r.next.Providers {
-		if old, there := r.inForce.same(p.id()); !there || !p.asksAsIn(old) {
+func (r *rules) reloaded(l *line) {
+	r.changes(l)
+	for _, p := range l.next.Providers {
+		if old, there := l.inForce.same(p.id()); !there || !p.asksAsIn(old) {
 			r.forgot[p.asker()] = r.moment
 		}
 	}
-	r.before, r.inForce, r.tookOver, r.expected = r.inForce, r.next, time.Now(), false
+	l.before, l.inForce, l.tookOver, l.expected = l.inForce, l.next, time.Now(), false
 	for _, c := range r.broker.live {
+		if c.line != l {
+			continue
+		}
 		if c.attempt.admitted {
 			r.follow(c.attempt)
 		}
 		for _, a := range c.renewals {
-			if !a.counted && !a.refused && (!r.inForce.has(a.by) || r.broker.asking == c) {
+			if !a.counted && !a.refused && (!l.inForce.has(a.by) || r.broker.asking == c) {
 				r.looksAgain(a)
 			}
 		}
 	}
-	if c := r.broker.asking; c != nil && c.state == connecting {
+	if c := r.broker.asking; c != nil && c.line == l && c.state == connecting {
 		r.look(c.attempt) // where no Tick comes, a file is taken over before a login is looked at
 	}
 }
@@ -407,7 +407,7 @@ func (r *rules) looksAgain(a *attempt) {
 
 // follow notes what becomes of a client's provider in the file that is in force.
 func (r *rules) follow(a *attempt) {
-	now, there := r.inForce.same(a.by.id())
+	now, there := a.line.inForce.same(a.by.id())
 	switch {
 	case there && now.asksAsIn(a.by):
 		a.abandoned = time.Time{}
@@ -443,7 +443,7 @@ func (c *conn) bound(by provider) {
 // begins notes an attempt, the plugin being about to be asked.
 func (r *rules) begins(c *conn, by *auth) {
 	r.moment++
-	c.attempt = &attempt{at: time.Now(), began: r.moment, byAuth: by != nil}
+	c.attempt = &attempt{line: c.line, at: time.Now(), began: r.moment, byAuth: by != nil}
 	c.attempt.shown = func(f file) (*token, bool) { return f.finds(c.username, c.Password, r.broker.find) }
 	if by != nil {
 		c.attempt.shown = func(f file) (*token, bool) { return r.byMethod(f, by) }
@@ -463,7 +463,7 @@ func (r *rules) byMethod(f file, by *auth) (t *token, taken bool) {
 // renews notes that a client shows a fresh token, by AUTH or (nil) by $CONTROL.
 func (r *rules) renews(c *conn, text string, by *auth) *attempt {
 	r.moment++
-	a := &attempt{at: time.Now(), began: r.moment, renews: c, order: r.moment, byAuth: by != nil}
+	a := &attempt{line: c.line, at: time.Now(), began: r.moment, renews: c, order: r.moment, byAuth: by != nil}
 	a.anew = func(f file) (*token, bool) { return f.takes(text, r.broker.find), true }
 	a.shown = a.anew
 	if by != nil {
@@ -478,7 +478,7 @@ func (r *rules) renews(c *conn, text string, by *auth) *attempt {
 
 // look chooses the provider by the file that is in force.
 func (r *rules) look(a *attempt) {
-	a.under, a.by, a.answered = r.inForce, provider{}, false
+	a.under, a.by, a.answered = a.line.inForce, provider{}, false
 	if a.token, a.taken = a.shown(a.under); a.token == nil {
 		return
 	}
@@ -487,7 +487,7 @@ func (r *rules) look(a *attempt) {
 	t.latest, t.byAuth = r.moment, t.byAuth || a.byAuth && a.renews == nil
 	if a.by, a.answered = a.under.answersFor(t); a.answered {
 		r.lookedAt[a.by.asker()] = r.moment
-		r.chosen[affair{t.Name, a.by.Name}] = true
+		r.chosen[affair{a.line.number, t.Name, a.by.Name}] = true
 	}
 }
 
@@ -540,7 +540,7 @@ func (r *rules) judged(c *conn, kind verdict.Kind) {
 // mayBePutOff tells whether there is another reason to refuse a good token now: the broker has just asked for everybody, or
 // somebody else lives under a client id that is not the client's own choice.
 func (r *rules) mayBePutOff(c *conn, kind verdict.Kind) bool {
-	swept := r.broker.swept && (!r.broker.NoTicks || time.Since(r.broker.hupAt) < time.Second)
+	swept := c.line.swept && (!r.broker.NoTicks || time.Since(r.broker.hupAt) < time.Second)
 	old := r.broker.session(c.id)
 	return (swept && kind == verdict.Retry) ||
 		(old != nil && !c.owns(old) && (c.contested() || c.attempt.by.MatchClientID || c.attempt.by.MatchUsername))
@@ -556,6 +556,9 @@ func (c *conn) contested() bool {
 // owns tells whether a session is the client's own: by a token of the same provider, issuer and subject.
 func (c *conn) owns(old *conn) bool {
 	mine, its := c.attempt, old.attempt
+	if c.line != old.line && len(mine.by.issuers()) == 0 {
+		return false // what keys say of themselves counts by their own file
+	}
 	return its.admitted && mine.by.id() == its.by.id() && mine.origin() == its.origin() && mine.token.Subject == its.token.Subject
 }
 
@@ -716,10 +719,10 @@ func (r *rules) barByProvider(c *conn, a *attempt) (why string, certain bool) {
 // sweeps notes that the plugin is about to be asked for a session again.
 func (r *rules) sweeps(c *conn) {
 	r.say("    the broker asks again for %s", c)
-	if t, _ := r.inForce.finds(c.username, c.Password, r.broker.find); t != nil {
-		if p, answers := r.inForce.answersFor(t); answers {
+	if t, _ := c.line.inForce.finds(c.username, c.Password, r.broker.find); t != nil {
+		if p, answers := c.line.inForce.answersFor(t); answers {
 			r.lookedAt[p.asker()] = r.moment
-			r.chosen[affair{t.Name, p.Name}] = true
+			r.chosen[affair{c.line.number, t.Name, p.Name}] = true
 		}
 	}
 }
@@ -827,10 +830,11 @@ const (
 
 // rested holds those who are connected against the rules, the plugin having had its chance to disconnect them for what was
 // known at a moment.
-func (r *rules) rested(known int) {
+func (r *rules) rested(l *line, known int) {
 	for _, c := range r.broker.sessions {
 		a := c.attempt
 		switch {
+		case c.line != l:
 		case c.state != connected || !a.admitted:
 		case r.broker.NoTicks && time.Since(a.since) < 2*time.Second:
 			// Its end may have come up while it was just taking over, where a kick by its id can't reach it.
@@ -854,7 +858,7 @@ func (r *rules) rested(known int) {
 // about, they wait for each other, and while its endpoint is down nobody is asked.
 func (r *rules) isForgotten(a *attempt) bool {
 	by := a.by.asker()
-	if !a.watched || !a.rechecked(r.inForce) || r.down[by] {
+	if !a.watched || !a.rechecked(a.line.inForce) || r.down[by] {
 		return false
 	}
 	for _, c := range r.broker.live {
@@ -890,25 +894,25 @@ func (r *rules) condemned(a *attempt, known int) bool {
 }
 
 // reads holds a line of the log against the rules: of a token it names the provider that answers for it, and never shows it.
-func (r *rules) reads(line string) {
+func (r *rules) reads(l *line, line string) {
 	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && (!c.attempt.taken || c.state == away)) {
 		r.broken("%s is in the log", t) // and it is not a name by the file that is in force, or of a session that is forgotten
 	}
 	if strings.Contains(line, " reloaded ") {
-		r.reloaded()
+		r.reloaded(l)
 	}
 	if strings.Contains(line, " renewed, and may stay ") {
 		r.hearsRenewal(line)
 	}
 	_, rest, found := strings.Cut(line, "(provider ")
 	name, id, named := strings.Cut(rest, ", token jti \"")
-	if token, _, _ := strings.Cut(id, `"`); found && named && !r.chosen[affair{token, name}] {
+	if token, _, _ := strings.Cut(id, `"`); found && named && !r.chosen[affair{l.number, token, name}] {
 		r.broken("provider %s has judged %s, which is not its affair", name, token)
 	}
 }
 
 func (c *conn) String() string {
-	text := fmt.Sprintf("%x id %s", uint64(c.address), c.id)
+	text := fmt.Sprintf("%s%x id %s", c.line.name(), uint64(c.address), c.id)
 	if c.username != nil {
 		text += " username " + *c.username
 	}

@@ -12,6 +12,8 @@ import (
 
 // file is a jwt.json: what holds for the whole broker, and its providers.
 type file struct {
+	// Line is whose it is.
+	Line int
 	// Named files have `providers`; others have one provider, which has no name.
 	Named bool
 	// Strict: a password that is not a token is refused (onNonToken "deny").
@@ -57,6 +59,7 @@ func (s source) has(field source) bool { return slices.Contains(s.fields(), stri
 
 // provider is what a file says of one identity provider.
 type provider struct {
+	Line   int    // whose file it is
 	Name   string // empty in a file without names
 	Mode   string
 	IDP    int    // whose keys and endpoint it names
@@ -183,7 +186,15 @@ func (p provider) isItsTenant(t *token) bool {
 }
 
 // asker is how the identity provider knows it.
-func (p provider) asker() asker { return asker{p.IDP, p.Name} }
+func (p provider) asker() asker { return asker{p.IDP, p.sent()} }
+
+// sent is the name by which it asks; empty: it says none.
+func (p provider) sent() string {
+	if p.Line > 0 {
+		return second + p.Name
+	}
+	return p.Name
+}
 
 // called is the name that it gives to a subject.
 func (p provider) called(subject string) string {
@@ -312,8 +323,8 @@ var secrets = [...]string{"secret 0, which is long enough for HMAC", "secret 1, 
 
 func often(t *rapid.T, name string) bool { return rapid.IntRange(0, 3).Draw(t, name) == 0 }
 
-func drawFile(t *rapid.T) file {
-	f := file{Named: rapid.IntRange(0, 2).Draw(t, "providers") > 0, Strict: often(t, "onNonToken deny"), Source: sources.Draw(t, "tokenSource")}
+func drawFile(t *rapid.T, line int) file {
+	f := file{Line: line, Named: rapid.IntRange(0, 2).Draw(t, "providers") > 0, Strict: often(t, "onNonToken deny"), Source: sources.Draw(t, "tokenSource")}
 	f.drawRenewals(t)
 	for range 1 + rapid.IntRange(0, most-1).Draw(t, "more") {
 		f = f.with(t, drawProvider(t))
@@ -330,6 +341,7 @@ func (f *file) drawRenewals(t *rapid.T) {
 
 // with adds a provider, changed so that it fits to those that are there.
 func (f file) with(t *rapid.T, p provider) file {
+	p.Line = f.Line
 	if _, taken := f.opaque(); taken && p.Mode == introspection {
 		p.Mode = local
 	}
@@ -435,7 +447,7 @@ func (f file) changed(t *rapid.T) file {
 		p.drawIssuers(t)
 		f = f.replaced(t, i, p)
 	default:
-		f = drawFile(t)
+		f = drawFile(t, f.Line)
 	}
 	return f
 }
@@ -579,8 +591,8 @@ func (p provider) modes() object {
 			"timeoutMs": timeout.Milliseconds(), "maxBlockMs": 250,
 			"cache": object{"enabled": true, "ttlMs": keyTTL.Milliseconds(), "maxStaleMs": maxStale.Milliseconds()},
 		}
-		if p.Name != "" {
-			from["headers"] = object{askerHeader: p.Name}
+		if p.sent() != "" {
+			from["headers"] = object{askerHeader: p.sent()}
 		}
 		if p.Mode == jwks {
 			from["uri"] = uri
@@ -636,7 +648,7 @@ func (p provider) revocation() object {
 	if p.Plain {
 		revocation["plain"] = object{
 			"uri":               fmt.Sprintf("http://idp%d/check", p.IDP),
-			"requestParameters": object{"plain": object{"headers": object{askerHeader: p.Name}}},
+			"requestParameters": object{"plain": object{"headers": object{askerHeader: p.sent()}}},
 			"response":          object{"jsonPath": "token.isGood", "successValue": true},
 		}
 	} else {
@@ -644,8 +656,8 @@ func (p provider) revocation() object {
 		if !p.Found {
 			endpoint["uri"] = fmt.Sprintf("http://idp%d/introspect", p.IDP)
 		}
-		if p.Name != "" {
-			endpoint["clientId"], endpoint["clientSecret"] = p.Name, "secret"
+		if p.sent() != "" {
+			endpoint["clientId"], endpoint["clientSecret"] = p.sent(), "secret"
 		}
 		revocation["introspection"] = endpoint
 	}
