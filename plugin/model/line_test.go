@@ -76,13 +76,14 @@ func (l *line) others() []*line {
 	return slices.DeleteFunc(slices.Clone(l.lines), func(other *line) bool { return other == l })
 }
 
-// told is the instance that messages to $CONTROL by clients of this line's listener come to; nil: none. 2.1 has one for all.
-func (l *line) told() *line {
-	if l.controls {
-		return l
-	}
+// told is the line whose instance a client's messages to $CONTROL come to; nil: none. 2.1 has one for all.
+func (c *conn) told() *line {
+	l := c.line
 	if i := slices.IndexFunc(l.lines, func(other *line) bool { return other.controls }); i >= 0 && !l.V20 {
 		return l.lines[i]
+	}
+	if l.controls && !c.Elsewhere {
+		return l
 	}
 	return nil
 }

@@ -696,7 +696,7 @@ func (d *driver) insist(t *rapid.T) {
 // insistOnRenewal is a fresh token of such a client, which must count.
 func (d *driver) insistOnRenewal(t *rapid.T, c *conn) {
 	p, there := c.line.inForce.same(c.attempt.by.id())
-	if !there || c.line.inForce.NoRenewal || c.line.told() == nil || rapid.Bool().Draw(t, "it does not renew") {
+	if !there || c.line.inForce.NoRenewal || c.told() == nil || rapid.Bool().Draw(t, "it does not renew") {
 		return
 	}
 	k := d.mint(p, func(k *token) {
@@ -837,7 +837,7 @@ func (d *driver) renewOne(t *rapid.T) {
 		t.Skip()
 	}
 	c := all[rapid.IntRange(0, len(all)-1).Draw(t, "client")]
-	if c.line.told() == nil {
+	if c.told() == nil {
 		t.Skip()
 	}
 	var texts []string
@@ -860,7 +860,7 @@ func (d *driver) renewOne(t *rapid.T) {
 func (d *driver) renewSlowly(t *rapid.T) {
 	all := d.connectedBy(func(c *conn) bool {
 		p, there := c.line.inForce.same(c.attempt.by.id())
-		return c.attempt.admitted && there && (p.asks() || p.fetches()) && (c.line.told() != nil || c.Auth != nil)
+		return c.attempt.admitted && there && (p.asks() || p.fetches()) && (c.told() != nil || c.Auth != nil)
 	})
 	if len(all) == 0 {
 		t.Skip()
@@ -870,7 +870,7 @@ func (d *driver) renewSlowly(t *rapid.T) {
 	d.say("idp%d is holding", p.IDP)
 	d.idps[p.IDP].behave(holding)
 	show := func(text string) {
-		if c.Auth != nil && (c.line.told() == nil || rapid.Bool().Draw(t, "by AUTH")) {
+		if c.Auth != nil && (c.told() == nil || rapid.Bool().Draw(t, "by AUTH")) {
 			d.shows(c, text)
 		} else {
 			d.publishes(d.renewal(c, text))

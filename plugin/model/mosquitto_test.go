@@ -100,12 +100,16 @@ type packet struct {
 	WebSocket, Subscribes bool
 	// Auth is an enhanced authentication; nil: it comes by username and password.
 	Auth *auth
-	// Certificate: the broker takes the name from that, and asks no plugin.
-	Certificate bool
+	// Certificate: the broker takes the name from that, and asks no plugin. Elsewhere: it comes to a listener without this plugin, which is
+	// told nothing of it, but for what it publishes to $CONTROL on 2.1.
+	Certificate, Elsewhere bool
 	// Will is published at Topic when the client is lost, if it may; Delayed: later.
 	Will, Delayed bool
 	Topic         string
 }
+
+// isUnasked tells whether no plugin is asked about it.
+func (p packet) isUnasked() bool { return p.Certificate || p.Elsewhere }
 
 // auth is an enhanced authentication.
 type auth struct{ Method, Data string }
@@ -162,7 +166,7 @@ func (b *mosquitto) connect(p packet) *conn {
 	if b.V20 && !p.WebSocket && l.swept {
 		b.loop() // there TICK comes before anything else from a plain socket
 	}
-	if p.Certificate || p.Auth != nil && !l.authenticates {
+	if p.isUnasked() || p.Auth != nil && !l.authenticates {
 		// The plugin is not told of it: but before an address is used again, the broker goes round, also if it was freed inside of a Tick.
 		b.roundTwice()
 	}
@@ -173,7 +177,7 @@ func (b *mosquitto) connect(p packet) *conn {
 		b.end(c)
 		return c
 	}
-	if p.Certificate {
+	if p.isUnasked() {
 		b.admit(c)
 		return c
 	}
@@ -232,7 +236,7 @@ func (b *mosquitto) reauthenticate(c *conn, a *auth) {
 
 // publish has a client publish to the plugin's $CONTROL topic.
 func (b *mosquitto) publish(c *conn, payload []byte) {
-	to := c.line.told()
+	to := c.told()
 	if to == nil {
 		return
 	}
@@ -287,7 +291,7 @@ func (b *mosquitto) admit(c *conn) {
 	if i >= 0 && c.Persistent {
 		b.mayDo(c, broker.Read, room("1")) // of what was kept for it, before anything else
 	}
-	if !b.V20 {
+	if !b.V20 && !c.Elsewhere {
 		c.line.plugin.Connect(c.address, c.id)
 	}
 }
@@ -321,6 +325,9 @@ func (b *mosquitto) leave(c *conn) {
 }
 
 func (b *mosquitto) disconnected(c *conn, kept bool) {
+	if c.Elsewhere {
+		return
+	}
 	c.line.called()
 	if c.Delayed {
 		b.mayPublishWill[seat{c.address, c.id}] = true
@@ -365,7 +372,7 @@ func (b *mosquitto) hangup() {
 	b.settle()
 	questions := b.rules.questions
 	for _, c := range slices.Clone(b.sessions) {
-		if !slices.Contains(b.sessions, c) || c.Certificate {
+		if !slices.Contains(b.sessions, c) || c.isUnasked() {
 			continue // it has lost its session meanwhile, or no plugin is asked about it
 		}
 		b.rules.sweeps(c)

@@ -59,7 +59,7 @@ func (b *mosquitto) MayKeepWill(address broker.Conn) bool {
 
 // mayDo asks whether a client may do something.
 func (b *mosquitto) mayDo(c *conn, access broker.Access, topic string) {
-	if !c.line.checks {
+	if !c.line.checks || c.Elsewhere {
 		return
 	}
 	kind := verdict.Defer
@@ -100,7 +100,7 @@ func (l *line) checkPublisher(id, username, topic string) {
 		return // that it was taken over may not be known
 	}
 	var of *grant
-	if c := b.session(id); c != nil && c.name() == username && c.line == l {
+	if c := b.session(id); c != nil && c.name() == username && c.line == l && !c.Elsewhere {
 		if of = c.rights; c.isUncertain() || !c.seen {
 			return // in one round of the broker's loop it may be taken for who had these names before
 		}
@@ -232,7 +232,9 @@ func (d *driver) connectByCertificate(t *rapid.T) {
 		t.Skip() // nothing tells whose address it was
 	}
 	name := names.Draw(t, "name")
-	p := packet{Line: d.someLine(t).number, ID: name, Username: &name, Certificate: true, Persistent: rapid.Bool().Draw(t, "persistent")}
-	d.say("CONNECT id %s by certificate", name)
+	p := packet{Line: d.someLine(t).number, ID: name, Username: &name, Persistent: rapid.Bool().Draw(t, "persistent")}
+	p.Elsewhere = rapid.Bool().Draw(t, "elsewhere")
+	p.Certificate = !p.Elsewhere
+	d.say("CONNECT id %s by certificate %t, to a listener without the plugin %t", name, p.Certificate, p.Elsewhere)
 	d.connect(p)
 }

@@ -575,6 +575,9 @@ func (r *rules) takesOver(c, old *conn) {
 	// 2.0 does not say whether others have let somebody in, so that who is away can't be told from who never was there, nor anything
 	// of whom the plugin was not asked about.
 	unknown := r.broker.V20 && (old.state == away || !old.seen) && !old.attempt.admitted
+	if old.Elsewhere && (!c.attempt.by.MatchUsername || c.name() == old.name()) {
+		unknown = true // but for its name
+	}
 	if c.attempt.admitted && c.contested() && !c.owns(old) && !unknown {
 		r.broken("%s was given the client id of %s, who is somebody else", c, old)
 	}
