@@ -117,9 +117,11 @@ func (p *Plugin) malformed(from broker.Message) {
 	}
 }
 
-// answer sends an answer to the client alone that a message came from, if it is still there.
+// answer sends an answer to the client alone that a message came from, if it is still there: Mosquitto 2.0 tells of the end of a connection
+// over WebSockets late, and not that others have let in who has its client id by then.
 func (p *Plugin) answer(to broker.Message, payload []byte) {
-	if !p.broker.IsConnectedAs(to.ClientID, to.Conn) || p.table.holders.TakenOver(to.Conn, to.ClientID) {
+	holders := p.table.holders
+	if !p.broker.IsConnectedAs(to.ClientID, to.Conn) || holders.TakenOver(to.Conn, to.ClientID) || holders.Contended(to.Conn, to.ClientID) {
 		return
 	}
 	if p.loop.Turning() {

@@ -1021,21 +1021,31 @@ func ofDevice(subject string) *string {
 
 // An answer is for the client at that address by that id: not for one that has taken it over.
 func TestAnAnswerIsForTheClientThatHasAsked(t *testing.T) {
-	for _, adjust := range []func(*fakeBroker){v20, v21} {
-		first, fresh := mint("alice", time.Minute), mint("alice", time.Hour)
-		h, d := gated(t, `"check":"beforeConnect"`, adjust, fresh)
-		h.comesIn(t, d, first)
-		h.settles(t)
-		h.renews(1, "c", fresh)
-		d.waitAsked()
-		// The other is in, and the end of the first has not been told yet, as over WebSockets on Mosquitto 2.0.
-		h.broker.connected["c"] = 2
-		h.table.holders.Enter(2, "c", session.Owner{})
-		d.says(fresh, active)
-		h.settles(t)
-		if len(h.broker.published) > 0 {
-			t.Errorf("published %q", h.broker.published)
-		}
+	for _, c := range []struct {
+		other  string
+		comes  func(h *env)
+		adjust func(*fakeBroker)
+	}{
+		{"by a token", func(h *env) { h.table.holders.Enter(2, "c", session.Owner{}) }, v20},
+		{"let in by others, of which 2.0 does not tell", func(h *env) { h.login(2, "c", text("u"), text("12345")) }, v20},
+		{"by a token, on 2.1", func(h *env) { h.table.holders.Enter(2, "c", session.Owner{}) }, v21},
+	} {
+		t.Run(c.other, func(t *testing.T) {
+			first, fresh := mint("alice", time.Minute), mint("alice", time.Hour)
+			h, d := gated(t, `"check":"beforeConnect"`, c.adjust, fresh)
+			h.comesIn(t, d, first)
+			h.settles(t)
+			h.renews(1, "c", fresh)
+			d.waitAsked()
+			// The other is in, and the end of the first has not been told yet, as over WebSockets on Mosquitto 2.0.
+			c.comes(h)
+			h.broker.connected["c"] = 2
+			d.says(fresh, active)
+			h.settles(t)
+			if len(h.broker.published) > 0 {
+				t.Errorf("published %q", h.broker.published)
+			}
+		})
 	}
 }
 

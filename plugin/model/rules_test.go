@@ -60,6 +60,8 @@ type rules struct {
 	messages []*message
 	// deferred are those who were left to others after SIGHUP.
 	deferred map[seat]bool
+	// held are those who were let in by a client id.
+	held map[string][]*conn
 
 	history []string
 	fault   string
@@ -172,7 +174,7 @@ func newRules(clock *clock) *rules {
 	return &rules{
 		clock: clock,
 		down:  map[asker]bool{}, answers: map[question][]*answer{}, keys: map[asker][]*keySet{}, documents: map[asker][]*document{},
-		lookedAt: map[asker]int{}, changed: map[asker]change{}, forgot: map[asker]int{}, chosen: map[affair]bool{}, deferred: map[seat]bool{},
+		lookedAt: map[asker]int{}, changed: map[asker]change{}, forgot: map[asker]int{}, chosen: map[affair]bool{}, deferred: map[seat]bool{}, held: map[string][]*conn{},
 	}
 }
 
@@ -425,6 +427,7 @@ func (r *rules) lets(a *attempt) {
 
 // letsIn is lets for a connection, which may be one that was in before.
 func (r *rules) letsIn(c *conn) {
+	r.held[c.id] = append(r.held[c.id], c)
 	r.lets(c.attempt)
 	if c.in.IsZero() {
 		c.in = time.Now()
@@ -575,8 +578,10 @@ func (r *rules) takesOver(c, old *conn) {
 	// 2.0 does not say whether others have let somebody in, so that who is away can't be told from who never was there, nor anything
 	// of whom the plugin was not asked about.
 	unknown := r.broker.V20 && (old.state == away || !old.seen) && !old.attempt.admitted
-	if old.Elsewhere && (!c.attempt.by.MatchUsername || c.name() == old.name()) {
-		unknown = true // but for its name
+	if old.Elsewhere {
+		// Nothing is known of it but its name, and nothing at all if its session was the client's own before.
+		unknown = unknown || !c.attempt.by.MatchUsername || c.name() == old.name() ||
+			slices.ContainsFunc(r.held[c.id], func(before *conn) bool { return before != c && c.owns(before) })
 	}
 	if c.attempt.admitted && c.contested() && !c.owns(old) && !unknown {
 		r.broken("%s was given the client id of %s, who is somebody else", c, old)
@@ -625,8 +630,6 @@ func (r *rules) barByIdentity(c *conn, a *attempt) string {
 		return "it was let in by another provider, " + old.by.Name
 	case !mapped && (a.origin() != old.origin() || a.token.Subject != old.token.Subject):
 		return "it is a token of another subject than its last one"
-	case !mapped && (len(a.by.issuers()) == 0) != (len(old.by.issuers()) == 0):
-		return "it is not known to be of the same issuer, as that counted for less by one of the files"
 	}
 	return ""
 }
