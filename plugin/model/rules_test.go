@@ -901,7 +901,7 @@ func (r *rules) condemned(a *attempt, known int) bool {
 
 // reads holds a line of the log against the rules: of a token it names the provider that answers for it, and never shows it.
 func (r *rules) reads(l *line, line string) {
-	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && (!c.attempt.taken || c.state == away)) {
+	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && (!c.attempt.taken || c.state == away || r.mayBeAnID(c, t))) {
 		r.broken("%s is in the log", t) // and it is not a name by the file that is in force, or of a session that is forgotten
 	}
 	if strings.Contains(line, " reloaded ") {
@@ -915,6 +915,12 @@ func (r *rules) reads(l *line, line string) {
 	if token, _, _ := strings.Cut(id, `"`); found && named && !r.chosen[affair{l.number, token, name}] {
 		r.broken("provider %s has judged %s, which is not its affair", name, token)
 	}
+}
+
+// mayBeAnID tells whether nothing says that a client id is a token: its client comes by another, and nobody is connected who has come by it.
+func (r *rules) mayBeAnID(c *conn, t *token) bool {
+	holder := r.broker.session(t.Text)
+	return c.id == t.Text && c.attempt.token != t && (holder == nil || holder.state != connected || !holder.attempt.admitted)
 }
 
 func (c *conn) String() string {
