@@ -5,7 +5,8 @@
 #             the plugin admit a good token and refuse a forged one; so does
 #             the musl build, in a small host program
 #   install   in Debian 12 and 13 by debootstrap: install, one line in
-#             mosquitto.conf, logins, purge, and nothing is left behind
+#             mosquitto.conf, logins, rotation of the audit trail, purge, and
+#             nothing is left behind
 #   source    the Debian source package builds, without network
 #   again     the same commit, built elsewhere, gives the same bytes
 # Without arguments it does all of them.
@@ -37,9 +38,10 @@ contents() {
 		dpkg-deb -c "$deb" | awk '{print $6}' | sed 's/^\.//' >"$work/deb.list"
 		rpm -qpl "$packages/$name"-*."$rpm".rpm >"$work/rpm.list"
 		tar -tzf "$packages/${name}"_*_"$apk".apk 2>/dev/null | sed 's/^/\//' >"$work/apk.list"
-		for file in /usr/lib/go_jwt_auth.so /usr/bin/go-jwt-auth /usr/share/man/man1/go-jwt-auth.1.gz \
-			/usr/share/bash-completion/completions/go-jwt-auth "/usr/share/$name/jwt.schema.json" \
-			"/usr/share/doc/$name"/{copyright,changelog.gz,third-party-licenses.gz,README.md,docs/how-it-works.svg,docs/tool.md,docker/README.md,examples/tutorial/jwt.json}; do
+		for file in /usr/lib/go_jwt_auth.so /usr/bin/go-jwt-auth /usr/share/man/man1/go-jwt-auth{,-check-token}.1.gz \
+			/usr/share/bash-completion/completions/go-jwt-auth "/usr/share/$name/jwt.schema.json" "/etc/logrotate.d/$name" \
+			"/usr/share/doc/$name"/{copyright,changelog.gz,third-party-licenses.gz,README.md,docs/how-it-works.svg,docs/tool.md,docker/README.md} \
+			"/usr/share/doc/$name/examples"/{tutorial/jwt.json,monitoring/{dashboard.json,prometheus.yml,rules.yml}}; do
 			for list in deb rpm apk; do
 				grep -qx "$file" "$work/$list.list" || fail "the .$list for $arch has no $file"
 			done
@@ -50,6 +52,9 @@ contents() {
 		! grep -q systemd "$work/apk.list" || fail "the .apk for $arch has something for systemd"
 		grep -qx /usr/lib/go_jwt_auth_preload.so "$work/apk.list" || fail "the .apk for $arch has not the musl build"
 		! grep -q preload "$work/deb.list" "$work/rpm.list" || fail "a package for glibc has the musl build"
+		# What an administrator changes in it outlives an upgrade.
+		dpkg-deb --ctrl-tarfile "$deb" | tar -xO ./conffiles | grep -qx "/etc/logrotate.d/$name" || fail "the .deb for $arch does not keep a changed file for logrotate"
+		rpm -qpc "$packages/$name"-*."$rpm".rpm | grep -qx "/etc/logrotate.d/$name" || fail "the .rpm for $arch does not keep a changed file for logrotate"
 		rpm -qpR "$packages/$name"-*."$rpm".rpm | grep -qx 'mosquitto >= 2.0.11' || fail "the .rpm asks for no mosquitto"
 		tar -xzOf "$packages/${name}"_*_"$apk".apk .PKGINFO 2>/dev/null | grep -qx 'depend = mosquitto>=2.0.11' || fail "the .apk asks for no mosquitto"
 		say "contents for $arch: good"
@@ -140,14 +145,14 @@ musl() {
 install() {
 	local suite
 	for suite in bookworm trixie; do
-		if [ ! -e "$work/$suite.tar" ]; then
+		if [ ! -e "$work/$suite-logrotate.tar" ]; then
 			rm -rf "${work:?}/$suite"
-			debootstrap --variant=minbase --include=mosquitto "$suite" "$work/$suite" "$(.ci/debian-mirror)" >"$work/$suite.log" 2>&1 || { tail "$work/$suite.log" >&2 && fail "debootstrap $suite"; }
-			tar -C "$work/$suite" -cf "$work/$suite.tar" .
+			debootstrap --variant=minbase --include=mosquitto,logrotate "$suite" "$work/$suite" "$(.ci/debian-mirror)" >"$work/$suite.log" 2>&1 || { tail "$work/$suite.log" >&2 && fail "debootstrap $suite"; }
+			tar -C "$work/$suite" -cf "$work/$suite-logrotate.tar" .
 		fi
 		rm -rf "${work:?}/$suite"
 		mkdir "$work/$suite"
-		tar -C "$work/$suite" -xf "$work/$suite.tar"
+		tar -C "$work/$suite" -xf "$work/$suite-logrotate.tar"
 		alone "install-alone" "$suite"
 		say "installed, used and removed in Debian $suite: good"
 	done
@@ -168,6 +173,7 @@ install-alone() {
 	echo 'plugin /usr/lib/go_jwt_auth.so' >>"$tree/etc/mosquitto/mosquitto.conf"
 	rm -f "$tree/var/lib/mosquitto/jwt.json"
 	provider "$tree/var/lib/mosquitto/jwt.json"
+	sed -i 's|"options": {|&"audit": {"filePath": "/var/log/mosquitto/audit.jsonl"},|' "$tree/var/lib/mosquitto/jwt.json"
 	chroot "$tree" go-jwt-auth check-config >"$work/$suite.check" || code=$?
 	if ! { [ $code -eq 1 ] && grep -q 'chgrp mosquitto /var/lib/mosquitto/jwt.json && chmod 0640' "$work/$suite.check"; }; then
 		cat "$work/$suite.check" >&2 && fail "check-config in $suite does not see that the broker can't read the file"
@@ -175,6 +181,7 @@ install-alone() {
 	chroot "$tree" sh -c 'chgrp mosquitto /var/lib/mosquitto/jwt.json && chmod 0640 /var/lib/mosquitto/jwt.json && go-jwt-auth check-config' >"$work/$suite.check" || { cat "$work/$suite.check" >&2 && fail "check-config in $suite"; }
 	broker "$tree"
 	logins 1883 "$tree/var/log/mosquitto/mosquitto.log"
+	rotation "$tree"
 	stop
 	DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get -qq -y purge "$name" >"$work/$suite.apt" 2>&1 || { cat "$work/$suite.apt" >&2 && fail "purge in $suite"; }
 	# Still configured, the broker does not start without it, which would be open.
@@ -192,6 +199,18 @@ install-alone() {
 		sleep 0.1
 	done
 	stop
+}
+
+# rotation TREE: what the package gives logrotate has the audit trail's file renamed, and opened anew by the broker.
+rotation() {
+	local trail=$1/var/log/mosquitto/audit.jsonl tries=0
+	chroot "$1" logrotate --force --state /run/logrotate "/etc/logrotate.d/$name" || fail "logrotate"
+	until grep -q '"event":"reload"' "$trail" 2>/dev/null; do
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || fail "the broker has not opened the audit trail anew: $(ls "${trail%/*}")"
+		sleep 0.1
+	done
+	grep -q '"event":"login".*"result":"accepted"' "$trail.1" || fail "the renamed audit trail has no login: $(cat "$trail.1")"
 }
 
 # broker TREE: starts Mosquitto as Debian's unit does; pid is its process.

@@ -117,7 +117,7 @@ func TestTheAuditTrailHasEachDecision(t *testing.T) {
 var (
 	rotatedFile = regexp.MustCompile(`(?m)^/\S+ \{`)
 	otherUser   = regexp.MustCompile(`(?m)^\s*su .*\n`)
-	hangsUp     = regexp.MustCompile(`pkill -HUP .*`)
+	hangsUp     = regexp.MustCompile(`kill -HUP .*`)
 )
 
 // What the packages give logrotate, for the broker of a test: docs/audit.md has it done for a whole machine.
