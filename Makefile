@@ -30,7 +30,7 @@ $(PLUGIN): $(SOURCES) | headers
 # The command-line tool, with its man pages and shell completions.
 tool: $(TOOL)
 
-$(TOOL): $(SOURCES) $(shell find cmd idp -name '*_test.go' -prune -o -type f -print)
+$(TOOL): $(SOURCES) embed.go docs/troubleshooting.md $(shell find cmd idp -name '*_test.go' -prune -o -type f -print)
 	cd cmd && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(CURDIR)/$@ ./go-jwt-auth
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(TOOL) docs build
 

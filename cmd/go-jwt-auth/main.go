@@ -111,6 +111,6 @@ client), 2 it could not be told, or the command line is wrong.`,
 	root.PersistentFlags().StringVar(&c.colour, "color", "auto", "colours: auto (on terminals), always, never")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(newCheckConfig(c), newCheckToken(c), newProbe(c), newInit(c), newDevIDP(c), newToken(c), newDocs(), newRead(c))
-	root.AddCommand(newClients(c), newOneClient(c), newRefusals(c), newStatus(c), newDisconnect(c), newBlocks(c), newUnblock(c))
+	root.AddCommand(newClients(c), newOneClient(c), newRefusals(c), newStatus(c), newDisconnect(c), newBlocks(c), newUnblock(c), newUI(c))
 	return root
 }
