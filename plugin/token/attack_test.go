@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
@@ -306,6 +307,25 @@ func TestSignaturesOfES256(t *testing.T) {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// Of every curve, with numbers that are short, or look negative.
+func TestSignaturesInDER(t *testing.T) {
+	for _, size := range []int{32, 48, 66} {
+		for bits := range 8*size + 1 {
+			r, s := new(big.Int).Lsh(big.NewInt(1), uint(bits)), new(big.Int).Lsh(big.NewInt(1), uint(8*size-bits))
+			r.Sub(r, big.NewInt(1))
+			s.Sub(s, big.NewInt(1))
+			want, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
+			if err != nil {
+				t.Fatal(err)
+			}
+			signature := append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
+			if got := token.InDER(signature); !bytes.Equal(got, want) {
+				t.Fatalf("%x becomes %x, want %x", signature, got, want)
+			}
+		}
 	}
 }
 

@@ -22,3 +22,6 @@ func (v *Verifier) Remembered() (tokens, bytes int) { return v.memory.tokens.Len
 
 // MaxRememberedBytes is the bound of that.
 const MaxRememberedBytes = maxRememberedBytes
+
+// InDER is a signature by ECDSA in ASN.1.
+func InDER(signature []byte) []byte { return inDER(signature) }
