@@ -21,7 +21,8 @@ const grace = 100 * time.Millisecond
 // exchange messages, and clients that are in may be waited for until they are gone.
 //
 // One thread serves all of them, on sockets and bytes. It never sleeps: a broker that has to wake who waits for its answer would pay for
-// that, which one that is faster than the load would not.
+// that, which one that is faster than the load would not. Beside a pair, where it is not counted what the broker spends, it does sleep:
+// else no processor would ever look free to those who are in the broker's way, such as the plugin's own threads.
 type load struct {
 	url     string
 	workers int
@@ -200,9 +201,13 @@ func (g *generator) part() error {
 	return nil
 }
 
-// serve goes on with all sockets that are ready, if there are any.
+// serve goes on with all sockets that are ready.
 func (g *generator) serve() error {
-	n, err := syscall.EpollWait(g.poll, g.events[:], 0)
+	wait := 0 // ms
+	if g.pair != nil {
+		wait = 1
+	}
+	n, err := syscall.EpollWait(g.poll, g.events[:], wait)
 	now := time.Now()
 	if n == 0 {
 		g.idle += now.Sub(g.now)
@@ -214,7 +219,7 @@ func (g *generator) serve() error {
 	for _, e := range g.events[:max(n, 0)] {
 		switch who := int(e.Fd); {
 		case who == thePair:
-			err = g.pair.receive(g.now)
+			err = g.pair.receive()
 		case who < g.workers:
 			g.step(who)
 		default:

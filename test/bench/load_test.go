@@ -146,9 +146,7 @@ func testPair(t *testing.T, url string) *pair {
 	t.Helper()
 	st := &stand{}
 	t.Cleanup(st.end)
-	p := &pair{publisher: st.enter(url, connectPacket), subscriber: st.enter(url, connectPacket)}
-	st.subscribe(p.subscriber, topic)
-	return p
+	return st.pair(st.enter(url, connectPacket), st.enter(url, connectPacket))
 }
 
 func TestAPairExchangesMessagesBesideALoad(t *testing.T) {

@@ -33,9 +33,14 @@ func (r *rig) pair(st *stand, url string) *pair {
 	enter := func(n int) int {
 		return st.enter(url, harness.ConnectPacket(harness.V311, login(fmt.Sprint("pair-", n), r.keys.tokens[eddsa][n])))
 	}
-	p := &pair{publisher: enter(0), subscriber: enter(1)}
-	st.subscribe(p.subscriber, topic)
-	return p
+	return st.pair(enter(0), enter(1))
+}
+
+// pair has one of two clients subscribe to what the other is to publish.
+func (st *stand) pair(publisher, subscriber int) *pair {
+	st.subscribe(subscriber, topic)
+	st.must(syscall.SetsockoptInt(subscriber, syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1))
+	return &pair{publisher: publisher, subscriber: subscriber}
 }
 
 // enter connects until the broker lets the client in: where it closes the connection instead of an answer, the client comes back. A
@@ -88,29 +93,47 @@ func (p *pair) send() {
 // sendLast sends the one after which nothing is waited for.
 func (p *pair) sendLast() { _, _ = syscall.Write(p.publisher, message(last)) }
 
-// receive takes what has come until now.
-func (p *pair) receive(now time.Time) error {
-	var buffer [4096]byte
-	n, err := syscall.Read(p.subscriber, buffer[:])
+// receive takes a message, or a piece of it. It came when the system got it from the broker, which may be before it is looked for.
+func (p *pair) receive() error {
+	size := len(message(0))
+	var buffer [64]byte
+	var control [64]byte
+	n, controls, _, _, err := syscall.Recvmsg(p.subscriber, buffer[:size-len(p.came)], control[:], 0)
 	if errors.Is(err, syscall.EAGAIN) {
 		return nil
 	}
 	if err != nil || n == 0 {
 		return errors.Join(errors.New("bench: the pair was parted"), err)
 	}
-	p.came = append(p.came, buffer[:n]...)
-	for size := len(message(0)); len(p.came) >= size; p.came = p.came[size:] {
-		number := binary.BigEndian.Uint32(p.came[size-4:])
-		switch {
-		case !bytes.Equal(p.came[:size], message(number)) || number != last && int(number) >= len(p.sent):
-			return fmt.Errorf("bench: the subscriber got something else than the publisher's messages: % x", p.came[:size])
-		case number == last:
-			p.done = true
-		default:
-			p.took[number] = now.Sub(p.sent[number])
+	if p.came = append(p.came, buffer[:n]...); len(p.came) < size {
+		return nil
+	}
+	number := binary.BigEndian.Uint32(p.came[size-4:])
+	if !bytes.Equal(p.came, message(number)) || number != last && int(number) >= len(p.sent) {
+		return fmt.Errorf("bench: the subscriber got something else than the publisher's messages: % x", p.came)
+	}
+	p.came = p.came[:0]
+	if number == last {
+		p.done = true
+		return nil
+	}
+	at, err := stamp(control[:controls])
+	p.took[number] = at.Sub(p.sent[number])
+	return err
+}
+
+// stamp is when the system got what was read (SO_TIMESTAMPNS).
+func stamp(control []byte) (at time.Time, err error) {
+	all, err := syscall.ParseSocketControlMessage(control)
+	if err != nil {
+		return at, fmt.Errorf("bench: %w", err)
+	}
+	for _, m := range all {
+		if m.Header.Level == syscall.SOL_SOCKET && m.Header.Type == syscall.SCM_TIMESTAMPNS && len(m.Data) == 16 {
+			return time.Unix(int64(binary.NativeEndian.Uint64(m.Data)), int64(binary.NativeEndian.Uint64(m.Data[8:]))), nil
 		}
 	}
-	return nil
+	return at, errors.New("bench: the system does not say when a message came")
 }
 
 // pairSample are the metrics of a pair's messages.
