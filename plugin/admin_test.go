@@ -136,6 +136,40 @@ func TestWhoIsConnected(t *testing.T) {
 	})
 }
 
+// However many an admin looks at, and however many admins do, nobody waits for it much longer than for a login.
+func TestWhoLooksHoldsNobodyUp(t *testing.T) {
+	const clients, admins = 1000, 3
+	h := open(t, withAdmins(`["ops"]`, mapsUsername), v21)
+	for n := range admins {
+		h.comesByPassword(t, broker.Conn(clients+n), fmt.Sprint("o", n), "ops")
+	}
+	for n := range clients {
+		h.login(broker.Conn(n), fmt.Sprint("c", n), nil, h.token("alice", time.Hour))
+	}
+	h.settles(t)
+	h.broker.clientTakes = 2 * time.Microsecond
+	const longest = jobTurn + 32*2*time.Microsecond // and what one step takes
+	began := h.clock()
+	for n := range admins {
+		h.sends(broker.Conn(clients+n), fmt.Sprint("o", n), `{"commands":[{"command":"listSessions","count":1000}]}`)
+		if took := h.clock().Sub(began); took > longest {
+			t.Fatalf("the command took %s", took)
+		}
+	}
+	ticks := 0
+	for ; len(h.broker.published) < admins; ticks++ {
+		<-h.broker.woken // else there would be no Tick
+		began := h.clock()
+		h.Tick()
+		if took := h.clock().Sub(began); took > longest {
+			t.Fatalf("a Tick took %s", took)
+		}
+	}
+	if ticks < 3*clients*2/int(longest/time.Microsecond) {
+		t.Errorf("it was done in %d Ticks", ticks)
+	}
+}
+
 func TestDisconnectSession(t *testing.T) {
 	for _, c := range []struct {
 		rule, command, answer string

@@ -118,6 +118,8 @@ type Plugin struct {
 	controls map[string]*control.Control
 	// jobs are those commands of admins that take several turns; each returns true when it is over.
 	jobs []func() bool
+	// jobsUntil is when this turn has done enough of them.
+	jobsUntil time.Time
 	// number tells it from other instances.
 	number   uint32
 	reloaded reloaded
@@ -353,6 +355,7 @@ const tickUnit = time.Millisecond
 
 // work does what is due, for as long as a turn takes.
 func (p *Plugin) work() {
+	p.jobsUntil = p.now().Add(jobTurn)
 	rest := p.loop.Turn(p.lifetimes.Kick, p.lifetimes.Recheck, p.watchStep)
 	p.chain.Refresh()
 	if p.checksACL {

@@ -54,7 +54,8 @@ type fakeBroker struct {
 	told   map[broker.Conn]broker.ClientInfo
 	others []broker.ClientInfo
 
-	kickTakes time.Duration
+	// kickTakes and clientTakes are how long a Kick and a Client take.
+	kickTakes, clientTakes time.Duration
 	// nested counts the kicks that are inside of each other.
 	nested, deepest int
 	advance         func(time.Duration)
@@ -194,6 +195,7 @@ func (b *fakeBroker) Session(id string) (username string, there, known bool) {
 }
 
 func (b *fakeBroker) Client(c broker.Conn) broker.ClientInfo {
+	b.advance(b.clientTakes)
 	info := b.told[c]
 	info.Conn, info.Version = c, 4
 	if info.ClientID == "" {

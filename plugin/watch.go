@@ -112,18 +112,29 @@ func (t *Table) watchAt() time.Time {
 	return at
 }
 
+// jobTurn is how long one Tick works for commands of admins. It is about what a login takes, so that who looks at the clients is to others as
+// one more that comes.
+const jobTurn = 100 * time.Microsecond
+
 // watchStep does one thing of what is to be done for admins; false: there is nothing.
 func (p *Plugin) watchStep() bool {
 	if len(p.jobs) > 0 {
-		job := p.jobs[0]
-		p.jobs = p.jobs[1:]
-		if !job() {
-			p.jobs = append(p.jobs, job) // the others have their turn
+		if p.now().Before(p.jobsUntil) {
+			p.jobStep()
+			return true
 		}
-		return true
+		p.loop.Again()
 	}
 	t := p.table
 	return t.watched != nil && (t.fill(p) || t.watched.Roster.Settle(p.now()) || p.kickOther())
+}
+
+func (p *Plugin) jobStep() {
+	job := p.jobs[0]
+	p.jobs = p.jobs[1:]
+	if !job() {
+		p.jobs = append(p.jobs, job) // the others have their turn
+	}
 }
 
 // begin has jobs that were begun by a command done: in turns, or, where there are none, at once.
@@ -132,7 +143,7 @@ func (p *Plugin) begin() {
 	case len(p.jobs) == 0:
 	case p.ticks.Warned():
 		for len(p.jobs) > 0 {
-			p.watchStep()
+			p.jobStep()
 		}
 	default:
 		p.hurry()
