@@ -39,8 +39,11 @@ func newBlocks(c *console) *cobra.Command {
 			now := c.clock()
 			for _, b := range all {
 				who := word(b.Subject)
-				if b.JTI != "" {
+				switch {
+				case b.JTI != "":
 					who = cell{text: "jti " + word(b.JTI).text}
+				case b.Hash != "":
+					who = cell{text: "token " + word(b.Hash).text}
 				}
 				t.rows = append(t.rows, []cell{
 					{text: strconv.FormatUint(b.ID, 10)}, word(b.Provider), who, c.moment(b.Until, now), word(b.By), phrase(cmp.Or(b.Reason, none)),

@@ -50,7 +50,11 @@ judge a login by.
 
 func (c *console) showStatus(s control.Status) {
 	now := c.clock()
-	c.printf("go_jwt_auth %s in Mosquitto %s, started %s\n", s.Version, cmp.Or(s.Broker.Version, "2.0"), painted(c.moment(s.StartedAt, now).text))
+	in := ""
+	if s.Broker.Version != "" {
+		in = " in Mosquitto " + s.Broker.Version
+	}
+	c.printf("go_jwt_auth %s%s, started %s\n", s.Version, in, painted(c.moment(s.StartedAt, now).text))
 	clients := fmt.Sprintf("%s: %d connected, %d by token", counted(s.Sessions.All, "client"), s.Sessions.Connected, s.Sessions.Token)
 	if !s.Broker.Complete {
 		clients += " (the broker does not tell of all)"

@@ -143,6 +143,7 @@ type Block struct {
 	Provider string `json:"provider,omitempty"`
 	Subject  string `json:"sub,omitempty"`
 	JTI      string `json:"jti,omitempty"`
+	Hash     string `json:"hash,omitempty"`
 	Until    Date   `json:"until"`
 	// By is the admin's username or client id.
 	By     string `json:"by"`
@@ -191,7 +192,7 @@ type ProviderStatus struct {
 	// Ready: it can judge a login.
 	Ready      bool              `json:"ready"`
 	Sessions   int               `json:"sessions"`
-	Keys       KeyStatus         `json:"keys"`
+	Keys       KeyStatus         `json:"keys,omitzero"`
 	Revocation *RevocationStatus `json:"revocation,omitempty"`
 }
 
@@ -289,11 +290,25 @@ func (c *Client) Disconnect(ctx context.Context, target Target, block time.Durat
 
 // ListRefusals returns refusals with a greater id than since; 0: all that are kept.
 func (c *Client) ListRefusals(ctx context.Context, since uint64) (RefusalPage, error) {
-	asked := args{"count": MostRefusals}
-	if since > 0 {
-		asked["since"] = since
+	var all RefusalPage
+	for {
+		asked := args{"count": MostRefusals}
+		if since > 0 {
+			asked["since"] = since
+		}
+		page, err := get[RefusalPage](ctx, c, "listRefusals", asked)
+		if err != nil {
+			return all, err
+		}
+		all.TotalCount, all.LastID = page.TotalCount, page.LastID
+		all.Refusals = append(all.Refusals, page.Refusals...)
+		// A page is shorter where texts are long.
+		n := len(page.Refusals)
+		if n == 0 || page.Refusals[n-1].ID <= since || page.Refusals[n-1].ID >= page.LastID {
+			return all, nil
+		}
+		since = page.Refusals[n-1].ID
 	}
-	return get[RefusalPage](ctx, c, "listRefusals", asked)
 }
 
 // GetStatus returns how plugin and providers are.

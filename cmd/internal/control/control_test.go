@@ -362,6 +362,21 @@ func TestWhatACommandHolds(t *testing.T) {
 	}
 }
 
+func TestAllRefusals(t *testing.T) {
+	plugin := &controltest.Plugin{PageMost: 2}
+	b := &controltest.Broker{Answer: plugin.Answer}
+	for range 5 {
+		plugin.Refuse(control.Refusal{})
+	}
+	c := open(t, control.Options{URL: b.Start(t, "mqtt", nil)})
+	for since, want := range []int{5, 4, 3, 2, 1, 0} {
+		page, err := c.ListRefusals(t.Context(), uint64(since)) //nolint:gosec // small
+		if err != nil || len(page.Refusals) != want || page.LastID != 5 || page.TotalCount != 5 {
+			t.Errorf("since %d: %+v, %v", since, page, err)
+		}
+	}
+}
+
 func ids(sessions []control.Session) string {
 	var all []string
 	for _, s := range sessions {

@@ -62,7 +62,7 @@ func (c *Client) Roster(ctx context.Context) (*Roster, error) {
 			return r, nil
 		}
 	}
-	r.Complete, r.Incomplete = false, "Clients come and go faster than they can be listed."
+	r.Complete, r.Incomplete = false, "Clients came and went while they were listed, or several have a token as their id, which is not shown."
 	return r, nil
 }
 

@@ -20,7 +20,7 @@ type Plugin struct {
 	lastBlock        uint64
 	asked            []Command
 
-	// PageMost bounds what a page of sessions holds; 0: no bound. What else is known of a session stands in Details, by client id.
+	// PageMost bounds what a page of sessions or refusals holds; 0: no bound. What else is known of a session stands in Details, by client id.
 	PageMost uint64
 	Status   control.Status
 	Details  map[string]control.SessionDetail
@@ -114,7 +114,12 @@ func (p *Plugin) Answer(c Command) (data any, err string) {
 		return p.disconnect(c), ""
 	case "listRefusals":
 		last := uint64(len(p.refusals))
-		page := control.RefusalPage{TotalCount: len(p.refusals), LastID: last, Refusals: p.refusals[min(c.number("since", 0), last):]}
+		first := min(c.number("since", 0), last)
+		until := last
+		if p.PageMost > 0 {
+			until = min(first+p.PageMost, last)
+		}
+		page := control.RefusalPage{TotalCount: len(p.refusals), LastID: last, Refusals: p.refusals[first:until]}
 		return page, ""
 	case "getStatus":
 		return p.Status, ""
