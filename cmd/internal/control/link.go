@@ -66,7 +66,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 
 func (c *Client) connectOnce(ctx context.Context) (*link, error) {
 	login := &paho.Connect{
-		ClientID:   "go-jwt-auth-" + rand.Text(),
+		ClientID:   "go-jwt-auth-" + rand.Text()[:12], // 60 bits
 		KeepAlive:  keepAlive,
 		CleanStart: true,
 		Properties: &paho.ConnectProperties{ReceiveMaximum: new(uint16(64)), MaximumPacketSize: new(uint32(maxPacket))},
