@@ -108,8 +108,8 @@ func TestTheTool(t *testing.T) {
 			asked(t, boss(i, "client", "pump"), 0, `^  username +sensor-1$`, `^  login +token$`, `^  sub +sensor-1$`, `^  jti +\w+$`, `^  leaves .*, in 60 min$`, `^  protocol +mqtt, v5$`)
 			asked(t, boss(i, "client", "nobody"), 1, `no such client`)
 			asked(t, ops(i, "refusals"), 0, ` late +127\.0\.0\.1 .*expired: exp is `, `^1 refusal$`)
-			asked(t, boss(i, "status"), 0, `^go_jwt_auth .*started `, `^  logins .* 1 refused`, `^✓ provider .*mode jwks, algorithm RS256`, `^    keys +1 key from http://127\.0\.0\.1:\d+/keys`,
-				`^    revocation  http://127\.0\.0\.1:\d+/oauth/introspect, beforeConnect$`)
+			asked(t, boss(i, "status"), 0, `^go_jwt_auth .*started `, `^  logins .* 1 refused`, `^✓ provider .*mode jwks, algorithm RS256`, `^    keys +1 key.*, read `,
+				`^    revocation  .*http://127\.0\.0\.1:\d+/oauth/introspect, beforeConnect$`)
 		}
 		var list struct {
 			TotalCount int
