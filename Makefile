@@ -98,7 +98,7 @@ test-musl: set-up
 	@test/brokers/musl.sh
 	cd test && MOSQUITTO_LIBC=musl GO_JWT_AUTH_SO=$(CURDIR)/build/musl/amd64/go_jwt_auth.so go test -count=1 -timeout 20m ./e2e/...
 
-demo: all
+demo: all tool
 	@$(INSTALL) mosquitto mosquitto-clients
 	@cd test && go build -o ../build/demo ./demo && exec ../build/demo
 

@@ -170,6 +170,8 @@ func TestItIsKeptForWhoTriesByHand(t *testing.T) {
 				switch {
 				case strings.HasPrefix(line, "cd "):
 					tried = line
+				case strings.HasPrefix(line, "export "), strings.HasPrefix(line, "./go-jwt-auth refusals "):
+					tried += " && " + line
 				case strings.HasPrefix(line, "mosquitto_pub "):
 					tried += " && " + line
 				}

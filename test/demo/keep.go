@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 
 	"go-jwt-auth/test/harness"
@@ -20,13 +21,18 @@ All happened as told. The broker and the provider stay until Ctrl-C.
   provider          {issuer}
                     with /.well-known/openid-configuration; the clients sensor-1 and
                     sensor-1-short, secret "{secret}", obtain tokens by client credentials
-  dynamic-security  user "{admin}", password "{adminPassword}"
+  dynamic-security  user "{admin}", password "{adminPassword}"; user "{operator}", who may ask
+                    the plugin who is connected, with the password in ops-password
 
 To try by hand, each in a terminal of its own, after this in all of them:
   cd {dir}
+  export GO_JWT_AUTH_URL=mqtt://{at}
 
 What the plugin says:
   tail -f mosquitto.log | grep go_jwt_auth
+Who is connected, and who comes and goes; who was refused:
+  ./go-jwt-auth clients --watch --admin {operator} --password-file ops-password
+  ./go-jwt-auth refusals --admin {operator} --password-file ops-password
 sensor-1 listens:
   mosquitto_sub {to} -u whoever -P "$(cat token)" -v -t 'sensors/1/#'
 sensor-1 publishes, on its own topic, and on another's:
@@ -49,6 +55,10 @@ Ctrl-C here stops everything and removes the folder.
 func (r *run) byHand(ctx context.Context, s *stage) {
 	// The scenes' token is revoked.
 	s.broker.WriteFile("token", s.obtain(ctx, longLived))
+	s.broker.WriteFile("ops-password", operatorPassword)
+	if err := os.Symlink(harness.Tool(r), s.broker.Path("go-jwt-auth")); err != nil {
+		r.Fatalf("demo: %v", err)
+	}
 	at, err := url.Parse(s.broker.URL(0))
 	if err != nil {
 		r.Fatalf("demo: %v", err)
@@ -66,5 +76,6 @@ func (r *run) byHand(ctx context.Context, s *stage) {
 		"{secret}", secret,
 		"{admin}", harness.AdminUser,
 		"{adminPassword}", harness.AdminPassword,
+		"{operator}", operator,
 	).Replace(strings.Trim(handbook, "\n")))
 }

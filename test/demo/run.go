@@ -83,7 +83,7 @@ func show(ctx context.Context, out *screen, o options) int {
 func (r *run) introduce(s *stage) {
 	r.tell("Mosquitto %s runs at %s as user %s, with two plugins:", s.broker.Version, s.broker.URL(0), harness.DefaultUser())
 	r.tell("go_jwt_auth, whose jwt.json is the tutorial's, for an identity provider at %s,", s.provider.Issuer())
-	r.tell("and dynamic-security, with one role: sensor-1 may use sensors/1/#.")
+	r.tell("and dynamic-security: sensor-1 may use sensors/1/#, and ops may ask go_jwt_auth who is connected.")
 	r.with(func() {
 		r.screen.title("What the plugin says at start")
 		for line := range strings.Lines(s.broker.Log()) {
@@ -114,6 +114,7 @@ func (r *run) judge(st step, o outcome) (ok bool) {
 		r.failed = r.failed || !ok
 		r.screen.result(ok, st, o)
 		r.screen.quote(o.log)
+		r.screen.show(o.shown)
 		r.step = nil
 	})
 	return ok

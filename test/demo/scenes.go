@@ -17,6 +17,7 @@ type outcome struct {
 	got   string
 	aside string // what differs from run to run
 	log   string // the broker's line about it
+	shown string // what a program printed, line for line
 }
 
 // scenes are the whole show, in order: later steps use what earlier ones have set up.
@@ -119,6 +120,22 @@ var scenes = []scene{
 		{
 			`connect with the expired token again`, `refused with 0x87: expired`,
 			func(s *stage) outcome { return s.connect("again", new("sensor-1"), s.brief) },
+		},
+	}},
+	{"Who is connected, and who was refused: an administrator asks with the tool", []step{
+		{
+			`ops runs go-jwt-auth clients`, `exit code 0; 2 of 2 are in it`,
+			func(s *stage) outcome {
+				return s.tool("clients", map[string]string{"good-1": "sensor-1 .* token ", "staying": "sensor-1 .* token "})
+			},
+		},
+		{
+			`ops runs go-jwt-auth refusals`, `exit code 0; 5 of 5 are in it`,
+			func(s *stage) outcome {
+				return s.tool("refusals", map[string]string{
+					"forged-1": "bad signature", "forged-3": "wrong algorithm", "expired": "expired", "revoked-2": "revoked", "again": "expired",
+				})
+			},
 		},
 	}},
 }

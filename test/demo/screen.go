@@ -74,9 +74,22 @@ func (s *screen) result(ok bool, st step, o outcome) {
 	}
 }
 
+// margin is before what belongs to a step.
+const margin = "      "
+
+// show shows what a program printed, line for line. Lines that are too long are cut.
+func (s *screen) show(text string) {
+	for line := range strings.Lines(text) {
+		runes := []rune(strings.TrimSuffix(line, "\n"))
+		if most := columns - len(margin); len(runes) > most {
+			runes = append(runes[:most-1], '…')
+		}
+		s.say("%s%s", margin, s.in(dim, string(runes)))
+	}
+}
+
 // quote shows what a program wrote, below the step that it belongs to.
 func (s *screen) quote(text string) {
-	const margin = "      "
 	for _, line := range wrap(text, columns-len(margin)) {
 		s.say("%s%s", margin, s.in(dim, line))
 	}

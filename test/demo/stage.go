@@ -29,8 +29,17 @@ const (
 	shortLife = 20 * time.Second
 )
 
-// renewals is the topic that takes a fresh token for the session of whoever publishes it.
-const renewals = "$CONTROL/jwt-auth/v1"
+// asks is the topic that takes a fresh token for the session of whoever publishes it, and the commands of administrators.
+const asks = "$CONTROL/jwt-auth/v1"
+
+// mayAsk is what dynamic-security has to be told about it.
+var mayAsk = harness.ACL{Type: "publishClientSend", Topic: asks, Allow: true}
+
+// operator is an administrator of the plugin, by a password of dynamic-security.
+const (
+	operator         = "ops"
+	operatorPassword = "not-for-others"
+)
 
 // stage is what the scenes are played on.
 type stage struct {
@@ -53,10 +62,14 @@ func setUp(ctx context.Context, t harness.T, v brokers.Version) *stage {
 		Plugins: []harness.Plugin{
 			harness.JWT("jwt.json", jwtJSON(t, s.provider)),
 			harness.Dynsec{
-				Roles: map[string][]harness.ACL{"sensor": append(
-					harness.MayUse("sensors/1/#"), harness.ACL{Type: "publishClientSend", Topic: renewals, Allow: true},
-				)},
-				Clients: []harness.DynsecClient{{Username: subject, Roles: []string{"sensor"}}},
+				Roles: map[string][]harness.ACL{
+					"sensor":     append(harness.MayUse("sensors/1/#"), mayAsk),
+					"operations": {mayAsk},
+				},
+				Clients: []harness.DynsecClient{
+					{Username: subject, Roles: []string{"sensor"}},
+					{Username: operator, Password: operatorPassword, Roles: []string{"operations"}},
+				},
 			}.Plugin(),
 		},
 	})
@@ -81,7 +94,7 @@ func startProvider(t harness.T) *idp.Provider {
 	return p
 }
 
-// jwtJSON is the tutorial's jwt.json with the provider's URLs, and nothing else changed.
+// jwtJSON is the tutorial's jwt.json with the provider's URLs and an administrator, and nothing else changed.
 func jwtJSON(t harness.T, p *idp.Provider) string {
 	root, err := brokers.Root()
 	if err != nil {
@@ -92,7 +105,14 @@ func jwtJSON(t harness.T, p *idp.Provider) string {
 		t.Fatalf("%v", err)
 	}
 	const theirs = "http://<YOUR-KEYCLOAK-OR-IAM>/realms/test/protocol/openid-connect/"
-	return strings.NewReplacer(theirs+"certs", p.JWKSURI(), theirs+"token/introspect", p.IntrospectionURI()).Replace(string(tutorial))
+	const options = `"options": {`
+	if strings.Count(string(tutorial), options) != 1 {
+		t.Fatalf("demo: the tutorial's jwt.json has no %s", options)
+	}
+	return strings.NewReplacer(
+		theirs+"certs", p.JWKSURI(), theirs+"token/introspect", p.IntrospectionURI(),
+		options, options+`"control": {"admins": ["`+operator+`"]}, `,
+	).Replace(string(tutorial))
 }
 
 // obtain gets a token at the provider's token endpoint.
@@ -233,14 +253,14 @@ func (s *stage) renewAsAnother() outcome { return s.handOver(s.provider.Token("a
 
 // handOver publishes a token for the sensor's session, and tells the answer.
 func (s *stage) handOver(token string) outcome {
-	s.sensor.Publish(renewals, fmt.Sprintf(`{"commands":[{"command":"renewToken","token":%q}]}`, token), 1)
+	s.sensor.Publish(asks, fmt.Sprintf(`{"commands":[{"command":"renewToken","token":%q}]}`, token), 1)
 	var answer struct {
 		Responses []struct {
 			Error string
 			Data  *struct{ Expires int64 }
 		}
 	}
-	text := s.sensor.WaitMessage(renewals + "/response").Payload
+	text := s.sensor.WaitMessage(asks + "/response").Payload
 	if err := json.Unmarshal([]byte(text), &answer); err != nil || len(answer.Responses) != 1 {
 		return outcome{got: text}
 	}
@@ -271,4 +291,16 @@ func (s *stage) stay() outcome {
 func (s *stage) findWill() outcome {
 	m := s.watcher.WaitMessage("sensors/1/status")
 	return outcome{got: fmt.Sprintf("it came on %s: %q", m.Topic, m.Payload)}
+}
+
+// tool runs go-jwt-auth as the operator, and counts the clients about which it prints what is expected.
+func (s *stage) tool(command string, expected map[string]string) outcome {
+	p := s.broker.Ask(0, "--password-file", operatorPassword, command, "--admin", operator)
+	code, found := p.Wait(), 0
+	for id, row := range expected {
+		if regexp.MustCompile(`(?m)^.*\b` + id + ` .*` + row).MatchString(p.Log()) {
+			found++
+		}
+	}
+	return outcome{got: fmt.Sprintf("exit code %d; %d of %d are in it", code, found, len(expected)), shown: p.Log()}
 }

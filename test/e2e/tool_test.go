@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,14 +64,14 @@ func TestTheToolWhereItMayNotAsk(t *testing.T) {
 const opsPassword = "the operations team's password"
 
 // steered is a broker with two admins: boss by a token, and ops by a password of dynamic-security.
-func steered(t *testing.T, v brokers.Version, p *idp.Provider, o harness.Options, changes ...object) *harness.Broker {
+func steered(t *testing.T, v brokers.Version, p *idp.Provider, o harness.Options) *harness.Broker {
 	t.Helper()
 	admins := object{"options.control.admins": []any{object{"username": "boss"}, "ops"}}
 	asks := []harness.ACL{{Type: "publishClientSend", Topic: controlTopic, Allow: true}}
 	o.Plugins = []harness.Plugin{
-		harness.JWT("jwt.json", config(t, p, slices.Concat([]object{admins}, changes)...)),
+		harness.JWT("jwt.json", config(t, p, admins)),
 		harness.Dynsec{
-			Roles:   map[string][]harness.ACL{"asks": asks, "one": append(harness.MayUse("sensors/1/#"), asks...)},
+			Roles: map[string][]harness.ACL{"asks": asks, "one": append(harness.MayUse("sensors/1/#"), asks...)},
 			Clients: []harness.DynsecClient{
 				{Username: "boss", Roles: []string{"asks"}}, {Username: "ops", Password: opsPassword, Roles: []string{"asks"}}, {Username: "sensor-1", Roles: []string{"one"}},
 			},

@@ -370,7 +370,7 @@ func TestAllRefusals(t *testing.T) {
 	}
 	c := open(t, control.Options{URL: b.Start(t, "mqtt", nil)})
 	for since, want := range []int{5, 4, 3, 2, 1, 0} {
-		page, err := c.ListRefusals(t.Context(), uint64(since)) //nolint:gosec // small
+		page, err := c.ListRefusals(t.Context(), uint64(since))
 		if err != nil || len(page.Refusals) != want || page.LastID != 5 || page.TotalCount != 5 {
 			t.Errorf("since %d: %+v, %v", since, page, err)
 		}
