@@ -23,6 +23,7 @@ type Claims struct {
 // read is what was read of the claims of a verified token.
 type read struct {
 	id            string // see Claims.ID
+	iss, sub      string // or empty; see Claims.Text
 	nbf, iat, exp instant
 }
 
@@ -35,7 +36,7 @@ type instant struct {
 
 // readAhead returns the same claims with all of read.
 func (c Claims) readAhead(t Text) Claims {
-	r := &read{id: c.ID(t)}
+	r := &read{id: c.ID(t), iss: c.text("iss"), sub: c.text("sub")}
 	r.nbf.at, r.nbf.present, r.nbf.err = c.instant("nbf")
 	r.iat.at, r.iat.present, r.iat.err = c.instant("iat")
 	r.exp.at, r.exp.present, r.exp.err = c.instant("exp")
@@ -47,7 +48,7 @@ func (c Claims) readAhead(t Text) Claims {
 func (c Claims) size() int {
 	size := c.all.Size()
 	if c.read != nil {
-		size += int(unsafe.Sizeof(*c.read)) + len(c.read.id)
+		size += int(unsafe.Sizeof(*c.read)) + len(c.read.id) + len(c.read.iss) + len(c.read.sub)
 	}
 	return size
 }
@@ -69,6 +70,14 @@ func (c Claims) Expiry() (time.Time, bool) {
 
 // Text is a claim by its dotted path; empty if it is missing or not a string.
 func (c Claims) Text(path string) string {
+	if c.read != nil {
+		switch path {
+		case "iss":
+			return c.read.iss
+		case "sub":
+			return c.read.sub
+		}
+	}
 	value, _ := c.all.Lookup(path)
 	text, _ := value.Text()
 	return text
