@@ -44,6 +44,7 @@ func (r *results) publish(template, into string) error {
 	}{
 		{"run", r.about()},
 		{"goals", r.goalTable()},
+		{"floors", r.floorTable()},
 		{"logins", r.loginTables()},
 		{"variants", r.variantTable()},
 		{"bystander", r.bystanderTable()},
@@ -143,6 +144,35 @@ func (r *results) goalTable() string {
 			cells = append(cells, r.verdict(all[at]))
 		}
 		row(&b, cells...)
+	}
+	return b.String()
+}
+
+// floorTable has what no plugin in Go can do without.
+func (r *results) floorTable() string {
+	versions := r.versions()
+	var b strings.Builder
+	head(&b, 2, slices.Concat([]string{"what", "goal"}, versions)...)
+	n := 0
+	for _, what := range []string{repeated, repeatedRate, rs256 + newToken, es256 + newToken, eddsa + newToken} {
+		cells, some := []string{what, ""}, false
+		for _, v := range versions {
+			floor := r.floor(v, what)
+			some = some || len(floor) > 0
+			cells = append(cells, floor.text(2))
+			for _, g := range r.goalsOf(v) {
+				if g.what == what {
+					cells[1] = g.asked()
+				}
+			}
+		}
+		if some {
+			n++
+			row(&b, cells...)
+		}
+	}
+	if n == 0 {
+		return ""
 	}
 	return b.String()
 }

@@ -20,6 +20,10 @@ func (s series) each(other series, f func(a, b float64) float64) series {
 	return all
 }
 
+func (s series) plus(other series) series {
+	return s.each(other, func(a, b float64) float64 { return a + b })
+}
+
 func (s series) minus(other series) series {
 	return s.each(other, func(a, b float64) float64 { return a - b })
 }
