@@ -193,6 +193,7 @@ func (d *driver) run(t *rapid.T) {
 			t.Fatalf("start: %s\n%s", err, l.inForce.text())
 		}
 	}
+	w.watches()
 	t.Cleanup(func() {
 		w.rest()
 		w.loop() // a login whose keys have just come, and which is still to be asked about, would never be settled
@@ -233,6 +234,9 @@ func (d *driver) run(t *rapid.T) {
 		"check":         d.checkOne,
 		"certificate":   d.connectByCertificate,
 		"insist":        d.insist,
+		"admin":         d.adminComes,
+		"administer":    d.administer,
+		"more of that":  d.administer,
 	})
 }
 
@@ -922,12 +926,21 @@ func (d *driver) publishes(m *message) {
 		if command.token != nil {
 			d.say("    %s", d.describe(command.token))
 		}
+		if command.forAdmins {
+			d.say("    %v", command.arguments)
+		}
 		if command.token != nil && command.name == "renewToken" && !m.unread {
 			command.renewal = d.renews(c, *command.token, nil)
 		}
 	}
 	c.asks += max(1, len(m.commands))
 	d.rest()
+	for _, command := range m.commands {
+		command.may, command.sure = c.isAdmin(), d.isSurelyAdmin(c)
+		if command.order != nil && command.may {
+			d.orders(command.order)
+		}
+	}
 	d.publish(c, m.payload())
 	d.rest()
 }

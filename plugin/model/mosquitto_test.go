@@ -84,8 +84,9 @@ type conn struct {
 	former   []former
 	// asks is how many messages it has sent that may count as renewals, answered how many renewals by those were judged.
 	asks, judged int
-	// seen: the plugin was asked about it.
+	// seen: the plugin was asked about it. came is the moment at which the broker let it in.
 	seen bool
+	came int
 }
 
 // packet is a CONNECT.
@@ -264,7 +265,8 @@ func knownPassword(p packet) bool {
 // admit gives a client the session of its id, which may have been another connection's until now.
 func (b *mosquitto) admit(c *conn) {
 	b.endsWills(c)
-	c.state = connected
+	b.rules.moment++
+	c.state, c.came = connected, b.rules.moment
 	i := b.place(c.id)
 	if i < 0 {
 		b.sessions = append(b.sessions, c)
@@ -367,7 +369,7 @@ func (b *mosquitto) hangup() {
 		l.called()
 		l.swept = true
 		l.plugin.Reload()
-		b.rules.told(l) // before, without Ticks, it may have taken over the file of the SIGHUP before this one
+		b.rules.isTold(l) // before, without Ticks, it may have taken over the file of the SIGHUP before this one
 	}
 	b.settle()
 	questions := b.rules.questions

@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,11 @@ type message struct {
 type command struct {
 	name, correlation string
 	token             *string // nil: there is none
+	// forAdmins: it is one of theirs, with these arguments; order is a disconnectSession. may: the client may have been an admin when it
+	// came; sure: it was.
+	forAdmins, may, sure bool
+	arguments            object
+	order                *order
 	// renewal is what the rules know of the token in it; nil: it is not a command of which anything may come.
 	renewal *attempt
 }
@@ -61,6 +67,9 @@ func (r *rules) hearsRenewal(line string) {
 		r.broken("%s was renewed after it was connected for as long as it may", c)
 	case bar != "":
 		r.broken("%s was renewed by %s, but %s", c, a.token, bar)
+	}
+	if sure, _ := r.blocked(a); sure {
+		r.broken("%s was renewed by %s, which an admin keeps out", c, a.token)
 	}
 	if slices.ContainsFunc(c.renewals, func(other *attempt) bool { return other.counted && other.order > a.order }) && !c.repeats() {
 		r.broken("%s was renewed by %s, which it has shown before the one that counted", c, a.token)
@@ -112,6 +121,9 @@ func (r *rules) reauthenticated(c *conn, a *attempt, kind verdict.Kind) {
 	r.say("    %s: %s", c, kind)
 	why, certain := r.barTo(c, a)
 	_, leaves := r.mayGo(c)
+	if _, blocked := r.blocked(a); blocked {
+		certain = false
+	}
 	switch {
 	case !c.attempt.admitted || !a.taken:
 		if kind != verdict.Defer {
@@ -176,7 +188,7 @@ type response struct {
 		Command         string
 		CorrelationData string
 		Error           string
-		Data            *struct{ Expires int64 }
+		Data            json.RawMessage
 	}
 }
 
@@ -205,11 +217,18 @@ func (r *rules) hearsAnswer(c *conn, topic string, payload []byte) {
 		return
 	}
 	for i, command := range m.commands {
-		if got := said.Responses[i]; got.CorrelationData != command.correlation || got.Command != command.name || (got.Error == "") == (got.Data == nil) {
+		switch got := said.Responses[i]; {
+		case got.CorrelationData != command.correlation || got.Command != command.name || (got.Error == "") == (got.Data == nil):
 			r.broken("%s was answered out of order", c)
-		} else if got.Error == "" {
-			r.hearsSuccess(c, command, got.Data.Expires)
-		} else {
+		case command.forAdmins:
+			r.hearsCommand(c, command, got.Error, got.Data)
+		case got.Error == "":
+			var data struct{ Expires int64 }
+			if err := json.Unmarshal(got.Data, &data); err != nil {
+				r.broken("%s was sent %s: %v", c, got.Data, err)
+			}
+			r.hearsSuccess(c, command, data.Expires)
+		default:
 			r.hearsFailure(c, m, command, got.Error)
 		}
 	}
@@ -276,6 +295,9 @@ func (r *rules) hearsFailure(c *conn, m *message, by *command, why string) {
 	if strings.HasPrefix(why, "server busy") && c.asks > 5 {
 		return
 	}
+	if _, blocked := r.blocked(a); blocked {
+		return
+	}
 	if bar, certain := r.barTo(c, a); bar == "" && certain && c.attempt.admitted && !leaves && len(m.commands) == 1 && !m.late() {
 		r.broken("%s was refused (%s), though %s is good", c, why, a.token)
 	}
@@ -315,6 +337,7 @@ func (m *message) payload() []byte {
 		if c.token != nil {
 			one["token"] = *c.token
 		}
+		maps.Copy(one, c.arguments)
 		all = append(all, one)
 	}
 	payload := must(json.Marshal(object{"commands": all}))

@@ -60,6 +60,12 @@ type rules struct {
 	messages []*message
 	// deferred are those who were left to others after SIGHUP.
 	deferred map[seat]bool
+	// watched is the moment since when what admins may see is kept; 0: there are none. refusals are those of the log since, lastRefusal is
+	// the id of the last one that an admin has seen. told is what admins were told.
+	watched     int
+	refusals    []refusal
+	lastRefusal int64
+	told        told
 	// held are those who were let in by a client id.
 	held map[string][]*conn
 
@@ -352,8 +358,8 @@ func (r *rules) mayFetch(by asker, at time.Time) bool {
 		slices.ContainsFunc(r.open, func(a *attempt) bool { return a.by.asker() == by && a.until.IsZero() })
 }
 
-// told notes that the plugin has been told to read the file.
-func (r *rules) told(l *line) {
+// isTold notes that the plugin has been told to read the file.
+func (r *rules) isTold(l *line) {
 	l.next, l.expected = l.written, l.readable && l.written.reaches(l.inForce)
 	if l.readable {
 		r.changes(l)
@@ -377,6 +383,7 @@ func (r *rules) reloaded(l *line) {
 		}
 	}
 	l.before, l.inForce, l.tookOver, l.expected = l.inForce, l.next, time.Now(), false
+	r.watches()
 	for _, c := range r.broker.live {
 		if c.line != l {
 			continue
@@ -518,6 +525,9 @@ func (r *rules) judged(c *conn, kind verdict.Kind) {
 	bar, certain := r.bar(c)
 	switch kind {
 	case verdict.Accept:
+		if sure, _ := r.blocked(a); sure {
+			r.broken("%s was let in by %s, which an admin keeps out", c, a.token)
+		}
 		r.letsIn(c)
 		if a.token != nil {
 			a.token.admitted++
@@ -528,7 +538,7 @@ func (r *rules) judged(c *conn, kind verdict.Kind) {
 	case verdict.Pending:
 		r.broken("%s is to wait, which this broker can't", c)
 	case verdict.Deny, verdict.Retry:
-		if bar == "" && certain && !r.mayBePutOff(c, kind) {
+		if _, blocked := r.blocked(a); bar == "" && certain && !blocked && !r.mayBePutOff(c, kind) {
 			r.broken("%s was refused (%s), though %s is good", c, kind, a.token)
 		}
 	case verdict.Defer:
@@ -764,6 +774,9 @@ func (r *rules) swept(c *conn, kind verdict.Kind) {
 // mayGo tells whether there is a reason to disconnect a client that was let in.
 func (r *rules) mayGo(c *conn) (why string, legitimate bool) {
 	a := c.attempt
+	if r.mayBeOrdered(c) {
+		return "an admin has ordered so", true
+	}
 	if !a.admitted {
 		return "", false
 	}
@@ -783,6 +796,9 @@ func (r *rules) mayGo(c *conn) (why string, legitimate bool) {
 		}
 		if bar == "" && fresh.by.fetches() && r.isDropped(fresh) {
 			bar = "its key is not in the last set"
+		}
+		if _, blocked := r.blocked(fresh); blocked {
+			bar = "an admin keeps its bearer out"
 		}
 		if bar != "" {
 			return "its fresh token is bad: " + bar, true
@@ -841,6 +857,8 @@ func (r *rules) rested(l *line, known int) {
 		a := c.attempt
 		switch {
 		case c.line != l:
+		case r.orderedAway(c, known):
+			r.broken("%s stays, though an admin has had it disconnected", c)
 		case c.state != connected || !a.admitted:
 		case r.broker.NoTicks && time.Since(a.since) < 2*time.Second:
 			// Its end may have come up while it was just taking over, where a kick by its id can't reach it.
@@ -904,6 +922,7 @@ func (r *rules) reads(l *line, line string) {
 	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && (!c.attempt.taken || c.state == away || r.mayBeAnID(c, t))) {
 		r.broken("%s is in the log", t) // and it is not a name by the file that is in force, or of a session that is forgotten
 	}
+	r.hearsRefusal(line)
 	if strings.Contains(line, " reloaded ") {
 		r.reloaded(l)
 	}

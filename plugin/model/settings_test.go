@@ -23,6 +23,7 @@ type file struct {
 	// Methods are those of enhanced authentication whose data is a token. NoRenewal: none comes by $CONTROL.
 	Methods   methods
 	NoRenewal bool
+	Admins    kinds
 	Providers []provider
 }
 
@@ -336,7 +337,7 @@ func drawFile(t *rapid.T, line int) file {
 }
 
 func (f *file) drawRenewals(t *rapid.T) {
-	f.Methods, f.NoRenewal = someMethods.Draw(t, "methods"), often(t, "renew false")
+	f.Methods, f.NoRenewal, f.Admins = someMethods.Draw(t, "methods"), often(t, "renew false"), someKinds.Draw(t, "admins")
 }
 
 // with adds a provider, changed so that it fits to those that are there.
@@ -553,7 +554,15 @@ func (f file) text() string {
 		common["tokenSource"] = f.Source
 	}
 	all["options"].(object)["enhancedAuth"] = object{"methods": append([]string{}, f.Methods.list()...)}
-	all["options"].(object)["control"] = object{"renew": !f.NoRenewal}
+	steering := object{"renew": !f.NoRenewal}
+	if admins := f.adminList(); len(admins) > 0 {
+		var list []any
+		for _, a := range admins {
+			list = append(list, a.json())
+		}
+		steering["admins"] = list
+	}
+	all["options"].(object)["control"] = steering
 	return string(must(json.MarshalIndent(all, "", " ")))
 }
 
