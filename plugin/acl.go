@@ -143,6 +143,7 @@ func usernameOf(connect broker.Connect) string {
 // vacate forgets who was connected from an address that somebody else comes from.
 func (p *Plugin) vacate(conn broker.Conn) {
 	p.watchLeave(conn, false)
+	delete(p.table.callers, conn)
 	p.sessions.Leave(conn)
 	p.table.holders.Leave(conn, false, p.now())
 	p.table.dropRights(conn)
@@ -152,6 +153,7 @@ func (p *Plugin) vacate(conn broker.Conn) {
 func (p *Plugin) leave(conn broker.Conn, kept bool) {
 	s := p.sessions.Of(conn)
 	p.watchLeave(conn, kept)
+	delete(p.table.callers, conn)
 	takenOver := s != nil && p.table.holders.TakenOver(conn, s.ClientID)
 	p.sessions.Leave(conn)
 	p.table.holders.Leave(conn, kept, p.now())

@@ -170,6 +170,27 @@ func TestWhoLooksHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// What an admin is told is for that connection alone, however soon another comes by its names, at its address perhaps.
+func TestWhatAnAdminHasAskedIsForNoOther(t *testing.T) {
+	onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
+		for _, conn := range []broker.Conn{1, 2} {
+			h := open(t, withAdmins(`["ops"]`, mapsUsername), adjust)
+			h.comesByPassword(t, 1, "o", "ops")
+			h.sends(1, "o", `{"commands":[{"command":"listSessions"}]}`)
+			if len(h.broker.published) > 0 {
+				t.Fatal("it is answered at once")
+			}
+			delete(h.broker.connected, "o")
+			h.Disconnect(1, false)
+			h.comesByPassword(t, conn, "o", "ops")
+			h.Tick()
+			if len(h.broker.published) > 0 {
+				t.Errorf("the next at %d was told %s", conn, h.broker.published)
+			}
+		}
+	})
+}
+
 func TestDisconnectSession(t *testing.T) {
 	for _, c := range []struct {
 		rule, command, answer string

@@ -59,11 +59,25 @@ type Table struct {
 	plugins []*Plugin
 	numbers uint32
 	servers metrics.Servers
+	// callers are the connections that have sent a message to $CONTROL, numbered by calls.
+	callers map[broker.Conn]uint64
+	calls   uint64
 	watching
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table { return &Table{pending: pending.NewTable(), holders: session.NewHolders()} }
+func NewTable() *Table {
+	return &Table{pending: pending.NewTable(), holders: session.NewHolders(), callers: map[broker.Conn]uint64{}}
+}
+
+// caller is the number of a connection that sends a message to $CONTROL.
+func (t *Table) caller(conn broker.Conn) uint64 {
+	if t.callers[conn] == 0 {
+		t.calls++
+		t.callers[conn] = t.calls
+	}
+	return t.callers[conn]
+}
 
 // hasRights tells whether a connection is that of a client with rights by any instance: on Mosquitto 2.1 a client may be that of two.
 func (t *Table) hasRights(conn broker.Conn, id string) bool {
@@ -283,6 +297,7 @@ func (p *Plugin) ExtAuth(e broker.ExtAuth) verdict.Verdict {
 func (p *Plugin) Control(m broker.Message) {
 	defer p.spent(metrics.Control, p.begins())
 	p.watchSeen(m)
+	m.Caller = p.table.caller(m.Conn)
 	one := p.table.answering(m, p)
 	if c := one.controls[m.Topic]; c != nil {
 		c.Handle(m)
@@ -301,6 +316,7 @@ func (p *Plugin) Connect(conn broker.Conn, clientID string) {
 		p.sessions.Leave(conn) // it has ended without a word, and another has its address
 	}
 	if !p.table.holders.Has(conn, clientID) {
+		delete(p.table.callers, conn)
 		p.table.holders.Enter(conn, clientID, session.Owner{})
 	}
 	p.watchCame(conn, clientID)

@@ -121,7 +121,7 @@ func (p *Plugin) malformed(from broker.Message) {
 // over WebSockets late, and not that others have let in who has its client id by then.
 func (p *Plugin) answer(to broker.Message, payload []byte) {
 	holders := p.table.holders
-	if !p.broker.IsConnectedAs(to.ClientID, to.Conn) || holders.TakenOver(to.Conn, to.ClientID) || holders.Contended(to.Conn, to.ClientID) {
+	if p.table.callers[to.Conn] != to.Caller || !p.broker.IsConnectedAs(to.ClientID, to.Conn) || holders.TakenOver(to.Conn, to.ClientID) || holders.Contended(to.Conn, to.ClientID) {
 		return
 	}
 	if p.loop.Turning() {

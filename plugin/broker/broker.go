@@ -45,6 +45,9 @@ type Message struct {
 	// Username is nil if the client has none.
 	Username *string
 	Topic    string
+	// Caller numbers the connection among those that have sent any, for the one who takes the message: its address may be another's when
+	// there is an answer.
+	Caller uint64
 	// Payload, of up to 256 MiB, is the broker's memory, for as long as the event takes.
 	Payload []byte
 }

@@ -167,7 +167,7 @@ func (d *driver) run(t *rapid.T) {
 	w.rules = newRules(w.clock)
 	w.mosquitto = &mosquitto{
 		rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown,
-		live: map[broker.Conn]*conn{}, mayPublishWill: map[seat]bool{},
+		live: map[broker.Conn]*conn{}, mayPublishWill: map[seat]bool{}, stale: map[broker.Conn]bool{},
 	}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
@@ -706,7 +706,7 @@ func (d *driver) insistOnRenewal(t *rapid.T, c *conn) {
 	k := d.mint(p, func(k *token) {
 		k.Subject, k.Issuer, k.Tenant = c.attempt.token.Subject, c.attempt.token.Issuer, c.attempt.token.Tenant
 	})
-	if bar := d.barByIdentity(c, &attempt{token: k, by: p}); bar != "" || p.MatchClientID && c.id != p.called(k.Subject) || p.MatchUsername && *c.username != p.called(k.Subject) {
+	if bar := d.barByIdentity(c, &attempt{token: k, by: p}); bar != "" || !p.isItsIssuer(k) || !p.isItsTenant(k) || p.MatchClientID && c.id != p.called(k.Subject) || p.MatchUsername && *c.username != p.called(k.Subject) {
 		return // another file is in force since
 	}
 	file := c.line.tookOver
@@ -936,7 +936,7 @@ func (d *driver) publishes(m *message) {
 	c.asks += max(1, len(m.commands))
 	d.rest()
 	for _, command := range m.commands {
-		command.may, command.sure = c.isAdmin(), d.isSurelyAdmin(c)
+		command.may, command.sure, command.refusals = c.isAdmin(), d.isSurelyAdmin(c), len(d.refusals)
 		if command.order != nil && command.may {
 			d.orders(command.order)
 		}

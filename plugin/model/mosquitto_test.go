@@ -43,6 +43,8 @@ type mosquitto struct {
 	wills []*conn
 	// mayPublishWill are those who have left with a will that may come later, as far as the version of the protocol tells.
 	mayPublishWill map[seat]bool
+	// stale are the connections of those who were refused by enhanced authentication last, of whose end 2.1 does not tell.
+	stale map[broker.Conn]bool
 }
 
 // traits are what one broker does and another does not.
@@ -182,6 +184,7 @@ func (b *mosquitto) connect(p packet) *conn {
 		b.admit(c)
 		return c
 	}
+	b.stale[c.address] = false
 	b.rules.begins(c, c.Auth)
 	var kind verdict.Kind
 	if c.Auth != nil {
@@ -201,6 +204,7 @@ func (b *mosquitto) connect(p packet) *conn {
 	case kind == verdict.Accept || kind == verdict.Defer && others:
 		b.admit(c)
 	case c.Auth != nil && !b.V20: // of which 2.1 tells nobody
+		b.stale[c.address] = true
 		b.free(c)
 	default:
 		b.end(c)
@@ -466,13 +470,13 @@ func (b *mosquitto) IsConnectedAs(id string, address broker.Conn) bool {
 func (b *mosquitto) Knows(id string, address broker.Conn, beforeTick bool) bool {
 	c := b.live[address]
 	switch {
+	case !b.V20:
+		return c != nil && b.session(id) == c // it is compared alone
 	case c == nil:
 		b.rules.broken("the plugin looks at %x, which is freed", address)
 		return false
-	case b.V20:
-		return (c.Subscribes && c.state != connecting) || (beforeTick && !c.WebSocket)
 	}
-	return b.session(id) == c
+	return (c.Subscribes && c.state != connecting) || (beforeTick && !c.WebSocket)
 }
 
 func (b *mosquitto) Session(id string) (username string, there, known bool) {

@@ -34,6 +34,8 @@ type command struct {
 	forAdmins, may, sure bool
 	arguments            object
 	order                *order
+	// refusals is how many there were by then.
+	refusals int
 	// renewal is what the rules know of the token in it; nil: it is not a command of which anything may come.
 	renewal *attempt
 }
@@ -221,7 +223,7 @@ func (r *rules) hearsAnswer(c *conn, topic string, payload []byte) {
 		case got.CorrelationData != command.correlation || got.Command != command.name || (got.Error == "") == (got.Data == nil):
 			r.broken("%s was answered out of order", c)
 		case command.forAdmins:
-			r.hearsCommand(c, command, got.Error, got.Data)
+			r.hearsCommand(c, m, command, got.Error, got.Data)
 		case got.Error == "":
 			var data struct{ Expires int64 }
 			if err := json.Unmarshal(got.Data, &data); err != nil {
@@ -289,8 +291,8 @@ func (r *rules) hearsFailure(c *conn, m *message, by *command, why string) {
 	r.ends(a)
 	a.refused = true
 	_, leaves := r.mayGo(c)
-	if strings.HasPrefix(why, "renewals are switched off") && c.line.inForce.NoRenewal && len(r.broker.lines) > 1 {
-		return // the topic is another instance's
+	if strings.HasPrefix(why, "renewals are switched off") && c.line.inForce.NoRenewal {
+		return // the topic is there for admins, or for another instance
 	}
 	if strings.HasPrefix(why, "server busy") && c.asks > 5 {
 		return

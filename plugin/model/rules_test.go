@@ -28,6 +28,9 @@ import (
 //   - What a client may do is said by the last of its tokens that counted, under the file by which that was judged, and by no other
 //     client's, whoever has its address; it goes for its will and for the session that is kept, too.
 //   - What is asked by $CONTROL is answered once, in order, to the very connection that has asked.
+//   - By commands of admins nothing is learnt and nobody is disconnected unless an admin by the file in force has asked for it; what
+//     they see is right, and on 2.1 all that there is. Whom one keeps out does not come in until that is over, and renews nothing. Each
+//     refusal stands once in their list, in order.
 //   - Nobody good is refused for another's sake (driver.insist), and no file is kept out for the sake of a provider that has not changed.
 //
 // What they know of the world they have from the broker, the identity providers and the plugin's log.
@@ -305,8 +308,8 @@ func (r *rules) justify(q question, at time.Time) *attempt {
 func (r *rules) isAskedAbout(q question, at time.Time) bool {
 	l := r.of(q.asker)
 	files := []file{l.inForce}
-	if l.tookOver.Equal(at) {
-		files = append(files, l.before) // it may have been asked just before
+	if at.Sub(l.tookOver) <= timeout {
+		files = append(files, l.before) // the question may have waited for others
 	}
 	for _, c := range r.broker.live {
 		a := c.attempt
@@ -857,9 +860,10 @@ func (r *rules) rested(l *line, known int) {
 		a := c.attempt
 		switch {
 		case c.line != l:
+		case c.state != connected:
 		case r.orderedAway(c, known):
 			r.broken("%s stays, though an admin has had it disconnected", c)
-		case c.state != connected || !a.admitted:
+		case !a.admitted:
 		case r.broker.NoTicks && time.Since(a.since) < 2*time.Second:
 			// Its end may have come up while it was just taking over, where a kick by its id can't reach it.
 		case c.isPastLimit():
@@ -931,7 +935,7 @@ func (r *rules) reads(l *line, line string) {
 	}
 	_, rest, found := strings.Cut(line, "(provider ")
 	name, id, named := strings.Cut(rest, ", token jti \"")
-	if token, _, _ := strings.Cut(id, `"`); found && named && !r.chosen[affair{l.number, token, name}] {
+	if token, _, _ := strings.Cut(id, `"`); found && named && !strings.Contains(line, " commanded ") && !r.chosen[affair{l.number, token, name}] {
 		r.broken("provider %s has judged %s, which is not its affair", name, token)
 	}
 }
