@@ -219,7 +219,7 @@ func (g *generator) serve() error {
 	for _, e := range g.events[:max(n, 0)] {
 		switch who := int(e.Fd); {
 		case who == thePair:
-			err = g.pair.receive()
+			err = g.pair.receive(g.now)
 		case who < g.workers:
 			g.step(who)
 		default:
