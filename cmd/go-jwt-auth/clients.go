@@ -164,10 +164,7 @@ func (c *console) listClients(r *control.Roster, q clientQuestion) error {
 	if !r.Complete {
 		c.printf("%s\n", c.doubtful.of("! not all may be here: %s", cmp.Or(r.Incomplete, "the broker does not tell of all.")))
 	}
-	if chosen == nil {
-		chosen = []control.Session{}
-	}
-	return c.object(clientList{r.Len(), r.Complete, r.Incomplete, chosen})
+	return objectWith(c, clientList{r.Len(), r.Complete, r.Incomplete, []control.Session{}}, chosen)
 }
 
 func clientCount(chosen []control.Session, all int) painted {

@@ -449,3 +449,22 @@ func TestStandardOutputThatFails(t *testing.T) {
 		}
 	}
 }
+
+// What is printed member by member is the same as in one piece.
+func TestObjectWith(t *testing.T) {
+	for _, all := range [][]control.Session{{}, fleet()[:1], fleet()} {
+		head := clientList{TotalCount: 9, Sessions: []control.Session{}}
+		var got, want bytes.Buffer
+		whole := head
+		whole.Sessions = all
+		if err := objectWith(&console{out: &got, json: true}, head, all); err != nil {
+			t.Error(err)
+		}
+		if err := (&console{out: &want, json: true}).object(whole); err != nil {
+			t.Error(err)
+		}
+		if got.String() != want.String() {
+			t.Errorf("got\n%s\nwant\n%s", got.String(), want.String())
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -127,15 +128,53 @@ func (c *console) object(v any) error {
 	if !c.json {
 		return nil
 	}
+	text, err := asJSON("", v)
+	if err != nil {
+		return err
+	}
+	_, err = c.out.Write(append(text, '\n'))
+	return err
+}
+
+// objectWith writes v, whose last member is an empty array, with these in it where --json asks for it. They may be many, and long.
+func objectWith[T any](c *console, v any, all []T) error {
+	if !c.json {
+		return nil
+	}
+	const end, indent = "]\n}", "    "
+	text, err := asJSON("", v)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(c.out)
+	_, _ = out.Write(bytes.TrimSuffix(text, []byte(end))) // out remembers its first error
+	for i, each := range all {
+		if i > 0 {
+			_, _ = out.WriteString(",")
+		}
+		if text, err = asJSON(indent, each); err != nil {
+			return err
+		}
+		_, _ = out.WriteString("\n" + indent)
+		_, _ = out.Write(text)
+	}
+	if len(all) > 0 {
+		_, _ = out.WriteString("\n  ")
+	}
+	_, _ = out.WriteString(end + "\n")
+	return out.Flush()
+}
+
+// asJSON is v as JSON that a terminal does not obey; prefix is before each line but the first.
+func asJSON(prefix string, v any) ([]byte, error) {
 	var text bytes.Buffer
 	to := json.NewEncoder(&text)
 	to.SetEscapeHTML(false)
-	to.SetIndent("", "  ")
+	to.SetIndent(prefix, "  ")
 	if err := to.Encode(v); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := c.out.Write(printableJSON(text.Bytes()))
-	return err
+	return printableJSON(bytes.TrimSuffix(text.Bytes(), []byte("\n"))), nil
 }
 
 // printableJSON escapes what encoding/json leaves as it is and a terminal may obey: C1 controls, and characters that change

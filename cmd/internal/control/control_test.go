@@ -514,3 +514,36 @@ func TestDate(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// An enhanced authentication that nobody has asked for ends nothing but that connection.
+func TestABrokerThatAuthenticatesUnasked(t *testing.T) {
+	properties := &packets.Properties{AuthMethod: "any", AuthData: []byte("any")}
+	for name, answer := range map[string]packets.ControlPacket{
+		"AUTH":    {FixedHeader: packets.FixedHeader{Type: packets.AUTH}, Content: &packets.Auth{ReasonCode: 0x18, Properties: properties}},
+		"CONNACK": {FixedHeader: packets.FixedHeader{Type: packets.CONNACK}, Content: &packets.Connack{Properties: properties}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = listener.Close() }()
+			go func() {
+				for {
+					conn, err := listener.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = packets.ReadPacket(conn)
+					_, _ = answer.WriteTo(conn)
+					_, _ = packets.ReadPacket(conn)
+					_ = conn.Close()
+				}
+			}()
+			c := open(t, control.Options{URL: "mqtt://" + listener.Addr().String(), Patience: time.Second})
+			if _, err := c.GetStatus(t.Context()); err == nil {
+				t.Error("it has answered")
+			}
+		})
+	}
+}
