@@ -17,6 +17,10 @@ const queued = 4096
 // sayEvery is how often a loss is said while lines are being written again, at most.
 const sayEvery = time.Second
 
+// gather is how long the goroutine sleeps when all has been written: to wake it for each line would cost the broker's thread more than
+// the line.
+const gather = 5 * time.Millisecond
+
 // destination is where lines go. It belongs to the goroutine of its sink.
 type destination interface {
 	// write writes one line, which ends in a line feed.
@@ -90,6 +94,9 @@ func (s *sink) run() {
 				return
 			}
 			s.write(&r)
+			if len(s.queue) == 0 {
+				time.Sleep(gather)
+			}
 		}
 	}
 }
