@@ -81,7 +81,7 @@ model:
 e2e: set-up
 	cd test && go test -count=1 -timeout 20m -parallel 4 ./e2e/...
 
-# What logins cost, and what they do to others: 20 minutes, on a machine with nothing else to do; docs/performance.md, which it
+# What logins cost, and what they do to others: 25 minutes, on a machine with nothing else to do; docs/performance.md, which it
 # writes, says more. For 2 minutes: make bench ARGS=-quick
 bench: set-up
 	@cd test && go build -o ../build/bench/bench ./bench

@@ -148,7 +148,7 @@ func TestWhoLooksHoldsNobodyUp(t *testing.T) {
 	}
 	h.settles(t)
 	h.broker.clientTakes = 2 * time.Microsecond
-	const longest = jobTurn + 32*2*time.Microsecond // and what one step takes
+	const longest = jobTurn + 8*2*time.Microsecond // and what one step takes
 	began := h.clock()
 	for n := range admins {
 		h.sends(broker.Conn(clients+n), fmt.Sprint("o", n), `{"commands":[{"command":"listSessions","count":1000}]}`)

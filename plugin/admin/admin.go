@@ -37,7 +37,7 @@ const (
 const MaxPage = 256 << 10
 
 // piece is how many clients one step of Run looks at.
-const piece = 32
+const piece = 8
 
 // Bounds of arguments, in bytes.
 const (

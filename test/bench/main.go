@@ -173,7 +173,7 @@ func (r *rig) plan(window time.Duration) (all []trial) {
 		all = append(all, r.endings(v))
 	}
 	for _, v := range versions {
-		all = append(all, r.seeing(v, window*5)...)
+		all = append(all, r.seeing(v, window*3)...)
 	}
 	for _, v := range versions {
 		all = append(all, r.delays(v)...)

@@ -26,6 +26,8 @@ import (
 const partSeeing = "seeing"
 
 const (
+	// seeingRounds are fewer than others: until all clients are there takes longer than the measurement.
+	seeingRounds = 3
 	seenClients  = 50_000
 	quickClients = 5_000
 	// stormRate is the logins/s, each with a token that the broker has never seen, whose client leaves at once.
@@ -78,11 +80,11 @@ var lookings = []looking{
 
 // seeing are the trials of partSeeing.
 func (r *rig) seeing(v brokers.Version, window time.Duration) (all []trial) {
-	all = append(all, trial{version: v.Name, part: partSeeing, name: idle, reference: true, run: func(st *stand) sample {
+	all = append(all, trial{version: v.Name, part: partSeeing, name: idle, reference: true, rounds: seeingRounds, run: func(st *stand) sample {
 		return r.scenario(st, v, scenario{name: idle}, window/2)
 	}})
 	for _, l := range lookings {
-		all = append(all, trial{version: v.Name, part: partSeeing, name: l.name, reference: l.name == nobodyOff || l.name == nobodyOn, run: func(st *stand) sample {
+		all = append(all, trial{version: v.Name, part: partSeeing, name: l.name, reference: l.name == nobodyOff || l.name == nobodyOn, rounds: seeingRounds, run: func(st *stand) sample {
 			return r.look(st, v, l, window)
 		}})
 	}
@@ -123,7 +125,7 @@ func (r *rig) look(st *stand, v brokers.Version, l looking, window time.Duration
 	if l.scrape > 0 {
 		lookers = append(lookers, func(stop <-chan struct{}) (seen, error) { return scrape(metrics, l.scrape, stop) })
 	}
-	storm := r.storming(b.URL(0), window/5)
+	storm := r.storming(b.URL(0), window/3)
 	_, err := storm.run() // caches are empty, and code is not yet in memory
 	st.must(err)
 	storm.window, storm.pair, storm.interval = window, both, seenInterval
@@ -312,8 +314,15 @@ func number(answer []byte, member string) (int, error) {
 	return strconv.Atoi(string(rest[:digits]))
 }
 
-// shown is how many entries an answer has.
-func shown(answer []byte) int { return bytes.Count(answer, []byte(`"clientid":`)) }
+// shown is how many entries an answer has: sessions, and client ids of those that have ended, none of which holds a bracket.
+func shown(answer []byte) int {
+	n := bytes.Count(answer, []byte(`"clientid":`))
+	_, rest, _ := bytes.Cut(answer, []byte(`"ended":[`))
+	if ended, _, _ := bytes.Cut(rest, []byte("]")); len(ended) > 0 {
+		n += 1 + bytes.Count(ended, []byte(`","`))
+	}
+	return n
+}
 
 // perPage is how many entries are asked for at once.
 const perPage = 1000
@@ -355,11 +364,6 @@ func (a admin) watch(stop <-chan struct{}) (s seen, err error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		select {
-		case <-stop:
-			return s, nil
-		case <-tick.C:
-		}
 		for more := true; more; {
 			answer, took, err := a.ask(object{"command": "listSessionChanges", "count": perPage, "since": since})
 			if err != nil {
@@ -370,6 +374,11 @@ func (a admin) watch(stop <-chan struct{}) (s seen, err error) {
 			}
 			s.entries, s.answers = s.entries+shown(answer), append(s.answers, took)
 			more = bytes.Contains(answer, []byte(`"more":true`))
+		}
+		select {
+		case <-stop:
+			return s, nil
+		case <-tick.C:
 		}
 	}
 }

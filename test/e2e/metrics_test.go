@@ -151,6 +151,35 @@ func pageAs(t *testing.T, address, accept string) string {
 	return string(body)
 }
 
+// How clients came and renewed, and what admins have done, can be told apart.
+func TestMetricsTellMethodsAndCommandsApart(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		listen := freeAddress(t)
+		b := operated(t, v, config(t, p, object{"options.metrics.listen": listen, "options.revocation": nil}))
+		c := harness.Connect(t, b.URL(0), harness.Paho5, byToken("c", p.Token("chief", time.Hour))).Accepted()
+		reauthenticate(t, c, p.Token("chief", 2*time.Hour))
+		for range renewalsInARow {
+			renewed(t, c, p.Token("chief", time.Hour))
+		}
+		for range 3 * renewalsInARow {
+			notRenewed(t, c, p.Token("chief", time.Hour))
+		}
+		tells[sessionPage](t, c, object{"command": "listSessions"})
+		has(t, c, object{"command": "removeBlock", "id": 7})
+		for _, line := range []string{
+			`jwt_auth_logins_total\{method="auth",result="accepted"\} 1`, `jwt_auth_renewals_total\{method="auth",result="accepted"\} 1`,
+			`jwt_auth_renewals_total\{method="control",result="accepted"\} 5`, `jwt_auth_renewals_total\{method="control",result="refused",reason="server busy"\} 15`,
+			`jwt_auth_commands_total\{command="listSessions",result="done"\} 1`, `jwt_auth_commands_total\{command="removeBlock",result="refused"\} 1`,
+		} {
+			awaitPage(t, listen+"/metrics", http.StatusOK, `(?m)^`+line+`$`)
+		}
+	})
+}
+
+// renewalsInARow are those that a client may ask for by $CONTROL without pause.
+const renewalsInARow = 5
+
 // A loop that hangs is seen by a process that goes on.
 func TestHealthSeesABrokerThatHangs(t *testing.T) {
 	p := provider(t)
