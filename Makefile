@@ -156,10 +156,11 @@ $(EXAMPLES_PYTHON): examples/python/requirements.txt $(PAHO_PYTHON)/.installed
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: -r $<
 	@touch $@
 
-# The page in a headless Chromium: half a minute to install, another to run.
+# The pages in a headless Chromium, that of the examples and the tool's: half a minute to install, two to run.
 test-browser: set-up
 	@$(INSTALL) chromium
 	cd test && go test -count=1 -tags browser -run TestPage ./examples
+	cd test && go test -count=1 -tags browser ./ui
 
 lint: lint-examples
 

@@ -42,6 +42,7 @@ type feed struct {
 
 	refusals []json.RawMessage // the last has the number refused
 	refused  uint64
+	asked    bool // the broker has been asked for those of before
 
 	latest map[string]latest // what only the last of counts, by the type of its line
 
@@ -184,6 +185,7 @@ func (f *feed) askRefusals(ctx context.Context) error {
 		return f.askRefusals(ctx)
 	}
 	if len(answer.Refusals) == 0 {
+		f.addRefusals(nil)
 		return nil
 	}
 	var last struct { // an answer may have less than there is
@@ -193,15 +195,23 @@ func (f *feed) askRefusals(ctx context.Context) error {
 		return err
 	}
 	f.lastID = last.ID
+	f.addRefusals(answer.Refusals)
+	return nil
+}
+
+func (f *feed) addRefusals(fresh []json.RawMessage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refusals = append(f.refusals, answer.Refusals...)
-	f.refused += uint64(len(answer.Refusals))
+	if f.asked && len(fresh) == 0 {
+		return
+	}
+	f.asked = true
+	f.refusals = append(f.refusals, fresh...)
+	f.refused += uint64(len(fresh))
 	if n := len(f.refusals) - control.MostRefusals; n > 0 {
 		f.refusals = slices.Delete(f.refusals, 0, n)
 	}
 	f.changedLocked()
-	return nil
 }
 
 // get decodes an answer.
@@ -271,8 +281,9 @@ func (f *feed) changedLocked() {
 
 // place is how far a page has got.
 type place struct {
-	begun   bool
+	begun   bool // clients have come
 	changed uint64
+	told    bool // refusals have come
 	refused uint64
 	about   clientsAbout
 	latest  map[string]uint64
@@ -333,14 +344,15 @@ func (f *feed) next(p *place) (lines [][]byte, wake <-chan struct{}) {
 	}
 	about := f.about
 	p.changed, p.about = f.changed, about
-	if behind := f.refused - p.refused; behind > 0 || !p.begun {
+	p.begun = true
+	if behind := f.refused - p.refused; behind > 0 || f.asked && !p.told {
 		refusals := f.refusals
 		if n := uint64(len(refusals)); behind < n {
 			refusals = refusals[n-behind:]
 		}
-		lines = append(lines, encode(map[string]any{"type": "refusals", "reset": !p.begun, "refusals": slices.Clone(refusals)}))
+		lines = append(lines, encode(map[string]any{"type": "refusals", "reset": !p.told, "refusals": append([]json.RawMessage{}, refusals...)}))
 	}
-	p.refused, p.begun = f.refused, true
+	p.refused, p.told = f.refused, f.asked
 	for kind, now := range f.latest {
 		if p.latest[kind] != now.number {
 			p.latest[kind] = now.number

@@ -71,7 +71,7 @@ export function disconnect({ title, whom, target, byToken, hint }) {
 
 export function removeBlock(block) {
 	ask('Remove this block?', [
-		el('p', { className: 'whom' }, foreign(block.sub ?? block.jti ?? '')),
+		el('p', { className: 'whom' }, foreign(block.sub ?? block.jti ?? block.hash ?? '')),
 		el('p', { className: 'hint', textContent: 'Its next login is judged by its token again.' }),
 	], 'Remove', async () => {
 		await command('removeBlock', { id: block.id });

@@ -19,7 +19,7 @@ const columns = [
 	{
 		key: 'who', title: 'Subject or token', className: 'id', make: () => [el('bdi'), el('span', { className: 'tag', textContent: 'token' })],
 		cell: (b, e) => {
-			put(e.children[0], visible(b.sub ?? b.jti));
+			put(e.children[0], visible(b.sub ?? b.jti ?? b.hash));
 			e.children[1].hidden = b.sub !== undefined;
 		},
 	},

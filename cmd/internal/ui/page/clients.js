@@ -2,7 +2,7 @@
 import { disconnect } from './ask.js';
 import { byId, el, fill, foreign, put, selecting, setOptions, tell, visible } from './dom.js';
 import { Grid } from './grid.js';
-import { command } from './link.js';
+import { command, sentence } from './link.js';
 import { ago, clock, date, now, span } from './time.js';
 
 const logins = { token: 'Token', password: 'Password', certificate: 'Certificate', anonymous: 'Anonymous', unknown: 'Unknown' };
@@ -14,6 +14,7 @@ const items = new Map(); // by client id
 let view = []; // those that are shown, in their order
 let dirty = new Set(); // client ids that have changed since view was made
 let total = 0;
+let listed = false;
 let sort = { key: 'since', down: true };
 let grid;
 let openID;
@@ -62,7 +63,8 @@ export function take(line) {
 	total = line.total;
 	const note = byId('incomplete');
 	note.hidden = !line.listed || line.complete;
-	put(note, line.complete ? '' : `Not all clients are known here. ${visible(line.incomplete ?? '')}`);
+	put(note, line.complete ? '' : `Not all clients are known here. ${sentence(visible(line.incomplete ?? ''))}`);
+	listed = line.listed;
 	schedule();
 }
 
@@ -128,10 +130,11 @@ function order() {
 }
 
 function show() {
+	put(grid.empty, listed ? 'There is no such client.' : 'The list is being read …');
 	grid.set(view);
 	const all = Math.max(total, items.size);
 	put(byId('count-clients'), all.toLocaleString());
-	put(byId('shown'), view.length === items.size && items.size >= total ? `${all.toLocaleString()} clients`
+	put(byId('shown'), view.length === items.size && items.size >= total ? `${all.toLocaleString()} ${all === 1 ? 'client' : 'clients'}`
 		: items.size < total && view.length === items.size ? `${items.size.toLocaleString()} of ${all.toLocaleString()} …`
 			: `${view.length.toLocaleString()} of ${all.toLocaleString()}`);
 }
@@ -327,9 +330,10 @@ const chip = (s) => el('span', { className: 'chip', 'data-login': s.login, textC
 
 const since = (time) => el('span', {}, at(time), ' ', el('span', { className: 'faint', textContent: ago(time) }));
 
+// rule is a line such as: may not publish to "a/#" (mqtt.deny[0]).
 function rule(line) {
-	const [, effect, rest] = /^(allow|deny)\b\s*(.*)$/s.exec(line) ?? [null, '', line];
-	return el('li', {}, effect && el('span', { className: `effect ${effect}`, textContent: effect }), foreign(rest));
+	const [, effect, rest] = /^(may(?: not)?) (.*)$/s.exec(line) ?? [null, '', line];
+	return el('li', {}, effect && el('span', { className: `effect ${effect === 'may' ? 'allow' : 'deny'}`, textContent: effect }), foreign(rest));
 }
 
 function whom(s) {
@@ -374,7 +378,7 @@ export function tick() {
 
 export function start() {
 	grid = new Grid(byId('clients-grid'), {
-		name: 'clients-rows', label: 'Clients', columns, key: (i) => i.id, open, empty: 'No client is here by that.',
+		name: 'clients-rows', label: 'Clients', columns, key: (i) => i.id, open, empty: 'The list is being read …',
 		sorted: (key) => {
 			sort = { key, down: sort.key === key ? !sort.down : key === 'since' };
 			grid.sortedBy(sort.key, sort.down);

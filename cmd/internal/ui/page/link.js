@@ -26,6 +26,7 @@ export async function open() {
 	sessionStorage.setItem('key', key); // this tab's and this origin's alone, and it ends with the command
 }
 
+// sentence is a text with a capital at its beginning and a stop at its end.
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/([^.?!])$/, '$1.');
 
 const headers = () => ({ Authorization: `Bearer ${key}` });

@@ -89,7 +89,11 @@ const takes = {
 };
 
 function take(line) {
-	takes[line.type]?.(line);
+	try {
+		takes[line.type]?.(line);
+	} catch (e) { // of an answer in another form, which must not keep the rest from being shown
+		reportError(e);
+	}
 	if (linked === 'connected') lastHeard = now();
 }
 

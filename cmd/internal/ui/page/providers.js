@@ -30,7 +30,7 @@ export function tick(live) {
 // level is how a provider is, in one word.
 function level(p) {
 	if (!p.ready) return 'low';
-	if (p.keys.stale || p.keys.error || p.revocation?.error || (p.revocation && p.revocation.breaker !== 'closed')) return 'soon';
+	if (p.keys?.stale || p.keys?.error || p.revocation?.error || (p.revocation && p.revocation.breaker !== 'closed')) return 'soon';
 	return 'good';
 }
 
@@ -73,6 +73,7 @@ const ms = (n) => (n < 10 ? `${n.toFixed(1)} ms` : n < 10000 ? `${Math.round(n)}
 
 function provider(p) {
 	const how = level(p);
+	const k = p.keys; // not of a key in the file itself
 	const r = p.revocation;
 	const breakers = { closed: 'closed', open: 'open: it is left alone', 'half-open': 'half-open: one request tries it' };
 	return el('article', { className: 'card', 'data-level': how },
@@ -80,17 +81,17 @@ function provider(p) {
 		...(p.issuers?.length ? p.issuers : ['any other issuer']).slice(0, 4).map((i) => el('p', { className: 'issuer' }, foreign(i))),
 		p.issuers?.length > 4 && el('p', { className: 'hint', textContent: `and ${p.issuers.length - 4} more issuers` }),
 		el('dl', {},
-			pair('Mode', `${visible(p.mode)}, ${visible([p.algorithm].flat().join(', '))}`), pair('Clients', p.sessions.toLocaleString()),
+			pair('Mode', visible([p.mode, ...[p.algorithm ?? []].flat()].join(', '))), pair('Clients', p.sessions.toLocaleString()),
 			pair('Listener', p.listener), pair('File', p.instance && foreign(p.instance, 'mono'))),
-		el('h4', { textContent: 'Keys' }),
-		el('dl', {},
-			pair('In use', `${p.keys.count}${p.keys.stale ? ', the last good ones' : ''}`), pair('Read', when(p.keys.lastSuccess)),
-			p.keys.lastAttempt !== p.keys.lastSuccess && pair('Tried', when(p.keys.lastAttempt)), pair('From', p.keys.endpoint && foreign(p.keys.endpoint, 'mono'))),
-		p.keys.error && el('p', { className: 'against' }, foreign(p.keys.error)),
+		k && el('h4', { textContent: 'Keys' }),
+		k && el('dl', {},
+			pair('In use', `${k.count.toLocaleString()}${k.stale ? ', the last good ones' : ''}`), pair('Read', when(k.lastSuccess)),
+			k.lastAttempt !== k.lastSuccess && pair('Tried', when(k.lastAttempt)), pair('From', k.endpoint && foreign(k.endpoint, 'mono'))),
+		k?.error && el('p', { className: 'against' }, foreign(k.error)),
 		r && el('h4', { textContent: 'Revocation' }),
 		r && el('dl', {},
 			pair('Asked', visible(r.check)), pair('Breaker', el('span', { className: `pill ${r.breaker === 'closed' ? 'good' : 'bad'}`, textContent: breakers[r.breaker] ?? visible(r.breaker) })),
-			pair('Latency', r.latencyMs && `${ms(r.latencyMs.p50)} median, ${ms(r.latencyMs.p99)} p99, of ${r.latencyMs.count}`),
+			pair('Latency', r.latencyMs && el('span', { textContent: `${ms(r.latencyMs.p50)} median, ${ms(r.latencyMs.p99)} p99`, title: `of the last ${r.latencyMs.count} requests` })),
 			pair('Under way', `${r.inFlight}, ${r.queued} waiting`), pair('Answered', when(r.lastSuccess)), pair('At', foreign(r.endpoint, 'mono'))),
 		r?.error && el('p', { className: 'against' }, foreign(r.error)),
 	);

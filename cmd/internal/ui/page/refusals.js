@@ -42,7 +42,7 @@ function show() {
 	const words = byId('search-refusals').value.toLowerCase().split(/\s+/).filter(Boolean);
 	const view = all.filter((i) => (reason === '' || i.r.reason === reason) && words.every((w) => i.search.includes(w)));
 	grid.set(view);
-	put(byId('shown-refusals'), view.length === all.length ? `the last ${all.length}` : `${view.length} of the last ${all.length}`);
+	put(byId('shown-refusals'), view.length === all.length ? all.length ? `the last ${all.length}` : '' : `${view.length} of the last ${all.length}`);
 	const count = byId('count-refusals');
 	put(count, unread ? `${unread > 999 ? '999+' : unread} new` : '');
 	count.classList.toggle('new', unread > 0);
@@ -96,7 +96,7 @@ export function close() {
 	return true;
 }
 
-const pair = (name, value) => value && el('div', { className: 'pair' }, el('dt', { textContent: name }), el('dd', {}, foreign(value, 'mono')));
+const pair = (name, value, own) => value && el('div', { className: 'pair' }, el('dt', { textContent: name }), el('dd', {}, own ? value : foreign(value, 'mono')));
 
 function draw() {
 	const { r } = openItem;
@@ -106,7 +106,7 @@ function draw() {
 			el('button', { type: 'button', className: 'quiet close', 'aria-label': 'Close', textContent: '✕', on: { click: close } })),
 		el('p', { className: 'detail' }, foreign(r.detail)),
 		el('dl', {},
-			pair('When', date(r.time)), pair('What', r.about === 'renewal' ? 'the renewal of a token' : 'a login'), pair('Client', r.clientid), pair('User', r.username),
+			pair('When', date(r.time), true), pair('What', r.about === 'renewal' ? 'the renewal of a token' : 'a login', true), pair('Client', r.clientid), pair('User', r.username),
 			pair('Address', r.address), pair('Provider', r.provider), pair('Subject', r.sub), pair('Token ID', r.jti ?? r.hash)),
 		el('h3', { textContent: 'What to do' }),
 		...guide(guides[r.reason]),
