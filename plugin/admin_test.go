@@ -78,6 +78,7 @@ type sessionPage struct {
 	Complete   bool
 	Incomplete string
 	Revision   uint64
+	Next       uint64
 	Sessions   []admin.Session
 	Ended      []string
 	More       bool
@@ -228,5 +229,417 @@ func TestDisconnectSession(t *testing.T) {
 				h.broker.awaitLog(`notice go_jwt_auth: client "o".* commanded disconnectSession `)
 			})
 		})
+	}
+}
+
+// knocks is a login whose verdict alone counts.
+func (h *env) knocks(c broker.Conn, id string, token *string) verdict.Kind {
+	kind := h.login(c, id, nil, token)
+	if kind != verdict.Accept {
+		h.Disconnect(c, false)
+	}
+	return kind
+}
+
+// Whoever is blocked gets in by no way, until the block ends or is removed; others do.
+func TestABlock(t *testing.T) {
+	for _, c := range []struct {
+		rule, command, answer string
+		blocked, free         []*string
+	}{
+		{
+			"of a subject that is connected", `"sub":"alice","block":60`, `{"disconnected":1,"blocked":1,"blockedUntil":1795446060}`,
+			[]*string{mint("alice", time.Hour), mint("alice", 2*time.Hour)}, []*string{mint("bob", time.Hour)},
+		},
+		{
+			"of a subject that is not", `"sub":"bob","block":60,"provider":""`, "", nil, nil, // the name of no provider
+		},
+		{"of a subject that comes later", `"sub":"bob","block":60`, `{"disconnected":0,"blocked":1,"blockedUntil":1795446060}`, []*string{mint("bob", time.Hour)}, []*string{mint("alice", time.Hour)}},
+		{"of a token", `"jti":"alice's","block":60`, `{"disconnected":1,"blocked":1,"blockedUntil":1795446060}`, []*string{mint("alice", time.Hour)}, []*string{mint("bob", time.Hour)}},
+		{"of a client", `"clientid":"c","block":60`, `{"disconnected":1,"blocked":1,"blockedUntil":1795446060}`, []*string{mint("alice", time.Hour)}, []*string{mint("bob", time.Hour)}},
+		{"of a username", `"username":"alice","block":60`, `{"disconnected":1,"blocked":1,"blockedUntil":1795446060}`, []*string{mint("alice", time.Hour)}, []*string{mint("bob", time.Hour)}},
+		{"of somebody without a token", `"clientid":"o","block":60`, `{"disconnected":1,"blocked":0}`, nil, []*string{mint("alice", time.Hour), mint("bob", time.Hour)}},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
+				h := open(t, withAdmins(`["ops"]`, mapsUsername), adjust)
+				if h.broker.v20 {
+					h.passed.Store(-int64(time.Second)) // that of comesByPassword
+				}
+				h.comesByPassword(t, 1, "o", "ops")
+				h.login(2, "c", nil, mint("alice", time.Hour))
+				r := h.commands(t, 1, "o", `{"command":"disconnectSession",`+c.command+`}`)
+				if c.answer == "" {
+					if r.Error != `malformed request: "provider" must be a string of 1 to 65535 bytes` {
+						t.Errorf("%+v", r)
+					}
+					return
+				}
+				if string(r.Data) != c.answer {
+					t.Errorf("%s %s", r.Data, r.Error)
+				}
+				h.Tick()
+				h.Reload()
+				h.Tick()
+				h.settles(t)
+				for i, token := range c.blocked {
+					if got := h.knocks(broker.Conn(10+i), "x", token); got != verdict.Deny {
+						t.Errorf("a login: %s", got)
+					}
+					if got := h.byAuth(broker.Conn(20+i), "x", token); got != verdict.Deny {
+						t.Errorf("by AUTH: %s", got)
+					}
+				}
+				for i, token := range c.free {
+					if got := h.knocks(broker.Conn(30+i), "y", token); got != verdict.Accept {
+						t.Errorf("of another: %s", got)
+					}
+				}
+				if len(c.blocked) == 0 {
+					return
+				}
+				h.broker.awaitLog(`notice go_jwt_auth: client "x" \[192.0.2.7\] refused: blocked: by an admin until 2026-11-23T15:01:00Z`)
+				h.advance(time.Minute)
+				if got := h.knocks(40, "z", c.blocked[0]); got != verdict.Accept {
+					t.Errorf("afterwards: %s", got)
+				}
+			})
+		})
+	}
+}
+
+func TestABlockEndsRenewalsAndIsRemoved(t *testing.T) {
+	eachWay(t, func(t *testing.T, renew func(*env, broker.Conn, string, *string), adjust func(*fakeBroker)) {
+		h := open(t, withAdmins(`["ops"]`, `"requireExpiration":false`), adjust)
+		h.comesByPassword(t, 1, "o", "ops")
+		var got struct{ Disconnected, Blocked int }
+		h.query(t, 1, "o", `{"command":"disconnectSession","jti":"alice's","block":86400,"reason":"stolen"}`, &got)
+		// A session of the same subject that began with another token is not met by that.
+		if kind := h.byAuth(2, "c", ofDevice("alice")); kind != verdict.Accept {
+			t.Fatal(kind)
+		}
+		renew(h, 2, "c", mint("alice", time.Hour))
+		if !h.logged(`not renewed: blocked: by an admin until `) {
+			t.Errorf("%q", h.broker.log)
+		}
+		var blocks struct {
+			TotalCount int
+			Blocks     []struct {
+				ID          uint64
+				JTI, By     string
+				Reason, Sub string
+				Until       int64
+			}
+		}
+		h.query(t, 1, "o", `{"command":"listBlocks"}`, &blocks)
+		if blocks.TotalCount != 1 || len(blocks.Blocks) != 1 || blocks.Blocks[0].JTI != "alice's" || blocks.Blocks[0].By != "ops" || blocks.Blocks[0].Reason != "stolen" {
+			t.Fatalf("%+v", blocks)
+		}
+		if r := h.commands(t, 1, "o", `{"command":"removeBlock","id":99}`); r.Error != "no such block" {
+			t.Errorf("%+v", r)
+		}
+		if r := h.commands(t, 1, "o", fmt.Sprintf(`{"command":"removeBlock","id":%d}`, blocks.Blocks[0].ID)); string(r.Data) != `{"removed":1}` {
+			t.Errorf("%+v", r)
+		}
+		if kind := h.knocks(3, "d", mint("alice", time.Hour)); kind != verdict.Accept {
+			t.Errorf("once it is removed: %s", kind)
+		}
+	})
+}
+
+// A verdict that was waited for while the block came is that of the block, and a session is not reaffirmed over it.
+func TestABlockComesMeanwhile(t *testing.T) {
+	token := mint("alice", time.Hour)
+	d := newGate(t, token)
+	file := strings.Replace(d.file(mapsUsername, `"check":"beforeConnect"`), `"options":{`, `"options":{"control":{"admins":["ops"]},`, 1)
+	h := open(t, file)
+	h.settles(t)
+	h.comesByPassword(t, 1, "o", "ops")
+	if got := h.login(2, "c", nil, token); got != verdict.Pending {
+		t.Fatalf("got %s", got)
+	}
+	d.waitAsked()
+	var got struct{ Disconnected, Blocked int }
+	h.query(t, 1, "o", `{"command":"disconnectSession","sub":"alice","block":60}`, &got)
+	h.answers(t, d, token, active)
+	h.Tick()
+	if !slices.Equal(h.broker.completed, []string{"c false"}) {
+		t.Errorf("%q", h.broker.completed)
+	}
+}
+
+// Blocks are bounded, and a client that can't be blocked any more is said to be disconnected alone.
+func TestBlocksAreBounded(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	for n := range 1024 {
+		h.advance(time.Second)
+		if r := h.commands(t, 1, "o", fmt.Sprintf(`{"command":"disconnectSession","sub":"s%d","block":86400}`, n)); r.Error != "" {
+			t.Fatal(r.Error)
+		}
+	}
+	h.login(2, "c", nil, h.token("alice", time.Hour))
+	if r := h.commands(t, 1, "o", `{"command":"disconnectSession","sub":"alice","block":60}`); r.Error != "too many blocks: remove some" {
+		t.Errorf("%+v", r)
+	}
+	if r := h.commands(t, 1, "o", `{"command":"disconnectSession","clientid":"c","block":60}`); r.Error != "too many blocks: remove some; 1 were disconnected, and 1 of them may come in again" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestWhoIsNoAdmin(t *testing.T) {
+	const unknown = `unknown command: "getStatus"`
+	mapped := `"matchUsernameToSubject":true`
+	for _, c := range []struct {
+		rule, file string
+		comes      func(t *testing.T, h *env)
+		is         bool
+	}{
+		{"by password", withAdmins(`["ops"]`, mapped), func(t *testing.T, h *env) { h.comesByPassword(t, 1, "c", "ops") }, true},
+		{"by another name", withAdmins(`["ops"]`, mapped), func(t *testing.T, h *env) { h.comesByPassword(t, 1, "c", "pump") }, false},
+		{"a token by that name", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) { h.login(1, "c", nil, h.token("ops", time.Hour)) }, false},
+		{"by token", withAdmins(`[{"username":"ops"}]`, mapped), func(_ *testing.T, h *env) { h.login(1, "c", nil, h.token("ops", time.Hour)) }, true},
+		{"by token and AUTH", withAdmins(`[{"username":"ops"}]`, mapped), func(_ *testing.T, h *env) { h.byAuth(1, "c", h.token("ops", time.Hour)) }, true},
+		{"another token", withAdmins(`[{"username":"ops"}]`, mapped), func(_ *testing.T, h *env) { h.login(1, "c", text("ops"), h.token("alice", time.Hour)) }, false},
+		{"a password by the name of a token", withAdmins(`[{"username":"ops"}]`, mapped), func(t *testing.T, h *env) { h.comesByPassword(t, 1, "c", "ops") }, false},
+		{"by token, past its end", withAdmins(`[{"username":"ops"}]`, mapped), func(_ *testing.T, h *env) {
+			h.login(1, "c", nil, h.token("ops", time.Hour))
+			h.advance(time.Hour)
+		}, false},
+		{"by token, by a file that mapped no names", strings.Replace(withAdmins(`[{"username":"ops"}]`, mapped), mapped, `"matchClientIdToSubject":false`, 1), nil, false},
+		{"anonymous", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
+			h.login(1, "c", text("ops"), nil)
+			h.broker.names[1] = "ops"
+			h.broker.connect("c", 1)
+			h.left(time.Second)
+		}, false},
+		{"by AUTH of another plugin", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
+			h.ExtAuth(broker.ExtAuth{Connect: broker.Connect{Conn: 1, ClientID: "c", Username: text("ops")}, Method: "OTHER", Data: "x"})
+			h.broker.names[1] = "ops"
+			h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "c", Certificate: true}}
+			h.broker.connect("c", 1)
+			h.left(time.Second)
+		}, false},
+		{"by a certificate", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
+			h.broker.names[1] = "ops"
+			h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "c", Certificate: true}}
+			h.broker.connect("c", 1)
+		}, true},
+		{"let in by somebody who was asked before", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
+			h.broker.names[1] = "ops"
+			h.broker.connect("c", 1)
+		}, false},
+		{"refused, and another comes from its address", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
+			h.login(1, "c", text("ops"), text("hunter2"))
+			h.Disconnect(1, false)
+			h.broker.names[1] = "ops"
+			h.broker.connect("c", 1)
+		}, false},
+		{"there before there were admins", local(mapped), func(t *testing.T, h *env) {
+			h.comesByPassword(t, 1, "c", "ops")
+			h.write(t, withAdmins(`["ops"]`, mapped))
+			h.reloads(t)
+		}, false},
+		{"no admin any more", withAdmins(`["ops"]`, mapped), func(t *testing.T, h *env) {
+			h.comesByPassword(t, 1, "c", "ops")
+			h.write(t, withAdmins(`["other"]`, mapped))
+			h.reloads(t)
+		}, false},
+		{"admin since a reload, and known before", withAdmins(`["other"]`, mapped), func(t *testing.T, h *env) {
+			h.comesByPassword(t, 1, "c", "ops")
+			h.write(t, withAdmins(`["ops"]`, mapped))
+			h.reloads(t)
+		}, true},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
+				if c.comes == nil {
+					return // it does not start: config's tests
+				}
+				h := open(t, c.file, adjust)
+				c.comes(t, h)
+				if got := h.commands(t, 1, "c", `{"command":"getStatus"}`).Error; (got == "") != c.is || got != "" && got != unknown {
+					t.Errorf("%q", got)
+				}
+			})
+		})
+	}
+}
+
+// The list of the instance that has judged a client counts, and no other; and what a client of a listener without this plugin sends, which 2.1
+// hands over, counts nowhere.
+func TestTheListOfTheInstanceCounts(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	second := &env{file: t.TempDir() + "/jwt.json"}
+	second.write(t, withAdmins(`["boss"]`, mapsUsername))
+	h.broker.taken[control.Topic] = true
+	other, err := New(h.broker, Options{Settings: map[string]string{"config_file": second.file}, Now: h.clock, Table: h.table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	h.comesByPassword(t, 1, "a", "ops")
+	for conn, username := range map[broker.Conn]string{2: "ops", 3: "boss"} {
+		id := fmt.Sprint("b", conn)
+		if got := other.BasicAuth(broker.Connect{Conn: conn, ClientID: id, Username: &username, Password: text("hunter2")}).Kind; got != verdict.Defer {
+			t.Fatal(got)
+		}
+		h.broker.names[conn] = username
+		h.broker.connected[id] = conn
+		other.Connect(conn, id)
+	}
+	h.broker.names[4], h.broker.connected["foreign"] = "ops", 4
+	for _, c := range []struct {
+		conn broker.Conn
+		id   string
+		is   bool
+	}{{1, "a", true}, {2, "b2", false}, {3, "b3", true}, {4, "foreign", false}} {
+		before := len(h.broker.published)
+		h.Control(broker.Message{Conn: c.conn, ClientID: c.id, Username: text(h.broker.names[c.conn]), Topic: control.Topic, Payload: []byte(`{"commands":[{"command":"getStatus"}]}`)})
+		if answer := h.broker.published[before]; strings.Contains(answer, "unknown command") == c.is {
+			t.Errorf("%s: %s", c.id, answer)
+		}
+	}
+}
+
+// Without admins nothing is kept, and nothing is registered that renewals don't need.
+func TestNothingIsKeptWithoutAdmins(t *testing.T) {
+	off := strings.Replace(local(mapsUsername), `"options":{`, `"options":{"enhancedAuth":{"methods":[]},"control":{"renew":false},`, 1)
+	h := open(t, off)
+	h.login(1, "c", nil, h.token("alice", time.Hour))
+	if h.table.watched != nil || h.sessions.Of(1).IsKnown() || len(h.broker.controls) > 0 || h.broker.extAuths {
+		t.Error("something is kept")
+	}
+	h.write(t, strings.Replace(off, `"renew":false`, `"renew":false,"admins":["ops"]`, 1))
+	h.reloads(t)
+	h.comesByPassword(t, 2, "o", "ops")
+	var page sessionPage
+	h.query(t, 2, "o", `{"command":"listSessions"}`, &page)
+	if page.TotalCount != 2 || page.Sessions[0].Login != "token" && page.Sessions[1].Login != "token" {
+		t.Errorf("%+v", page)
+	}
+	h.write(t, off)
+	h.reloads(t)
+	h.Tick()
+	if h.table.watched != nil || len(h.broker.controls) > 0 {
+		t.Error("something is still kept")
+	}
+}
+
+// Who pages through the list while clients come and go, and then asks what has changed, knows everybody.
+func TestPagesWhileClientsComeAndGo(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	token := mint("alice", time.Hour)
+	const crowd = 500
+	for n := range crowd {
+		h.login(broker.Conn(n+10), fmt.Sprint("c", n), nil, token)
+	}
+	churn := func(n int) {
+		h.broker.Kick(fmt.Sprint("c", n), false) //nolint:errcheck // it may have gone
+		h.login(broker.Conn(10_000+n), fmt.Sprint("d", n), nil, token)
+		h.advance(time.Second)
+	}
+	seen, since, n := map[string]bool{}, uint64(0), 0
+	for from := ""; ; {
+		var page sessionPage
+		h.query(t, 1, "o", fmt.Sprintf(`{"command":"listSessions",%s"count":37}`, from), &page)
+		if since == 0 {
+			since = page.Revision
+		}
+		for _, s := range page.Sessions {
+			seen[s.ClientID] = true
+		}
+		if page.Next == 0 {
+			break
+		}
+		from = fmt.Sprintf(`"from":%d,`, page.Next)
+		churn(n * 7)
+		n++
+	}
+	for more := true; more; {
+		var page sessionPage
+		h.query(t, 1, "o", fmt.Sprintf(`{"command":"listSessionChanges","since":%d,"count":3}`, since), &page)
+		for _, s := range page.Sessions {
+			seen[s.ClientID] = true
+		}
+		for _, id := range page.Ended {
+			delete(seen, id)
+		}
+		since, more = page.Revision, page.More
+	}
+	if len(seen) != len(h.broker.connected) {
+		t.Errorf("%d are seen, %d are connected", len(seen), len(h.broker.connected))
+	}
+	for id := range h.broker.connected {
+		if !seen[id] {
+			t.Errorf("%s is not seen", id)
+		}
+	}
+}
+
+// A page has at most so many bytes, and goes on where it ends.
+func TestAPageIsBounded(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	long := strings.Repeat("x", 60_000)
+	for n := range 10 {
+		h.login(broker.Conn(n+2), fmt.Sprint(long, n), nil, h.token("alice", time.Hour))
+	}
+	var page sessionPage
+	h.query(t, 1, "o", `{"command":"listSessions","count":1000}`, &page)
+	if page.TotalCount != 11 || len(page.Sessions) != 6 {
+		t.Errorf("%d of %d", len(page.Sessions), page.TotalCount)
+	}
+	if got := len(h.broker.published[len(h.broker.published)-1]); got > admin.MaxPage+70_000 {
+		t.Errorf("%d bytes", got)
+	}
+}
+
+func TestAdminsAreBounded(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	for n := range admin.Burst {
+		if r := h.commands(t, 1, "o", `{"command":"getStatus"}`); r.Error != "" {
+			t.Fatalf("after %d: %s", n, r.Error)
+		}
+	}
+	// A new connection of the same admin is not another.
+	h.Disconnect(1, false)
+	h.comesByPassword(t, 2, "p", "ops")
+	if r := h.commands(t, 2, "p", `{"command":"getStatus"}`); r.Error != "too many requests" {
+		t.Errorf("%+v", r)
+	}
+	h.advance(time.Second / admin.PerSecond)
+	if r := h.commands(t, 2, "p", `{"command":"getStatus"}`); r.Error != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What an admin may have asked for wrongly is said.
+func TestArgumentsOfCommands(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	for command, want := range map[string]string{
+		`"command":"listSessions","count":0`:                                    `malformed request: "count" must be a whole number from 1 to 1000`,
+		`"command":"listSessions","count":1.5`:                                  `malformed request: "count" must be a whole number from 1 to 1000`,
+		`"command":"listSessions","count":"1"`:                                  `malformed request: "count" must be a whole number from 1 to 1000`,
+		`"command":"listSessions","offset":-1`:                                  `malformed request: "offset" must be a whole number from 0 to 1099511627776`,
+		`"command":"listSessions","verbose":true`:                               `malformed request: "verbose" is not known`,
+		`"command":"getSession"`:                                                `malformed request: "clientid" must be there`,
+		`"command":"getSession","clientid":""`:                                  `malformed request: "clientid" must be a string of 1 to 65535 bytes`,
+		`"command":"disconnectSession"`:                                         `malformed request: one of "clientid", "username", "sub", "jti" and "provider" must be there`,
+		`"command":"disconnectSession","sub":"a","clientid":"b"`:                `malformed request: "clientid" and "sub" must not stand together`,
+		`"command":"disconnectSession","clientid":"b","provider":"a"`:           `malformed request: "provider" must not stand beside "clientid"`,
+		`"command":"disconnectSession","provider":"a","block":1`:                `malformed request: "block" must not stand beside "provider" alone: it would keep all of its clients out`,
+		`"command":"disconnectSession","sub":"a","block":86401`:                 `malformed request: "block" must be a whole number from 1 to 86400`,
+		`"command":"disconnectSession","jti":"` + strings.Repeat("x", 97) + `"`: `malformed request: "jti" must have at most 96 bytes, as more are not kept`,
+		`"command":"removeBlock"`:                                               `malformed request: "id" must be there`,
+		`"command":"getStatus","x":1`:                                           `malformed request: "x" is not known`,
+		`"command":"listRefusals","count":257`:                                  `malformed request: "count" must be a whole number from 1 to 256`,
+	} {
+		if got := h.commands(t, 1, "o", `{`+command+`}`).Error; got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", command, got, want)
+		}
 	}
 }

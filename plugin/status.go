@@ -8,6 +8,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/provider"
+	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -64,6 +65,27 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
+func revocationOf(r *revocation.Condition, cfg *config.Provider) *admin.Revocation {
+	s := &admin.Revocation{
+		Endpoint: r.Endpoint, Check: string(cfg.Revocation.Check), Breaker: "closed", InFlight: r.Asking, Queued: max(r.Waiting-r.Asking, 0), LastSuccess: unix(r.Answered),
+	}
+	switch {
+	case r.Open:
+		s.Breaker = "open"
+	case r.HalfOpen:
+		s.Breaker = "half-open"
+	}
+	if r.Failure != nil {
+		s.Error = verdict.Phrase(r.Failure.Error())
+	}
+	if l := r.Latency; l.Count > 0 {
+		s.LatencyMS = &admin.Latency{P50: ms(l.P50), P99: ms(l.P99), Count: l.Count}
+	}
+	return s
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 func (p *Plugin) statusOf(by *provider.Provider) admin.Provider {
 	cfg, now := by.Config(), by.Condition()
 	s := admin.Provider{
@@ -74,13 +96,14 @@ func (p *Plugin) statusOf(by *provider.Provider) admin.Provider {
 		s.Issuers = append(s.Issuers, verdict.Shorten(issuer.String(), len(issuer.String())))
 	}
 	if cfg.Mode != config.ModeIntrospection {
-		s.Keys = &admin.Keys{Count: now.Keys.Usable, LastSuccess: unix(now.Keys.Read)}
+		k := now.Keys
+		s.Keys = &admin.Keys{Count: k.Usable, Endpoint: k.Origin, LastSuccess: unix(k.Read), LastAttempt: unix(k.Read), Stale: k.Stale}
+		if k.Failure != nil {
+			s.Keys.Error, s.Keys.LastAttempt = verdict.Phrase(k.Failure.Error()), unix(k.Failed)
+		}
 	}
 	if r := now.Revocation; r != nil {
-		s.Revocation = &admin.Revocation{Endpoint: by.ShownEndpoint(), Check: string(cfg.Revocation.Check), Breaker: "closed", Queued: r.Waiting}
-		if r.Open {
-			s.Revocation.Breaker = "open"
-		}
+		s.Revocation = revocationOf(r, cfg)
 	}
 	return s
 }

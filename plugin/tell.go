@@ -20,7 +20,7 @@ func (p *Plugin) tell(e event.Event) {
 		return
 	}
 	p.lines.Event(&e)
-	p.table.note(&e, p.now())
+	p.table.note(&e, p.now)
 	if p.trail != nil {
 		p.trail.Event(&e, p.now())
 	}

@@ -26,6 +26,12 @@ type watching struct {
 	// found are clients that were there before the roster was, of which some may have left since. walk: the broker is to be asked for all.
 	found []foundClient
 	walk  bool
+	// walkAt is when it may be asked the next time, and walkAfter how long that is after the last.
+	walkAt    time.Time
+	walkAfter time.Duration
+	// lookAt is when all of the roster are to be looked at whether they are still there. lookFrom is where to go on; 0: at the beginning.
+	lookAt   time.Time
+	lookFrom uint64
 	// kicks are clients of others that are to be disconnected.
 	kicks []foreignKick
 }
@@ -73,17 +79,17 @@ func (t *Table) watch() {
 	case wanted && t.watched == nil:
 		now := t.plugins[0].now()
 		t.watched = &admin.Watched{Roster: roster.New(now), Refusals: refusals.New(now)}
-		t.walk = true
+		t.walk, t.walkAfter, t.lookAt, t.lookFrom = true, walkFirst, now.Add(lookEvery), 0
 		t.holders.Each(func(conn broker.Conn, id string, trying bool) {
 			t.found = append(t.found, foundClient{conn: conn, id: id, trying: trying, connected: true})
 		})
 	case !wanted:
-		t.watched, t.found, t.walk, t.kicks = nil, nil, false, nil
+		t.watched, t.found, t.walk, t.walkAt, t.kicks = nil, nil, false, time.Time{}, nil
 	}
 }
 
 // note counts logins, and remembers what was refused.
-func (t *Table) note(e *event.Event, now time.Time) {
+func (t *Table) note(e *event.Event, now func() time.Time) {
 	if e.Kind == event.Judged {
 		switch e.Verdict.Kind {
 		case verdict.Accept:
@@ -94,7 +100,7 @@ func (t *Table) note(e *event.Event, now time.Time) {
 		}
 	}
 	if t.watched != nil {
-		t.watched.Refusals.Event(e, now)
+		t.watched.Refusals.Event(e, now())
 	}
 }
 
@@ -103,9 +109,12 @@ func (t *Table) watchAt() time.Time {
 	if t.watched == nil {
 		return time.Time{}
 	}
-	at := t.watched.Roster.SettlesAt()
+	at := t.lookAt
+	if settles := t.watched.Roster.SettlesAt(); !settles.IsZero() && settles.Before(at) {
+		at = settles
+	}
 	for _, k := range t.kicks {
-		if at.IsZero() || k.at.Before(at) {
+		if k.at.Before(at) {
 			at = k.at
 		}
 	}
@@ -118,15 +127,17 @@ const jobTurn = 100 * time.Microsecond
 
 // watchStep does one thing of what is to be done for admins; false: there is nothing.
 func (p *Plugin) watchStep() bool {
-	if len(p.jobs) > 0 {
-		if p.now().Before(p.jobsUntil) {
-			p.jobStep()
-			return true
-		}
+	did := false
+	switch {
+	case len(p.jobs) == 0:
+	case p.now().Before(p.jobsUntil):
+		p.jobStep()
+		did = true
+	default:
 		p.loop.Again()
 	}
 	t := p.table
-	return t.watched != nil && (t.fill(p) || t.watched.Roster.Settle(p.now()) || p.kickOther())
+	return t.watched != nil && (t.fill(p) || t.watched.Roster.Settle(p.now()) || t.look(p) || p.kickOther(did)) || did
 }
 
 func (p *Plugin) jobStep() {
@@ -144,6 +155,9 @@ func (p *Plugin) begin() {
 	case p.ticks.Warned():
 		for len(p.jobs) > 0 {
 			p.jobStep()
+			if p.table.watched != nil {
+				p.table.fill(p) // which it may wait for
+			}
 		}
 	default:
 		p.hurry()
@@ -154,6 +168,58 @@ func (p *Plugin) begin() {
 func (p *Plugin) hurry() {
 	p.tickSoon()
 	p.loop.Again()
+}
+
+// The broker is asked for all its clients once there are admins, and again when one lists them: at the earliest walkFirst after that, and in
+// twice the time whenever nobody was found whose coming had not been told, up to walkLast; and never for more than a thousandth of the
+// time. That finds clients of listeners without this plugin.
+const (
+	walkFirst = time.Minute
+	walkLast  = time.Hour
+	walkShare = 1000
+)
+
+// lookEvery is how often all of the roster are looked at whether they are still there: of a session that the broker kept, and gives up,
+// nothing is told, nor of a client of a listener without this plugin.
+const lookEvery = 10 * time.Minute
+
+// lookPiece is how many of them are looked at in one step.
+const lookPiece = 32
+
+// refresh has the list of clients completed, for an admin who begins to list them.
+func (t *Table) refresh(now time.Time) {
+	if len(t.found) == 0 && !now.Before(t.walkAt) {
+		t.walk = true
+	}
+}
+
+// filling tells whether that goes on.
+func (t *Table) filling() bool { return t.walk || len(t.found) > 0 }
+
+// look looks whether some of the roster are still there; false if it is not the time for that.
+func (t *Table) look(p *Plugin) bool {
+	if p.now().Before(t.lookAt) {
+		return false
+	}
+	n, next := 0, uint64(0)
+	var gone []*roster.Client
+	for c := range t.watched.Roster.From(t.lookFrom) {
+		if n == lookPiece {
+			next = c.Came
+			break
+		}
+		n++
+		if !t.isThere(p, c.Conn, c.ID) {
+			gone = append(gone, c)
+		}
+	}
+	for _, c := range gone {
+		t.watched.Roster.Remove(c)
+	}
+	if t.lookFrom = next; next == 0 {
+		t.lookAt = p.now().Add(lookEvery)
+	}
+	return true
 }
 
 // fill enters one client that was there before the roster was; false if there is none left.
@@ -178,12 +244,22 @@ func (t *Table) fill(p *Plugin) bool {
 // walkAll asks the broker for all its clients, which it tells in one go. Those that are not known to be connected are away, or of listeners
 // without this plugin.
 func (t *Table) walkAll(p *Plugin) {
+	began, known := p.now(), len(t.found)
 	p.broker.EachClient(func(c broker.ClientInfo) {
 		if t.watched.Roster.Of(c.Conn) == nil && !t.holders.Has(c.Conn, c.ClientID) {
 			cantBeAway := c.Address != "" && c.CleanStart && c.Version < 5
 			t.found = append(t.found, foundClient{conn: c.Conn, id: strings.Clone(c.ClientID), connected: cantBeAway})
 		}
 	})
+	now := p.now()
+	switch {
+	case t.walkAt.IsZero():
+	case len(t.found) > known:
+		t.walkAfter = walkFirst
+	default:
+		t.walkAfter = min(2*t.walkAfter, walkLast)
+	}
+	t.walkAt = now.Add(max(t.walkAfter, walkShare*now.Sub(began)))
 }
 
 func (t *Table) restore(p *Plugin, found foundClient) {
@@ -326,6 +402,7 @@ func (p *Plugin) newAdmins() *admin.Admins {
 	t := p.table
 	return &admin.Admins{
 		Now: p.now, Watched: func() *admin.Watched { return t.watched }, Blocks: &t.blocks, Who: p.whoIsAdmin,
+		Refresh: func() { t.refresh(p.now()) }, Filling: t.filling,
 		Session: func(c *roster.Client) *session.Session {
 			_, s := t.session(c.Conn, c.ID)
 			return s
@@ -409,7 +486,7 @@ func (p *Plugin) incomplete() string {
 	switch {
 	case !p.broker.TellsOfConnects():
 		return "Mosquitto 2.0 does not tell plugins who is connected: those that were let in without this plugin being asked, and all that are away, are missing"
-	case p.table.walk || len(p.table.found) > 0:
+	case p.table.filling():
 		return "the list of those who were there before is being made"
 	}
 	return ""
@@ -445,8 +522,11 @@ const (
 )
 
 // kickOther disconnects one client that others have let in; false if there is none. The broker calls Disconnect from inside.
-func (p *Plugin) kickOther() bool {
+func (p *Plugin) kickOther(wait bool) bool {
 	t, now := p.table, p.now()
+	if wait {
+		return false // who has asked for it is to have the answer first
+	}
 	at := slices.IndexFunc(t.kicks, func(k foreignKick) bool { return !now.Before(k.at) })
 	if at < 0 {
 		return false

@@ -68,6 +68,9 @@ type Admins struct {
 	Blocks  *block.List
 	// Who is the admin that a message is from; false: it is from somebody else.
 	Who func(broker.Message) (Who, bool)
+	// Refresh has the roster completed, which goes on for as long as Filling is true.
+	Refresh func()
+	Filling func() bool
 	// Session is that of a client which is connected by a token, or nil.
 	Session func(*roster.Client) *session.Session
 	// View is what is known of a client; false: it is not there any more.
@@ -222,37 +225,54 @@ func counted(n int, one, many string) string {
 
 func (a *Admins) listSessions(c *call) {
 	count, offset := int(c.whole("count", 1, 1000, 100)), int(c.whole("offset", 0, 1<<40, 0)) //nolint:gosec // both are small
+	from := c.whole("from", 1, 1<<53, 0)
+	if from != 0 && offset != 0 {
+		c.fail(`"offset" and "from" must not stand together`)
+	}
 	if err := c.end(); err != nil {
 		c.done("", nil, err)
 		return
 	}
 	r := c.watched.Roster
 	what := fmt.Sprintf("from %d on", offset)
-	total, revision, sessions := r.Len(), r.Revision(), &list{}
-	var next uint64
-	if first := r.At(offset); first != nil {
-		next = first.Came
-	} else {
-		next = revision + 1
+	if offset == 0 && from == 0 {
+		a.Refresh()
 	}
+	var total int
+	var revision, next uint64
+	sessions := &list{}
 	a.run(c, what, func() bool {
-		next = a.look(c.watched.Roster, next, func(client *roster.Client, v View) bool {
-			return sessions.n < count && (sessions.add(Describe(client, v, a.Now())) || sessions.n == count)
+		switch {
+		case revision != 0:
+		case a.Filling():
+			return false
+		default:
+			total, revision = r.Len(), r.Revision()
+			next = from
+			if first := r.At(offset); from == 0 && first != nil {
+				next = first.Came
+			} else if from == 0 {
+				next = revision + 1
+			}
+		}
+		full := false
+		next, full = a.look(c.watched.Roster, next, func(client *roster.Client, v View) bool {
+			return sessions.add(Describe(client, v, a.Now())) || sessions.n == count
 		})
-		if next != 0 {
+		if next != 0 && !full {
 			return false
 		}
-		c.done(what+": "+counted(sessions.n, "session", "sessions"), page(sessions, "sessions", total, a.Incomplete(), revision), nil)
+		c.done(what+": "+counted(sessions.n, "session", "sessions"), page(sessions, total, a.Incomplete(), revision, next), nil)
 		return true
 	})
 }
 
-// look shows a few clients to f, from a revision at which one came on, until f returns true. It returns where to go on; 0: nowhere. Those that
-// are not there any more are forgotten.
-func (a *Admins) look(r *roster.Roster, from uint64, f func(*roster.Client, View) (enough bool)) (next uint64) {
+// look shows a few clients to f, from a revision at which one came on, until f returns true: then full is true. It returns where to go on;
+// 0: nowhere. Those that are not there any more are forgotten.
+func (a *Admins) look(r *roster.Roster, from uint64, f func(*roster.Client, View) (enough bool)) (next uint64, full bool) {
 	n, gone := 0, []*roster.Client(nil)
 	for client := range r.From(from) {
-		if n == piece {
+		if n == piece || full {
 			next = client.Came
 			break
 		}
@@ -260,25 +280,29 @@ func (a *Admins) look(r *roster.Roster, from uint64, f func(*roster.Client, View
 		v, there := a.View(client)
 		if !there {
 			gone = append(gone, client)
-		} else if f(client, v) {
-			break
+		} else {
+			full = f(client, v)
 		}
 	}
 	for _, client := range gone {
 		r.Remove(client)
 	}
-	return next
+	return next, full
 }
 
-// page is the answer with a list of clients.
-func page(l *list, name string, total int, incomplete string, revision uint64) control.Raw {
+// page is the answer with a list of clients. next is where the next one begins; 0: there is none.
+func page(l *list, total int, incomplete string, revision, next uint64) control.Raw {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"totalCount":%d,"complete":%t,`, total, incomplete == "")
 	if incomplete != "" {
 		text, _ := json.Marshal(incomplete) // a string
 		fmt.Fprintf(&b, `"incomplete":%s,`, text)
 	}
-	fmt.Fprintf(&b, `"revision":%d,"%s":[`, revision, name)
+	fmt.Fprintf(&b, `"revision":%d,`, revision)
+	if next != 0 {
+		fmt.Fprintf(&b, `"next":%d,`, next)
+	}
+	b.WriteString(`"sessions":[`)
 	b.Write(l.Bytes())
 	b.WriteString("]}")
 	return b.Bytes()

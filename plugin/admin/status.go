@@ -54,13 +54,14 @@ type Keys struct {
 	Count       int    `json:"count"`
 	Endpoint    string `json:"endpoint,omitempty"`
 	LastSuccess int64  `json:"lastSuccess,omitempty"`
+	LastAttempt int64  `json:"lastAttempt,omitempty"`
 	Stale       bool   `json:"stale,omitempty"`
 	Error       string `json:"error,omitempty"`
 }
 
 // Revocation is the endpoint that says whether a token is active.
 type Revocation struct {
-	Endpoint    string   `json:"endpoint"`
+	Endpoint    string   `json:"endpoint,omitempty"`
 	Check       string   `json:"check"`
 	Breaker     string   `json:"breaker"`
 	InFlight    int      `json:"inFlight"`

@@ -89,6 +89,13 @@ type Condition struct {
 	Usable int
 	// Read is when they were read from an address; zero: they were not, or come from elsewhere.
 	Read time.Time
+	// Failure is why they could not be read the last time, and Failed when that was; nil: they could.
+	Failure error
+	Failed  time.Time
+	// Stale: they serve after their time, as they can't be read again.
+	Stale bool
+	// Origin is where they come from, for showing.
+	Origin string
 }
 
 // ConditionOf is that of a source, which may be nil.
@@ -98,7 +105,7 @@ func ConditionOf(source Source) Condition {
 		return s.standing()
 	case keeper:
 		set := s.lastSet()
-		return Condition{Usable: set.Len()}
+		return Condition{Usable: set.Len(), Origin: source.String()}
 	}
 	return Condition{}
 }

@@ -280,9 +280,15 @@ func (r *remote) Load(ctx context.Context) (Set, error) {
 func (r *remote) standing() Condition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := Condition{Usable: r.set.Len(), Read: r.arrived}
-	if r.fetch.Outage.Err != nil && r.judge(r.Now()).freshness() == expired {
-		c.Usable = 0
+	c := Condition{Usable: r.set.Len(), Read: r.arrived, Failure: r.fetch.Outage.Err, Failed: r.fetch.Outage.Since, Origin: r.String()}
+	if c.Failure != nil {
+		switch r.judge(r.Now()).freshness() {
+		case expired:
+			c.Usable = 0
+		case stale:
+			c.Stale = true
+		case granted, fresh:
+		}
 	}
 	return c
 }

@@ -58,7 +58,10 @@ type Checker struct {
 	// queue bounds the logins that wait, inflight the requests under way; calls merges equal requests.
 	queue    *queue
 	inflight *semaphore.Weighted
-	calls    singleflight.Group
+	// asking counts the requests that are under way.
+	asking    atomic.Int32
+	latencies latencies
+	calls     singleflight.Group
 	// recovering is true while ProbeRecovery has a request under way.
 	recovering atomic.Bool
 	// ctx ends with Close, and with it every request.
@@ -180,15 +183,30 @@ func (c *Checker) requested(r event.Request) {
 
 // Condition is how a Checker stands with its endpoint.
 type Condition struct {
-	// Open: the circuit breaker lets nobody ask.
-	Open bool
-	// Waiting is how many tokens are being asked about or wait for their turn.
-	Waiting int
+	// Open: the circuit breaker lets nobody ask. HalfOpen: a single request is to test the endpoint, or does.
+	Open, HalfOpen bool
+	// Failure is the last one, while either is true.
+	Failure error
+	// Waiting is how many tokens are being asked about or wait for their turn, Asking how many requests are under way.
+	Waiting, Asking int
+	// Answered is when the last answer came; zero: none yet.
+	Answered time.Time
+	Latency  Latency
+	// Endpoint is its address, for showing; empty: it is not known yet.
+	Endpoint string
 }
 
 // Condition is that of now.
 func (c *Checker) Condition() Condition {
-	return Condition{Open: c.breaker.open() != nil, Waiting: c.queue.len()}
+	now := Condition{Open: c.breaker.open() != nil, HalfOpen: c.breaker.halfOpen() != nil, Waiting: c.queue.len(), Asking: int(c.asking.Load())}
+	if now.Open || now.HalfOpen {
+		now.Failure = c.breaker.lastFailure()
+	}
+	now.Latency, now.Answered = c.latencies.sum()
+	if uri, err := c.options.Locate(canceled); err == nil {
+		now.Endpoint = endpoint.Redact(uri)
+	}
+	return now
 }
 
 // canceled is a context with which nothing waits.
@@ -253,6 +271,8 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 		return said
 	}
 	defer c.inflight.Release(1)
+	c.asking.Add(1)
+	defer c.asking.Add(-1)
 	deadline, _ := ctx.Deadline()
 	late := time.Until(deadline) < c.cfg.Timeout/2
 	said.err = c.breaker.try(func() error {
@@ -262,6 +282,9 @@ func (c *Checker) ask(token string, expires time.Time) (said Answer) {
 			began := c.options.Now()
 			said.response, err = c.exchange(ctx, uri, token)
 			said.at = c.options.Now()
+			if err == nil {
+				c.latencies.add(said.at.Sub(began), said.at)
+			}
 			c.requested(event.Request{For: event.Introspection, Result: resultOf(said.response, err), Took: said.at.Sub(began)})
 		}
 		switch {
