@@ -205,6 +205,182 @@ func TestAnAdminDisconnects(t *testing.T) {
 	})
 }
 
+// A block keeps its bearer out over a reload, and ends.
+func TestAnAdminBlocks(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := operated(t, v, config(t, p, object{"options.revocation": nil}))
+		admin := ops(t, b)
+		token := p.Token("sensor-1", time.Hour)
+		client := harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Accepted()
+		got := tells[struct{ Disconnected, Blocked, BlockedUntil int64 }](t, admin, object{"command": "disconnectSession", "sub": "sensor-1", "block": 86400, "reason": "lost"})
+		if until := time.Until(time.Unix(got.BlockedUntil, 0)); got.Disconnected != 1 || got.Blocked != 1 || until > 24*time.Hour || until < 23*time.Hour {
+			t.Errorf("%+v", got)
+		}
+		client.WaitDisconnect()
+		for range 2 {
+			harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Refused()
+			harness.Connect(t, b.URL(0), harness.Paho5, byToken("d", p.Token("sensor-1", time.Hour))).Refused()
+			b.WaitLog(refused("c", `blocked: by an admin until 2`))
+			b.Reload()
+			b.WaitLog(`go_jwt_auth: version .* reloaded `)
+		}
+		harness.Connect(t, b.URL(0), harness.Paho5, login("e", p.Token("sensor-2", time.Hour))).Accepted()
+		blocks := tells[struct {
+			TotalCount int
+			Blocks     []struct {
+				ID              int
+				Sub, By, Reason string
+			}
+		}](t, admin, object{"command": "listBlocks"})
+		if blocks.TotalCount != 1 || blocks.Blocks[0].Sub != "sensor-1" || blocks.Blocks[0].By != "ops" || blocks.Blocks[0].Reason != "lost" {
+			t.Fatalf("%+v", blocks)
+		}
+		tells[object](t, admin, object{"command": "removeBlock", "id": blocks.Blocks[0].ID})
+		harness.Connect(t, b.URL(0), harness.Paho5, login("c", token)).Accepted()
+		// One that ends by itself.
+		tells[object](t, admin, object{"command": "disconnectSession", "sub": "sensor-2", "block": 2})
+		harness.Connect(t, b.URL(0), harness.Paho5, login("f", p.Token("sensor-2", time.Hour))).Refused()
+		for deadline := time.Now().Add(harness.Patience); !harness.Connect(t, b.URL(0), harness.Paho5, login("f", p.Token("sensor-2", time.Hour))).Connack().Accepted(); {
+			if time.Now().After(deadline) {
+				t.Fatal("a block of two seconds lasts")
+			}
+		}
+	})
+}
+
+// A session that is kept is shown as away, and not any more once it has ended (2.1). Who has come meanwhile is among the changes.
+func TestAnAdminSeesWhatHasChanged(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := operated(t, v, config(t, p, object{"options.revocation": nil}))
+		admin := ops(t, b)
+		since := tells[sessionPage](t, admin, object{"command": "listSessions"}).Revision
+		kept := login("kept", p.Token("sensor-1", time.Hour))
+		kept.Resume, kept.SessionExpiry = true, 2
+		harness.Connect(t, b.URL(0), harness.Paho5, kept).Accepted().Drop()
+		harness.Connect(t, b.URL(0), harness.Paho5, login("here", p.Token("sensor-2", time.Hour))).Accepted()
+		seen := map[string]shown{}
+		follow := func(until func() bool) {
+			t.Helper()
+			for deadline := time.Now().Add(harness.Patience); !until(); time.Sleep(10 * time.Millisecond) {
+				page := tells[sessionPage](t, admin, object{"command": "listSessionChanges", "since": since})
+				for _, s := range page.Sessions {
+					seen[s.ClientID] = s
+				}
+				for _, id := range page.Ended {
+					delete(seen, id)
+				}
+				since = page.Revision
+				if time.Now().After(deadline) {
+					t.Fatalf("it does not come: %+v", seen)
+				}
+			}
+		}
+		follow(func() bool {
+			s, known := seen["kept"]
+			away := known && !s.Connected && s.DisconnectedAt != 0 && s.Login == "token"
+			return seen["here"].Connected && (away || !v.AtLeast(2, 1) && !known)
+		})
+		// The session's end is not told: whoever lists finds out.
+		for deadline := time.Now().Add(harness.Patience); ; time.Sleep(100 * time.Millisecond) {
+			all := tells[sessionPage](t, admin, object{"command": "listSessions"})
+			if len(all.Sessions) == 2 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%+v", all)
+			}
+		}
+	})
+}
+
+// What a token allows is shown as check-token shows it.
+func TestAnAdminSeesRights(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := operated(t, v, config(t, p, object{
+			"options.revocation":    nil,
+			"options.authorization": object{"grants": []object{{"everyone": true, "publish": []string{"sensors/{username}/#"}}}},
+		}))
+		admin := ops(t, b)
+		harness.Connect(t, b.URL(0), harness.Paho5, login("c", p.Token("sensor-1", time.Hour))).Accepted()
+		one := tells[struct{ Session shown }](t, admin, object{"command": "getSession", "clientid": "c"}).Session
+		if r := one.Rights; r == nil || r.OnNoMatch != "deny" || len(r.Rules) != 1 || !strings.HasPrefix(r.Rules[0], `may publish to "sensors/sensor-1/#" (`) {
+			t.Errorf("%+v", one.Rights)
+		}
+	})
+}
+
+// What the broker has to allow an admin: to publish to the topic, and nothing else.
+func TestWhatAnAdminMayDo(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		c := config(t, p, object{"options.revocation": nil})
+		b := operated(t, v, c, harness.DynsecClient{Username: "boss", Password: "boss's password"})
+		set(c, "options.control.admins", []string{"boss"})
+		b.WriteFile("jwt.json", c)
+		b.Reload()
+		b.WaitLog(`reloaded `)
+		boss := harness.Connect(t, b.URL(0), harness.Paho5, byPassword("b", "boss", "boss's password")).Accepted()
+		if code := boss.Publish(controlTopic, `{"commands":[{"command":"getStatus"}]}`, 1); code != 0x87 {
+			t.Errorf("without a right to publish: 0x%02x", code)
+		}
+		if b := boss.Messages(); len(b) > 0 {
+			t.Errorf("%v", b)
+		}
+	})
+}
+
+// On 2.1 the plugin gets what clients of all listeners send, those of listeners without it and of other plugin lines included.
+func TestAdminsOfSeveralListeners(t *testing.T) {
+	p := provider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		file := func(name, admin string) []harness.Plugin {
+			c := config(t, p, object{"options.revocation": nil, "options.control.admins": []string{admin}})
+			return []harness.Plugin{harness.JWT(name, c), harness.Dynsec{
+				Roles: map[string][]harness.ACL{"commands": {{Type: "publishClientSend", Topic: controlTopic, Allow: true}}},
+				Clients: []harness.DynsecClient{
+					{Username: "ops", Password: "operator's password", Roles: []string{"commands"}},
+					{Username: "boss", Password: "operator's password", Roles: []string{"commands"}},
+				},
+			}.Plugin()}
+		}
+		first := file("one.json", "ops")
+		b := harness.Start(t, v, harness.Options{PerListenerSettings: true, Listeners: []harness.Listener{
+			{Plugins: first}, {Plugins: []harness.Plugin{harness.JWT("two.json", config(t, p, object{"options.revocation": nil, "options.control.admins": []string{"boss"}}))}, AllowAnonymous: true},
+			{AllowAnonymous: true},
+		}})
+		admin := harness.Connect(t, b.URL(0), harness.Paho5, byPassword("ops' console", "ops", "operator's password")).Accepted()
+		tells[object](t, admin, object{"command": "getStatus"})
+		other := harness.Connect(t, b.URL(0), harness.Paho5, byPassword("boss' console", "boss", "operator's password")).Accepted()
+		if got := has(t, other, object{"command": "getStatus"}); got.Error != `unknown command: "getStatus"` {
+			t.Errorf("an admin of another list: %+v", got)
+		}
+		// Nobody judges there, and it calls itself an admin.
+		foreign := harness.Connect(t, b.URL(2), harness.Paho5, harness.Login{ClientID: "foreign", Username: new("ops")}).Accepted()
+		foreign.Publish(controlTopic, `{"commands":[{"command":"getStatus"}]}`, 1)
+		anonymous := harness.Connect(t, b.URL(1), harness.Paho5, harness.Login{ClientID: "anonymous"}).Accepted()
+		if got := has(t, anonymous, object{"command": "getStatus"}); got.Error != `unknown command: "getStatus"` {
+			t.Errorf("somebody without a name: %+v", got)
+		}
+		foreign.Publish("end", "", 1)
+		for _, m := range foreign.Messages() {
+			if !strings.Contains(m.Payload, `unknown command`) {
+				t.Errorf("a client of a listener without the plugin: %s", m.Payload)
+			}
+		}
+		if !v.AtLeast(2, 1) {
+			return
+		}
+		got := tells[sessionPage](t, admin, object{"command": "listSessions"})
+		if got.TotalCount < 3 || !got.Complete {
+			t.Errorf("%+v", got)
+		}
+		_ = other
+	})
+}
+
 // Who is not an admin gets the answer that there is no such command.
 func TestWhoIsNoAdmin(t *testing.T) {
 	p := provider(t)
