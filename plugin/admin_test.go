@@ -361,8 +361,8 @@ func TestABlockComesMeanwhile(t *testing.T) {
 	d.waitAsked()
 	var got struct{ Disconnected, Blocked int }
 	h.query(t, 1, "o", `{"command":"disconnectSession","sub":"alice","block":60}`, &got)
-	h.answers(t, d, token, active)
-	h.Tick()
+	d.says(token, active)
+	h.broker.awaitLog(`client "c".* refused: blocked: by an admin`)
 	if !slices.Equal(h.broker.completed, []string{"c false"}) {
 		t.Errorf("%q", h.broker.completed)
 	}

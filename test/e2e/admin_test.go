@@ -346,9 +346,8 @@ func TestAdminsOfSeveralListeners(t *testing.T) {
 				},
 			}.Plugin()}
 		}
-		first := file("one.json", "ops")
 		b := harness.Start(t, v, harness.Options{PerListenerSettings: true, Listeners: []harness.Listener{
-			{Plugins: first}, {Plugins: []harness.Plugin{harness.JWT("two.json", config(t, p, object{"options.revocation": nil, "options.control.admins": []string{"boss"}}))}, AllowAnonymous: true},
+			{Plugins: file("one.json", "ops")}, {Plugins: []harness.Plugin{harness.JWT("two.json", config(t, p, object{"options.revocation": nil, "options.control.admins": []string{"boss"}}))}, AllowAnonymous: true},
 			{AllowAnonymous: true},
 		}})
 		admin := harness.Connect(t, b.URL(0), harness.Paho5, byPassword("ops' console", "ops", "operator's password")).Accepted()
@@ -377,7 +376,6 @@ func TestAdminsOfSeveralListeners(t *testing.T) {
 		if got.TotalCount < 3 || !got.Complete {
 			t.Errorf("%+v", got)
 		}
-		_ = other
 	})
 }
 
