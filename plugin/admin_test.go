@@ -47,10 +47,10 @@ func (h *env) commands(t *testing.T, c broker.Conn, id, command string) reply {
 	return message.Responses[0]
 }
 
-// query is commands for a command that must be done.
-func (h *env) query(t *testing.T, c broker.Conn, id, command string, to any) {
+// query is commands for one that must be done, of client "o".
+func (h *env) query(t *testing.T, c broker.Conn, command string, to any) {
 	t.Helper()
-	r := h.commands(t, c, id, command)
+	r := h.commands(t, c, "o", command)
 	if r.Error != "" {
 		t.Fatalf("%s: %s", command, r.Error)
 	}
@@ -98,7 +98,7 @@ func TestWhoIsConnected(t *testing.T) {
 		h.advance(time.Minute)
 		h.login(2, "c", nil, h.token("alice", time.Hour))
 		var page sessionPage
-		h.query(t, 1, "o", `{"command":"listSessions"}`, &page)
+		h.query(t, 1, `{"command":"listSessions"}`, &page)
 		came := opening.Add(time.Minute).Unix()
 		if h.broker.v20 {
 			came++
@@ -115,7 +115,7 @@ func TestWhoIsConnected(t *testing.T) {
 			t.Errorf("%+v %+v", alice, alice.Token)
 		}
 		var one struct{ Session admin.Detail }
-		h.query(t, 1, "o", `{"command":"getSession","clientid":"c"}`, &one)
+		h.query(t, 1, `{"command":"getSession","clientid":"c"}`, &one)
 		if one.Session.ClientID != "c" || one.Session.Token.JTI != "alice's" {
 			t.Errorf("%+v", one)
 		}
@@ -127,7 +127,7 @@ func TestWhoIsConnected(t *testing.T) {
 		delete(h.broker.connected, "c")
 		h.renews(1, "o", h.token("alice", time.Hour))
 		h.login(3, "d", nil, h.token("bob", time.Hour))
-		h.query(t, 1, "o", fmt.Sprintf(`{"command":"listSessionChanges","since":%d}`, since), &page)
+		h.query(t, 1, fmt.Sprintf(`{"command":"listSessionChanges","since":%d}`, since), &page)
 		if len(page.Sessions) != 1 || page.Sessions[0].ClientID != "d" || !slices.Equal(page.Ended, []string{"c"}) || page.More || page.Revision <= since {
 			t.Errorf("%+v", page)
 		}
@@ -249,7 +249,8 @@ func TestABlock(t *testing.T) {
 	}{
 		{
 			"of a subject that is connected", `"sub":"alice","block":60`, `{"disconnected":1,"blocked":1,"blockedUntil":1795446060}`,
-			[]*string{mint("alice", time.Hour), mint("alice", 2*time.Hour)}, []*string{mint("bob", time.Hour)},
+			[]*string{mint("alice", time.Hour), mint("alice", 2*time.Hour)},
+			[]*string{mint("bob", time.Hour)},
 		},
 		{
 			"of a subject that is not", `"sub":"bob","block":60,"provider":""`, "", nil, nil, // the name of no provider
@@ -313,7 +314,7 @@ func TestABlockEndsRenewalsAndIsRemoved(t *testing.T) {
 		h := open(t, withAdmins(`["ops"]`, `"requireExpiration":false`), adjust)
 		h.comesByPassword(t, 1, "o", "ops")
 		var got struct{ Disconnected, Blocked int }
-		h.query(t, 1, "o", `{"command":"disconnectSession","jti":"alice's","block":86400,"reason":"stolen"}`, &got)
+		h.query(t, 1, `{"command":"disconnectSession","jti":"alice's","block":86400,"reason":"stolen"}`, &got)
 		// A session of the same subject that began with another token is not met by that.
 		if kind := h.byAuth(2, "c", ofDevice("alice")); kind != verdict.Accept {
 			t.Fatal(kind)
@@ -331,7 +332,7 @@ func TestABlockEndsRenewalsAndIsRemoved(t *testing.T) {
 				Until       int64
 			}
 		}
-		h.query(t, 1, "o", `{"command":"listBlocks"}`, &blocks)
+		h.query(t, 1, `{"command":"listBlocks"}`, &blocks)
 		if blocks.TotalCount != 1 || len(blocks.Blocks) != 1 || blocks.Blocks[0].JTI != "alice's" || blocks.Blocks[0].By != "ops" || blocks.Blocks[0].Reason != "stolen" {
 			t.Fatalf("%+v", blocks)
 		}
@@ -360,7 +361,7 @@ func TestABlockComesMeanwhile(t *testing.T) {
 	}
 	d.waitAsked()
 	var got struct{ Disconnected, Blocked int }
-	h.query(t, 1, "o", `{"command":"disconnectSession","sub":"alice","block":60}`, &got)
+	h.query(t, 1, `{"command":"disconnectSession","sub":"alice","block":60}`, &got)
 	d.says(token, active)
 	h.broker.awaitLog(`client "c".* refused: blocked: by an admin`)
 	if !slices.Equal(h.broker.completed, []string{"c false"}) {
@@ -514,7 +515,7 @@ func TestNothingIsKeptWithoutAdmins(t *testing.T) {
 	h.reloads(t)
 	h.comesByPassword(t, 2, "o", "ops")
 	var page sessionPage
-	h.query(t, 2, "o", `{"command":"listSessions"}`, &page)
+	h.query(t, 2, `{"command":"listSessions"}`, &page)
 	if page.TotalCount != 2 || page.Sessions[0].Login != "token" && page.Sessions[1].Login != "token" {
 		t.Errorf("%+v", page)
 	}
@@ -543,7 +544,7 @@ func TestPagesWhileClientsComeAndGo(t *testing.T) {
 	seen, since, n := map[string]bool{}, uint64(0), 0
 	for from := ""; ; {
 		var page sessionPage
-		h.query(t, 1, "o", fmt.Sprintf(`{"command":"listSessions",%s"count":37}`, from), &page)
+		h.query(t, 1, fmt.Sprintf(`{"command":"listSessions",%s"count":37}`, from), &page)
 		if since == 0 {
 			since = page.Revision
 		}
@@ -559,7 +560,7 @@ func TestPagesWhileClientsComeAndGo(t *testing.T) {
 	}
 	for more := true; more; {
 		var page sessionPage
-		h.query(t, 1, "o", fmt.Sprintf(`{"command":"listSessionChanges","since":%d,"count":3}`, since), &page)
+		h.query(t, 1, fmt.Sprintf(`{"command":"listSessionChanges","since":%d,"count":3}`, since), &page)
 		for _, s := range page.Sessions {
 			seen[s.ClientID] = true
 		}
@@ -587,7 +588,7 @@ func TestAPageIsBounded(t *testing.T) {
 		h.login(broker.Conn(n+2), fmt.Sprint(long, n), nil, h.token("alice", time.Hour))
 	}
 	var page sessionPage
-	h.query(t, 1, "o", `{"command":"listSessions","count":1000}`, &page)
+	h.query(t, 1, `{"command":"listSessions","count":1000}`, &page)
 	if page.TotalCount != 11 || len(page.Sessions) != 6 {
 		t.Errorf("%d of %d", len(page.Sessions), page.TotalCount)
 	}

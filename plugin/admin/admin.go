@@ -255,7 +255,7 @@ func (a *Admins) listSessions(c *call) {
 				next = revision + 1
 			}
 		}
-		full := false
+		var full bool
 		next, full = a.look(c.watched.Roster, next, func(client *roster.Client, v View) bool {
 			return sessions.add(Describe(client, v, a.Now())) || sessions.n == count
 		})

@@ -187,7 +187,7 @@ func TestAnAdminDisconnects(t *testing.T) {
 			{"username, of others", byPassword("c", "pump", "pump's password"), func(string) object { return object{"username": "pump"} }},
 		} {
 			client := harness.Connect(t, b.URL(i%2), harness.Paho5, c.login).Accepted()
-			for len(tells[sessionPage](t, admin, object{"command": "listSessions"}).Sessions) < 3 { //nolint:revive // 2.0 tells of nobody who is let in by others
+			for len(tells[sessionPage](t, admin, object{"command": "listSessions"}).Sessions) < 3 { // 2.0 tells of nobody who is let in by others
 			}
 			mark := b.Mark()
 			command := c.by(*c.login.Password)
@@ -347,7 +347,8 @@ func TestAdminsOfSeveralListeners(t *testing.T) {
 			}.Plugin()}
 		}
 		b := harness.Start(t, v, harness.Options{PerListenerSettings: true, Listeners: []harness.Listener{
-			{Plugins: file("one.json", "ops")}, {Plugins: []harness.Plugin{harness.JWT("two.json", config(t, p, object{"options.revocation": nil, "options.control.admins": []string{"boss"}}))}, AllowAnonymous: true},
+			{Plugins: file("one.json", "ops")},
+			{Plugins: []harness.Plugin{harness.JWT("two.json", config(t, p, object{"options.revocation": nil, "options.control.admins": []string{"boss"}}))}, AllowAnonymous: true},
 			{AllowAnonymous: true},
 		}})
 		admin := harness.Connect(t, b.URL(0), harness.Paho5, byPassword("ops' console", "ops", "operator's password")).Accepted()
