@@ -40,7 +40,9 @@ type env struct {
 	// asked is each question of the endpoint, which waits for its answer.
 	asked chan chan string
 	// owners are whose tokens are the session's; their order does not matter.
-	owners   []string
+	owners []string
+	// blocked are whose tokens may not come in.
+	blocked  []string
 	applied  []string
 	told     []event.Event
 	outcomes []renewal.Outcome
@@ -80,6 +82,13 @@ func newEnv(t *testing.T, change func(*config.Provider)) *env {
 		Chain: func() *chain.Chain { return e.chain },
 		IsOwner: func(_ *session.Session, result provider.Result) bool {
 			return slices.Contains(e.owners, result.Subject)
+		},
+		Blocked: func(result provider.Result) *verdict.Verdict {
+			if !slices.Contains(e.blocked, result.Subject) {
+				return nil
+			}
+			v := verdict.Refuse(verdict.Blocked, "by an admin")
+			return &v
 		},
 		Apply: func(_ *session.Session, client broker.Connect, result provider.Result) {
 			e.applied = append(e.applied, client.ClientID+" "+result.Subject)
@@ -195,6 +204,7 @@ func TestARenewalIsDecidedAtOnce(t *testing.T) {
 		{"nobody's", "", "identity mismatch: nothing in it says whose it is: it has no sub, and no name is mapped", time.Hour, nil, nil},
 		{"of the mapped username, whosever the session is", "alice", "accept", time.Hour, func(c *config.Provider) { c.Common.MatchUsername = true }, func(e *env) { e.owners = nil }},
 		{"of another username", "bob", "identity mismatch: the username must be ", time.Hour, func(c *config.Provider) { c.Common.MatchUsername = true }, func(e *env) { e.owners = []string{"bob"} }},
+		{"of one who may not come in", "alice", "blocked: by an admin", time.Hour, nil, func(e *env) { e.blocked = []string{"alice"} }},
 		{"past the token's end", "alice", "expired: the session has come to its end", time.Hour, nil, func(e *env) { e.advance(time.Minute) }},
 		{"past its limit", "alice", "expired: the session has come to its end", time.Hour, nil, func(e *env) { e.Sessions.Limit(e.session, e.now()) }},
 		{"of one that must leave", "alice", "expired: the session has come to its end", time.Hour, nil, func(e *env) { e.Sessions.Expel(e.session, e.now(), "revoked") }},
