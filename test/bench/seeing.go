@@ -351,13 +351,18 @@ func (a admin) list(stop <-chan struct{}) (s seen, err error) {
 	}
 }
 
-// watch asks each second what has changed.
-func (a admin) watch(stop <-chan struct{}) (s seen, err error) {
+// now is the revision of the list.
+func (a admin) now() (int, error) {
 	answer, _, err := a.ask(object{"command": "listSessions", "count": 1})
 	if err != nil {
-		return s, err
+		return 0, err
 	}
-	since, err := number(answer, "revision")
+	return number(answer, "revision")
+}
+
+// watch asks each second what has changed. If it is too late for that, it begins anew.
+func (a admin) watch(stop <-chan struct{}) (s seen, err error) {
+	since, err := a.now()
 	if err != nil {
 		return s, err
 	}
@@ -366,10 +371,13 @@ func (a admin) watch(stop <-chan struct{}) (s seen, err error) {
 	for {
 		for more := true; more; {
 			answer, took, err := a.ask(object{"command": "listSessionChanges", "count": perPage, "since": since})
-			if err != nil {
-				return s, err
+			switch {
+			case bytes.Contains(answer, []byte("revision too old")):
+				since, err = a.now()
+			case err == nil:
+				since, err = number(answer, "revision")
 			}
-			if since, err = number(answer, "revision"); err != nil {
+			if err != nil {
 				return s, err
 			}
 			s.entries, s.answers = s.entries+shown(answer), append(s.answers, took)
