@@ -136,7 +136,7 @@ func (r *rules) orders(o *order) {
 		o.there[c] = o.matches(c)
 	}
 	r.told.orders = append(r.told.orders, o)
-	for _, b := range o.bearers(slices.Collect(maps.Keys(o.there))) {
+	for _, b := range r.bearers(o, slices.Collect(maps.Keys(o.there))) {
 		r.told.blocks = append(r.told.blocks, &block{bearer: b, order: o, from: o.at, until: o.at.Add(o.lasts)})
 	}
 }
@@ -177,7 +177,7 @@ type block struct {
 type bearer struct{ provider, sub, jti string }
 
 // bearers are those whom an order keeps out.
-func (o *order) bearers(of []*conn) (all []bearer) {
+func (r *rules) bearers(o *order, of []*conn) (all []bearer) {
 	if o.lasts == 0 {
 		return nil
 	}
@@ -195,6 +195,9 @@ func (o *order) bearers(of []*conn) (all []bearer) {
 		if a := c.attempt; o.isAbout(c) && a.admitted {
 			if b := (bearer{provider: a.by.Name, sub: a.token.Subject}); !slices.Contains(all, b) {
 				all = append(all, b)
+			}
+			if !r.isKnown(c) { // whose subject was not noted
+				all = append(all, bearer{provider: a.by.Name, jti: a.token.Name})
 			}
 		}
 	}
@@ -215,6 +218,11 @@ func (r *rules) blocked(a *attempt) (sure, maybe bool) {
 		sure = sure || b.sure && time.Now().Before(b.until)
 	}
 	return sure, maybe
+}
+
+// isKnown tells whether all that admins may see of a client has been noted: it came when there were admins already.
+func (r *rules) isKnown(c *conn) bool {
+	return !c.Elsewhere && c.came > r.watched && (!c.attempt.admitted || c.attempt.began > r.watched)
 }
 
 // mayBeOrdered tells whether an admin can have had a client disconnected.
@@ -357,7 +365,7 @@ func (r *rules) hearsSessions(errText string, data json.RawMessage, exact bool) 
 	}
 	for _, c := range r.broker.sessions {
 		is := func(s shown) bool { return s.ClientID == c.id }
-		if !c.Elsewhere && c.came > r.watched && r.broker.find(c.id) == nil && !slices.ContainsFunc(said.Sessions, is) {
+		if r.isKnown(c) && r.broker.find(c.id) == nil && !slices.ContainsFunc(said.Sessions, is) {
 			r.broken("admins do not see %s", c)
 		}
 	}
@@ -369,7 +377,7 @@ func (r *rules) hearsSession(by *command, errText string, data json.RawMessage, 
 	c := r.broker.session(id)
 	switch err := json.Unmarshal(data, &said); {
 	case errText == "no such client":
-		if exact && !r.broker.V20 && c != nil && !c.Elsewhere && c.came > r.watched {
+		if exact && !r.broker.V20 && c != nil && r.isKnown(c) {
 			r.broken("admins do not find %s", c)
 		}
 	case errText != "" || err != nil || said.Session.ClientID != id && r.broker.find(id) == nil:
@@ -394,8 +402,8 @@ func (r *rules) hearsDisconnect(by *command, errText string, data json.RawMessag
 	for c, before := range o.there {
 		now := o.matches(c)
 		o.there[c] = before || now
-		sure = sure && before == now && !c.Elsewhere && c.came > r.watched
-		if before && now && !c.Elsewhere && c.came > r.watched {
+		sure = sure && before == now && r.isKnown(c)
+		if before && now && r.isKnown(c) {
 			o.met = append(o.met, c)
 		}
 	}
@@ -409,11 +417,11 @@ func (r *rules) hearsDisconnect(by *command, errText string, data json.RawMessag
 // keepsOut notes whom an order that was answered keeps out.
 func (r *rules) keepsOut(o *order, count int, sure bool) {
 	r.told.blocks = slices.DeleteFunc(r.told.blocks, func(b *block) bool { return b.order == o })
-	bearers := o.bearers(slices.Collect(maps.Keys(o.there)))
+	bearers := r.bearers(o, slices.Collect(maps.Keys(o.there)))
 	if sure && count != len(bearers) {
 		r.broken("%d are kept out, not %d", count, len(bearers))
 	}
-	met := o.bearers(o.met)
+	met := r.bearers(o, o.met)
 	for _, b := range bearers {
 		for _, before := range r.told.blocks {
 			before.over = before.over || before.bearer == b // it lasts as long as the last one says
@@ -486,7 +494,7 @@ func (r *rules) hearsStatus(errText string, data json.RawMessage, exact bool) {
 	}
 	tokens := 0
 	for _, c := range r.broker.sessions {
-		if c.Elsewhere || c.came <= r.watched {
+		if !r.isKnown(c) {
 			return
 		}
 		if c.state == connected && c.attempt.admitted {
