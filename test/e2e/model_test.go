@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,6 +16,8 @@ import (
 	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 //nolint:gochecknoglobals // flags of go test: -args -model.seed=…
@@ -52,6 +56,8 @@ type credential struct {
 	// forged: never good. adrift: the key that signed it is gone, so that the provider knows it no more; it may be
 	// refused at any time.
 	forged, adrift bool
+	// asked is when somebody last came by it by enhanced authentication: what was asked then is kept for a while.
+	asked time.Time
 	// revoked is when it was taken back, and found when the plugin has shown that it knows; zero: not yet.
 	revoked, found time.Time
 }
@@ -61,10 +67,17 @@ func (c *credential) over(at time.Time) bool {
 	return c.forged || !at.Before(c.ends) || !c.revoked.IsZero() && !at.Before(c.revoked)
 }
 
+// visit is a connection, and how its client comes.
+type visit struct {
+	*harness.Raw
+	protocol byte
+	byAuth   bool
+}
+
 // seat is a client id and whoever is connected by it as far as the model knows; conn is nil where nobody is.
 type seat struct {
 	id    string
-	conn  *harness.Raw
+	conn  *visit
 	by    *credential
 	since time.Time
 	mark  int // of the broker's log, from before it came
@@ -93,8 +106,8 @@ type modelFile struct {
 	realms []*realm
 }
 
-// TestModel is random: clients with good, expired, forged and revoked tokens, of one provider or of two, come by a few client ids,
-// are taken over, drop and wait for their end, while the file is reloaded, providers fail, leave the file and come back, and their
+// TestModel is random: clients with good, expired, forged and revoked tokens, of one provider or of two, come by a few client ids, by password
+// and by enhanced authentication, renew their tokens, are taken over, drop and wait for their end, while the file is reloaded, providers fail, leave the file and come back, and their
 // keys change. Whatever happens: nobody is connected whose token is over, nobody good is refused or thrown out, for another
 // provider's sake least of all, and a client that has nothing to do with tokens notices nothing.
 func TestModel(t *testing.T) {
@@ -128,7 +141,10 @@ func newModel(t *testing.T, v brokers.Version, seed uint64) *model {
 		m.realms = []*realm{{Provider: m.realms[0].Provider, name: "one"}, {Provider: ownProvider(t), name: "two"}}
 	}
 	m.files = m.drawnFiles()
-	m.b = start(t, v, m.files[0].text)
+	m.b = harness.Start(t, v, harness.Options{
+		Listeners: []harness.Listener{{}, {WebSockets: true}},
+		Plugins:   []harness.Plugin{harness.JWT("jwt.json", m.files[0].text), renewers()},
+	})
 	for range m.realms {
 		m.b.WaitLog(`1 key from http`)
 	}
@@ -137,6 +153,21 @@ func newModel(t *testing.T, v brokers.Version, seed uint64) *model {
 		m.seats = append(m.seats, &seat{id: id})
 	}
 	return m
+}
+
+// renewers may renew by $CONTROL.
+func renewers() harness.Plugin {
+	d := harness.Dynsec{
+		Roles: map[string][]harness.ACL{
+			"renews":   {{Type: "publishClientSend", Topic: controlTopic, Allow: true}},
+			"observer": harness.MayUse("#"),
+		},
+		Clients: []harness.DynsecClient{{Username: "operator", Password: "operator's password", Roles: []string{"observer"}}},
+	}
+	for _, name := range []string{"sensor-1", "one:sensor-1", "two:sensor-1"} {
+		d.Clients = append(d.Clients, harness.DynsecClient{Username: name, Roles: []string{"renews"}})
+	}
+	return d.Plugin()
 }
 
 // drawnFiles are what the file can become.
@@ -186,7 +217,7 @@ func (m *model) entry(r *realm, change object) object {
 func (m *model) actions() []func() {
 	return slices.Concat(
 		slices.Repeat([]func(){m.good}, 8), slices.Repeat([]func(){m.bad}, 8), slices.Repeat([]func(){m.drop}, 4),
-		slices.Repeat([]func(){m.sneak}, 3), slices.Repeat([]func(){m.reload}, 4), slices.Repeat([]func(){m.look}, 4),
+		slices.Repeat([]func(){m.sneak}, 3), slices.Repeat([]func(){m.renew}, 8), slices.Repeat([]func(){m.reload}, 4), slices.Repeat([]func(){m.look}, 4),
 		[]func(){m.outlive, m.revoke, m.revoke, m.disturb, m.disturb, m.heal, m.heal, m.rotate},
 	)
 }
@@ -217,7 +248,7 @@ func (m *model) mintOf(r *realm, life time.Duration, options ...idp.TokenOption)
 }
 
 // connect has a client come, and holds the answer against the rules. The client stays where it was let in.
-func (m *model) connect(s *seat, by *credential, r *harness.Raw, sent time.Time, mark int) (in bool) {
+func (m *model) connect(s *seat, by *credential, r *visit, sent time.Time, mark int) (in bool) {
 	m.Helper()
 	got, err := r.Connack()
 	if err != nil {
@@ -239,7 +270,7 @@ func (m *model) connect(s *seat, by *credential, r *harness.Raw, sent time.Time,
 		m.Errorf("client %q got in by a token that was over for %s", s.id, sent.Sub(by.ends))
 	case !by.realm.gone.IsZero() && sent.After(by.realm.gone):
 		m.Errorf("client %q got in by a token of a provider that is gone from the file", s.id)
-	case !by.revoked.IsZero() && sent.After(by.revoked) && !m.after:
+	case !by.revoked.IsZero() && sent.After(by.revoked) && !m.after && !by.wasAsked(sent):
 		m.Errorf("client %q got in by a token that was revoked %s before", s.id, sent.Sub(by.revoked))
 	case !by.found.IsZero() && sent.After(by.found):
 		m.Errorf("client %q got in by a token that was found inactive %s before", s.id, sent.Sub(by.found))
@@ -248,6 +279,11 @@ func (m *model) connect(s *seat, by *credential, r *harness.Raw, sent time.Time,
 	s.conn, s.by, s.since, s.mark = r, by, time.Now(), mark
 	m.past = append(m.past, &seat{id: s.id, by: by})
 	return true
+}
+
+// wasAsked tells whether an answer from before it was revoked may still be kept.
+func (c *credential) wasAsked(at time.Time) bool {
+	return !c.asked.IsZero() && at.Sub(c.asked) < 15*time.Second
 }
 
 // find notes that the log says, since a mark, that the plugin has found a token inactive.
@@ -261,23 +297,32 @@ func (m *model) find(by *credential, mark int) {
 //
 // Mosquitto 2.0.21 gets none of the latter: it makes its list of keep-alive times anew at SIGHUP, forgets who is just being
 // closed over WebSockets, and crashes (SIGSEGV) some takeovers later, whatever plugins it has.
-func (m *model) dial() *harness.Raw {
+func (m *model) dial() *visit {
+	m.Helper()
+	return m.dialAs([]byte{harness.V311, harness.V5}[m.rand.IntN(2)])
+}
+
+// dialAs is dial for one protocol.
+func (m *model) dialAs(protocol byte) *visit {
 	m.Helper()
 	listener := m.rand.IntN(8) / 7
 	if m.v.Series == "2.0.21" {
 		listener = 0
 	}
-	r, err := harness.Dial(m.b.URL(listener), []byte{harness.V311, harness.V5}[m.rand.IntN(2)])
+	r, err := harness.Dial(m.b.URL(listener), protocol)
 	if err != nil {
 		m.Fatal(err)
 	}
-	return r
+	return &visit{Raw: r, protocol: protocol}
 }
 
 // send sends CONNECT by a client id.
-func (m *model) send(r *harness.Raw, s *seat, by *credential) time.Time {
+func (m *model) send(r *visit, s *seat, by *credential) time.Time {
 	m.Helper()
 	l := login(s.id, by.token)
+	if r.byAuth {
+		l, by.asked = byToken(s.id, by.token), time.Now()
+	}
 	l.Username = new("sensor-1")
 	sent := time.Now()
 	if err := r.SendConnect(l); err != nil {
@@ -321,9 +366,9 @@ func (m *model) good() {
 	if reuse := m.tokens[m.rand.IntN(len(m.tokens))]; m.rand.IntN(3) == 0 && !reuse.over(time.Now()) && !reuse.adrift {
 		by = reuse
 	}
-	s := m.seat()
+	s, byAuth := m.seat(), m.rand.IntN(3) == 0
 	for deadline := time.Now().Add(healGrace); ; time.Sleep(20 * time.Millisecond) {
-		mark, r := m.b.Mark(), m.dial()
+		mark, r := m.b.Mark(), m.come(byAuth)
 		if m.connect(s, by, r, m.send(r, s, by), mark) || m.Failed() {
 			return
 		}
@@ -334,6 +379,94 @@ func (m *model) good() {
 			m.Errorf("client %q does not get in by a good token", s.id)
 			return
 		}
+	}
+}
+
+// come is dial for a client that comes by enhanced authentication, or not.
+func (m *model) come(byAuth bool) *visit {
+	if !byAuth {
+		return m.dial()
+	}
+	r := m.dialAs(harness.V5)
+	r.byAuth = true
+	return r
+}
+
+// renew has a connected client show a fresh token, which is good or not.
+func (m *model) renew() {
+	s := m.seat()
+	if s.conn == nil || s.by.over(time.Now()) || !s.conn.byAuth && s.conn.protocol != harness.V311 {
+		return
+	}
+	fresh := m.worn()
+	if m.rand.IntN(4) > 0 {
+		fresh = m.mintOf(s.by.realm, []time.Duration{2 * time.Second, time.Hour}[m.rand.IntN(2)])
+	}
+	sent, mark := time.Now(), m.b.Mark()
+	show := m.renewByControl
+	if s.conn.byAuth {
+		show = m.renewByAuth
+	}
+	answer, counts := show(s, fresh, mark)
+	m.step("client %q renews by %s: %s", s.id, m.name(fresh), answer)
+	good := fresh.realm == s.by.realm && !fresh.over(sent)
+	switch {
+	case counts && !good && !fresh.wasAsked(sent):
+		m.Errorf("client %q renewed its token by a bad one", s.id)
+	case counts && !fresh.realm.gone.IsZero() && sent.After(fresh.realm.gone):
+		m.Errorf("client %q renewed its token by one of a provider that is gone from the file", s.id)
+	case counts:
+		s.by, s.since, s.mark = fresh, time.Now(), mark
+		m.past = append(m.past, &seat{id: s.id, by: fresh})
+		return
+	case strings.HasPrefix(answer, "server busy") || answer == "":
+	case good && !fresh.over(time.Now()) && !s.by.over(time.Now()) && !fresh.realm.unsettled(sent) && fresh.realm.gone.IsZero() && sent.Sub(fresh.realm.left) > healGrace:
+		m.Errorf("client %q could not renew by a good token: %s", s.id, answer)
+	}
+	if s.conn.byAuth || answer == "" {
+		m.leave(s) // it may have been disconnected
+	}
+}
+
+// renewByAuth returns what the log says of a renewal by AUTH, and whether the token counts; empty: nothing, as the client was disconnected first.
+func (m *model) renewByAuth(s *seat, fresh *credential, mark int) (answer string, counts bool) {
+	if err := s.conn.Send(harness.AuthPacket(0x19, harness.Auth{Method: oauth2, Data: fresh.token})); err != nil {
+		return "", false
+	}
+	line := regexp.MustCompile(`go_jwt_auth: client "` + s.id + `" \[[^\]]*\] (not )?renewed[:,] (.*)`)
+	for deadline := time.Now().Add(healGrace); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if found := line.FindStringSubmatch(m.b.LogSince(mark)); found != nil {
+			return found[2], found[1] == ""
+		}
+		if s.conn.Ping() != nil {
+			return "", false
+		}
+	}
+	return "", false
+}
+
+// renewByControl returns the error that the client is answered with, and whether the token counts.
+func (m *model) renewByControl(s *seat, fresh *credential, _ int) (answer string, counts bool) {
+	if err := s.conn.Send(harness.PublishPacket(controlTopic, command(m, fresh.token), false)); err != nil {
+		return "", false
+	}
+	for {
+		packet, err := s.conn.Next()
+		if err != nil {
+			if s.conn.Ping() == nil {
+				m.Errorf("client %q got no answer on %s", s.id, controlResponse)
+			}
+			return "", false
+		}
+		p, is := packet.(*packets.PublishPacket)
+		if !is || p.TopicName != controlResponse {
+			continue
+		}
+		if err := s.conn.Send([]byte{packets.Puback << 4, 2, byte(p.MessageID >> 8), byte(p.MessageID)}); err != nil {
+			return "", false
+		}
+		got := answers(m, string(p.Payload))[0]
+		return got.Error, got.Error == ""
 	}
 }
 
@@ -382,7 +515,7 @@ func (m *model) take(c *credential) {
 
 // bad has a client come by a token that is over.
 func (m *model) bad() {
-	mark, s, by, r := m.b.Mark(), m.seat(), m.worn(), m.dial()
+	mark, s, by, r := m.b.Mark(), m.seat(), m.worn(), m.come(m.rand.IntN(4) == 0)
 	m.connect(s, by, r, m.send(r, s, by), mark)
 }
 
@@ -427,7 +560,7 @@ func (m *model) reload() {
 	type comer struct {
 		s    *seat
 		by   *credential
-		r    *harness.Raw
+		r    *visit
 		sent time.Time
 	}
 	var all []*comer
