@@ -192,6 +192,29 @@ func TestWhatAnAdminHasAskedIsForNoOther(t *testing.T) {
 	})
 }
 
+// Whom an admin was told to be disconnected is, though there are no admins any more by then.
+func TestWhatWasOrderedIsDoneWithoutAdmins(t *testing.T) {
+	onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
+		h := open(t, withAdmins(`["ops"]`, mapsUsername), adjust)
+		h.comesByPassword(t, 1, "o", "ops")
+		h.comesByPassword(t, 2, "p", "pump")
+		h.comesByPassword(t, 3, "q", "pump")
+		for _, id := range []string{"p", "q"} {
+			h.sends(1, "o", `{"commands":[{"command":"disconnectSession","clientid":"`+id+`"}]}`)
+		}
+		if len(h.broker.published) != 2 || len(h.broker.kicked) > 0 {
+			t.Fatalf("answered %q, kicked %q", h.broker.published, h.broker.kicked)
+		}
+		h.chain.Config().Control.Admins = nil
+		h.register() // as in a Tick that takes over a file, before anybody is disconnected
+		h.Tick()
+		slices.Sort(h.broker.kicked)
+		if want := []string{"p will=true", "q will=true"}; !slices.Equal(h.broker.kicked, want) {
+			t.Errorf("kicked %q", h.broker.kicked)
+		}
+	})
+}
+
 func TestDisconnectSession(t *testing.T) {
 	for _, c := range []struct {
 		rule, command, answer string

@@ -51,6 +51,8 @@ type foreignKick struct {
 	// at is when, and waits how often that was put off.
 	at    time.Time
 	waits int
+	// orphan: it was ordered while there were admins, and the roster that has the client is kept no more.
+	orphan bool
 }
 
 // session is that of a client that is connected by a token, and the instance that has let it in; nil: it is none.
@@ -84,7 +86,10 @@ func (t *Table) watch() {
 			t.found = append(t.found, foundClient{conn: conn, id: id, trying: trying, connected: true})
 		})
 	case !wanted:
-		t.watched, t.found, t.walk, t.walkAt, t.kicks = nil, nil, false, time.Time{}, nil
+		t.watched, t.found, t.walk, t.walkAt = nil, nil, false, time.Time{}
+		for i := range t.kicks {
+			t.kicks[i].orphan = true // what an admin was told is done all the same
+		}
 	}
 }
 
@@ -106,15 +111,15 @@ func (t *Table) note(e *event.Event, now func() time.Time) {
 
 // watchAt is when there is something to do for the roster; zero: nothing is to come.
 func (t *Table) watchAt() time.Time {
-	if t.watched == nil {
-		return time.Time{}
-	}
-	at := t.lookAt
-	if settles := t.watched.Roster.SettlesAt(); !settles.IsZero() && settles.Before(at) {
-		at = settles
+	var at time.Time
+	if t.watched != nil {
+		at = t.lookAt
+		if settles := t.watched.Roster.SettlesAt(); !settles.IsZero() && settles.Before(at) {
+			at = settles
+		}
 	}
 	for _, k := range t.kicks {
-		if k.at.Before(at) {
+		if at.IsZero() || k.at.Before(at) {
 			at = k.at
 		}
 	}
@@ -137,7 +142,7 @@ func (p *Plugin) watchStep() bool {
 		p.loop.Again()
 	}
 	t := p.table
-	return t.watched != nil && (t.fill(p) || t.watched.Roster.Settle(p.now()) || t.look(p) || p.kickOther(did)) || did
+	return t.watched != nil && (t.fill(p) || t.watched.Roster.Settle(p.now()) || t.look(p)) || p.kickOther(did) || did
 }
 
 func (p *Plugin) jobStep() {
@@ -370,8 +375,12 @@ func (p *Plugin) watchSeen(m broker.Message) {
 
 // watchLeave records that a connection has ended. 2.0 does not say what it keeps.
 func (p *Plugin) watchLeave(conn broker.Conn, kept bool) {
-	if w := p.table.watched; w != nil {
-		w.Roster.Left(conn, kept && p.broker.TellsOfConnects(), p.now())
+	t := p.table
+	if len(t.kicks) > 0 {
+		t.kicks = slices.DeleteFunc(t.kicks, func(k foreignKick) bool { return k.orphan && k.client.Conn == conn })
+	}
+	if t.watched != nil {
+		t.watched.Roster.Left(conn, kept && p.broker.TellsOfConnects(), p.now())
 	}
 }
 
@@ -536,7 +545,7 @@ func (p *Plugin) kickOther(wait bool) bool {
 	c := k.client
 	e := event.Event{Kind: event.Disconnected, Client: event.Client{ID: idOf(c)}, Why: k.why}
 	switch {
-	case t.watched.Roster.Of(c.Conn) != c || !c.Connected || !t.isThere(p, c.Conn, c.ID) || t.holders.TakenOver(c.Conn, c.ID):
+	case !k.orphan && (t.watched.Roster.Of(c.Conn) != c || !c.Connected), !t.isThere(p, c.Conn, c.ID), t.holders.TakenOver(c.Conn, c.ID):
 		e.Kind = event.NotThere
 	case t.holders.Contended(c.Conn, c.ID) && k.waits < kickOtherWaits:
 		k.waits++
