@@ -99,9 +99,13 @@ func (r *rig) logins(v brokers.Version, window time.Duration) []trial {
 		return r.scenario(st, v, scenario{name: idle}, window)
 	}}}
 	add := func(name string, reference bool, s storm) {
-		all = append(all, trial{version: v.Name, part: partLogin, name: name, reference: reference, run: func(st *stand) sample {
+		one := trial{version: v.Name, part: partLogin, name: name, reference: reference, run: func(st *stand) sample {
 			return r.storm(st, v, s, window)
-		}})
+		}}
+		if isVariant(name) {
+			one.rounds = 3
+		}
+		all = append(all, one)
 	}
 	add(anonymous, true, storm{broker: open, connects: few(harness.V311), repeat: true})
 	add(accepting, false, storm{broker: plugin(r.accept, nil), connects: few(harness.V311), repeat: true})

@@ -38,7 +38,7 @@ type options struct {
 
 func main() {
 	var o options
-	seconds := flag.Float64("seconds", 1, "how long a storm of logins is measured in a round, in `s`; with bystanders 2.5 times as long")
+	seconds := flag.Float64("seconds", 1, "how long a storm of logins is measured in a round, in `s`; with bystanders 1.5 times as long")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured, in turn")
 	flag.StringVar(&o.only, "only", "", "measure only what has this `text` in its title, such as \"2.1.2 login\", \"bystander\", \"onRetry, 100 ms\" or \"2.0.21\", and what that is compared with")
 	flag.BoolVar(&o.quick, "quick", false, "one round of 0.3 s each, with fewer clients, to try things out")
@@ -161,31 +161,39 @@ func (r *rig) plan(window time.Duration) (all []trial) {
 		all = append(all, r.logins(v, window)...)
 	}
 	for _, v := range versions {
-		all = append(all, r.bystanders(v, window*5/2)...)
+		all = append(all, r.bystanders(v, window*3/2)...)
 	}
 	for _, v := range versions {
-		all = append(all, r.deliveries(v, window)...)
+		all = append(all, atMost(3, r.deliveries(v, window/2)...)...)
 	}
 	for _, v := range versions {
-		all = append(all, r.renewals(v)...)
+		all = append(all, atMost(3, r.renewals(v)...)...)
 	}
 	for _, v := range versions {
-		all = append(all, r.endings(v))
+		all = append(all, atMost(3, r.endings(v))...)
 	}
 	for _, v := range versions {
-		all = append(all, r.seeing(v, window*3)...)
+		all = append(all, atMost(2, r.seeing(v, window*3)...)...)
 	}
 	for _, v := range versions {
-		all = append(all, r.delays(v)...)
+		all = append(all, atMost(3, r.delays(v)...)...)
 	}
 	for _, v := range versions {
 		all = append(all, r.starts(v)...)
 	}
 	for _, v := range versions {
-		all = append(all, r.memory(v)...)
+		all = append(all, atMost(2, r.memory(v)...)...)
 	}
 	all = append(all, r.checks()...)
 	return append(all, r.micro())
+}
+
+// atMost has trials that take long, or differ little from round to round, measured in no more rounds.
+func atMost(rounds int, all ...trial) []trial {
+	for i := range all {
+		all[i].rounds = rounds
+	}
+	return all
 }
 
 // machine is what it is measured on.

@@ -23,8 +23,6 @@ const (
 const (
 	manyLogins  = 100_000
 	quickLogins = 10_000
-	// memoryRounds are fewer than others: 100,000 logins take half a minute, and the figure is a size, not a time.
-	memoryRounds = 3
 )
 
 // partStart is what the plugin adds to the broker's start, where keys and introspection endpoint answer.
@@ -49,7 +47,7 @@ func (r *rig) starts(v brokers.Version) []trial {
 
 func (r *rig) memory(v brokers.Version) []trial {
 	of := func(name string, o harness.Options) trial {
-		return trial{version: v.Name, part: partMemory, name: name, rounds: memoryRounds, run: func(st *stand) sample {
+		return trial{version: v.Name, part: partMemory, name: name, run: func(st *stand) sample {
 			return r.fill(st, v, o)
 		}}
 	}

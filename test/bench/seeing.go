@@ -26,8 +26,6 @@ import (
 const partSeeing = "seeing"
 
 const (
-	// seeingRounds are fewer than others: until all clients are there takes longer than the measurement.
-	seeingRounds = 3
 	seenClients  = 50_000
 	quickClients = 5_000
 	// stormRate is the logins/s, each with a token that the broker has never seen, whose client leaves at once.
@@ -80,11 +78,11 @@ var lookings = []looking{
 
 // seeing are the trials of partSeeing.
 func (r *rig) seeing(v brokers.Version, window time.Duration) (all []trial) {
-	all = append(all, trial{version: v.Name, part: partSeeing, name: idle, reference: true, rounds: seeingRounds, run: func(st *stand) sample {
+	all = append(all, trial{version: v.Name, part: partSeeing, name: idle, reference: true, run: func(st *stand) sample {
 		return r.scenario(st, v, scenario{name: idle}, window/2)
 	}})
 	for _, l := range lookings {
-		all = append(all, trial{version: v.Name, part: partSeeing, name: l.name, reference: l.name == nobodyOff || l.name == nobodyOn, rounds: seeingRounds, run: func(st *stand) sample {
+		all = append(all, trial{version: v.Name, part: partSeeing, name: l.name, reference: l.name == nobodyOff || l.name == nobodyOn, run: func(st *stand) sample {
 			return r.look(st, v, l, window)
 		}})
 	}
