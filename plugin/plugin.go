@@ -14,6 +14,7 @@ import (
 	"go-jwt-auth/plugin/admin"
 	"go-jwt-auth/plugin/audit"
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/cedalo"
 	"go-jwt-auth/plugin/chain"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/control"
@@ -190,6 +191,9 @@ func New(b broker.Broker, o Options) (*Plugin, error) {
 	p.controls = map[string]*control.Control{
 		control.Topic: {Commands: commands, Malformed: p.malformed, Send: p.answer},
 	}
+	panel := &cedalo.Cedalo{Admins: p.admins}
+	p.controls[cedalo.InspectTopic] = &control.Control{Commands: panel.Inspect(), Malformed: p.malformed, Send: p.answer}
+	p.controls[cedalo.ClientControlTopic] = &control.Control{Commands: panel.ClientControl(), Malformed: p.malformed, Send: p.answer}
 	p.table.plugins = append(p.table.plugins, p)
 	if err := p.start(o.Settings); err != nil {
 		p.logEach(event.Error, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/cedalo"
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/control"
 	"go-jwt-auth/plugin/event"
@@ -175,7 +176,13 @@ func (p *Plugin) register() {
 			if t.name == control.Topic && file.Control.Renew {
 				p.log(event.Warning, "no client can renew its token by a message to %s: %s", t.name, err)
 			}
-			if hasAdmins(file) {
+			switch {
+			case !hasAdmins(file):
+			case t.name == cedalo.InspectTopic:
+				p.log(event.Warning, "the Management Center can't see who is connected by a message to %s: %s", t.name, err)
+			case t.name == cedalo.ClientControlTopic:
+				p.log(event.Warning, "the Management Center can't disconnect anybody by a message to %s: %s", t.name, err)
+			default:
 				p.log(event.Warning, "no admin can have anything done by a message to %s: %s", t.name, err)
 			}
 		}
@@ -193,7 +200,11 @@ func hasAdmins(c *config.Config) bool { return len(c.Control.Admins) > 0 }
 
 // topics are all that instances may be registered for.
 func topics() []topic {
-	return []topic{{control.Topic, func(c *config.Config) bool { return c.Control.Renew || hasAdmins(c) }}}
+	return []topic{
+		{control.Topic, func(c *config.Config) bool { return c.Control.Renew || hasAdmins(c) }},
+		{cedalo.InspectTopic, hasAdmins},
+		{cedalo.ClientControlTopic, hasAdmins},
+	}
 }
 
 // listen has the messages to a topic come to an instance that wants them, and, if it was the one that took those of all others,

@@ -67,7 +67,7 @@ type View struct {
 // Describe makes a Session. No text in it is a token, and all others are whole.
 func Describe(c *roster.Client, v View, now time.Time) Session {
 	s := Session{
-		ClientID: Shown(c.ID, c.Secret), Address: v.Info.Address, Port: v.Info.Port, Transport: "mqtt", ProtocolVersion: versionOf(v.Info.Version),
+		ClientID: Shown(c.ID, c.Secret), Address: v.Info.Address, Port: v.Info.Port, Transport: "mqtt", ProtocolVersion: VersionOf(v.Info.Version),
 		Connected: c.Connected, ConnectedAt: c.Since, DisconnectedAt: c.Left, Login: c.Login.String(), Admin: v.Admin,
 	}
 	if name := v.Info.Username; name != nil {
@@ -117,7 +117,8 @@ func Shown(name string, secret bool) string {
 	return verdict.Shorten(name, len(name))
 }
 
-func versionOf(v uint8) string {
+// VersionOf is the name of a version of MQTT.
+func VersionOf(v uint8) string {
 	switch v {
 	case 3:
 		return "v3.1"

@@ -10,6 +10,7 @@ import (
 
 	"go-jwt-auth/plugin"
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/cedalo"
 	"go-jwt-auth/plugin/control"
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/loop"
@@ -127,8 +128,15 @@ func (l *line) Log(_ event.Level, text []byte) {
 
 // Control and ExtAuths are not for the inside of the event in question: 2.0 goes through a list then.
 func (l *line) Control(topic string, on bool) error {
-	if l.telling || topic != control.Topic {
-		l.rules.broken("inside of a message to $CONTROL, or for %s, the plugin was registered or unregistered", topic)
+	if l.telling {
+		l.rules.broken("inside of a message to $CONTROL, the plugin was registered or unregistered for %s", topic)
+	}
+	switch topic {
+	case control.Topic:
+	case cedalo.InspectTopic, cedalo.ClientControlTopic: // nobody asks there
+		return nil
+	default:
+		l.rules.broken("the plugin was registered or unregistered for %s", topic)
 	}
 	if on && !l.V20 && slices.ContainsFunc(l.others(), func(other *line) bool { return other.controls }) {
 		return broker.ErrTaken
