@@ -147,7 +147,12 @@ func getClient(call *admin.Call) {
 		call.Done("of client "+verdict.Quote(id), nil, errNotFound)
 		return
 	}
-	call.Done("of client "+verdict.Quote(admin.Shown(id, one.Secret)), clientOf(one, v), nil)
+	c := clientOf(one, v)
+	call.Done("of client "+verdict.Quote(admin.Shown(id, one.Secret)), struct {
+		Client
+		// Same is for those who read it as an answer of dynamic-security; the Management Center takes the data itself for the client.
+		Same Client `json:"client"`
+	}{c, c}, nil)
 }
 
 // disconnectClient {clientid} disconnects one.
