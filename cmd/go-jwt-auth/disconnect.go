@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -175,14 +176,30 @@ func (c *console) mayExpel(cmd *cobra.Command, client *control.Client, x expulsi
 	case x.block > 0:
 		question += " and block them for " + x.block.String()
 	}
-	c.tell("%s? [y/N] ", question)
-	line, err := bufio.NewReader(c.in).ReadString('\n')
-	switch answer := strings.ToLower(strings.TrimSpace(line)); {
-	case answer == "y" || answer == "yes":
-		return nil
-	case err != nil && line == "":
-		c.tell("\n")
+	if yes := c.confirm(cmd.Context(), question); !yes {
+		c.tell("nothing is done\n")
+		return errNo
 	}
-	c.tell("nothing is done\n")
-	return errNo
+	return nil
+}
+
+// confirm asks a question. Only y or yes is a yes; an interruption is a no.
+func (c *console) confirm(ctx context.Context, question string) (yes bool) {
+	c.tell("%s? [y/N] ", question)
+	lines := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(c.in).ReadString('\n') // what can't be read is a no
+		lines <- line
+	}()
+	select {
+	case <-ctx.Done():
+		c.tell("\n")
+		return false
+	case line := <-lines:
+		if !strings.HasSuffix(line, "\n") {
+			c.tell("\n")
+		}
+		answer := strings.ToLower(strings.TrimSpace(line))
+		return answer == "y" || answer == "yes"
+	}
 }

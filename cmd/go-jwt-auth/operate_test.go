@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -69,9 +72,11 @@ func TestStatus(t *testing.T) {
 	if s.out != want {
 		t.Errorf("got\n%s\nwant\n%s", s.out, want)
 	}
-	p := &r.Status.Providers[0]
-	p.Ready, p.Keys.Stale, p.Keys.Error, p.Revocation.Breaker, p.Revocation.Error = false, true, "HTTP 500", "open", "timeout"
-	r.Status.Reloads.LastError, r.Status.Broker.Ticks, r.Status.Broker.Complete = "not JSON", false, false
+	r.Plugin.Change(func() {
+		p := &r.Status.Providers[0]
+		p.Ready, p.Keys.Stale, p.Keys.Error, p.Revocation.Breaker, p.Revocation.Error = false, true, "HTTP 500", "open", "timeout"
+		r.Status.Reloads.LastError, r.Status.Broker.Ticks, r.Status.Broker.Complete = "not JSON", false, false
+	})
 	r.tool(t.Context(), 0, "", "status").want(t, exitNo, "✗ provider devices", "it is not ready", "! they are old", "✗ HTTP 500", "circuit breaker is open", "✗ timeout",
 		"✗ the last reload failed: not JSON", "does not call the plugin regularly", "does not tell of all")
 	if o := r.tool(t.Context(), 0, "", "status", "--json").want(t, exitNo).object(t); o["version"] != "0.1.0" {
@@ -96,6 +101,22 @@ func TestDisconnect(t *testing.T) {
 		r.tool(t.Context(), 100, "y\n", "disconnect", "--client-id", "laptop").want(t, 0, "✓ 1 client disconnected")
 		r.tool(t.Context(), 100, "y\n", "disconnect", "--client-id", "laptop").want(t, exitNo, "nobody is connected by that")
 		r.tool(t.Context(), 100, "y\n", "disconnect", "--client-id", "gone").want(t, exitNo, "nobody is connected by that")
+	})
+	t.Run("an interruption is a no", func(t *testing.T) {
+		r := start(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		in, _ := io.Pipe() // nobody answers
+		c := r.console(100, "")
+		var out bytes.Buffer
+		c.in, c.out = in, &out
+		c.err = &screenBuffer{seen: func(text string) {
+			if strings.Contains(text, "[y/N]") {
+				interrupt()
+			}
+		}}
+		if code := run(ctx, []string{"disconnect", "--client-id", "laptop", "--url", r.url}, c); code != exitNo || len(r.Asked("disconnectSession")) != 0 {
+			t.Errorf("exit code %d", code)
+		}
 	})
 	t.Run("many", func(t *testing.T) {
 		r := start(t)

@@ -44,8 +44,22 @@ type Broker struct {
 	// Raw returns the whole answer to a message, in the place of Answer.
 	Raw func(message []byte) (answer []byte)
 
-	mu    sync.Mutex // guards conns
+	mu    sync.Mutex // guards conns, and the functions once it has been started
 	conns []io.Closer
+}
+
+// Change has f change the functions of a broker that has been started.
+func (b *Broker) Change(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+// functions are what they are now.
+func (b *Broker) functions() (login func(*packets.Connect) byte, publish func() byte, answer func(Command) (any, string), raw func([]byte) []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Login, b.Publish, b.Answer, b.Raw
 }
 
 // Close as a reason code ends the connection without an answer; so does Hangup as an error. Silence as an error is none at all.
@@ -137,8 +151,8 @@ func (b *Broker) serve(conn io.ReadWriteCloser) {
 		switch p := packet.Content.(type) {
 		case *packets.Connect:
 			code := byte(0)
-			if b.Login != nil {
-				code = b.Login(p)
+			if login, _, _, _ := b.functions(); login != nil {
+				code = login(p)
 			}
 			if code == Close {
 				return
@@ -164,8 +178,8 @@ func (b *Broker) serve(conn io.ReadWriteCloser) {
 
 func (b *Broker) publish(conn io.Writer, p *packets.Publish) (goOn bool) {
 	content := &packets.Puback{PacketID: p.PacketID, Properties: &packets.Properties{}}
-	if b.Publish != nil {
-		content.ReasonCode = b.Publish()
+	if _, publish, _, _ := b.functions(); publish != nil {
+		content.ReasonCode = publish()
 	}
 	ack := packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.PUBACK}, Content: content}
 	if _, err := ack.WriteTo(conn); err != nil {
@@ -190,8 +204,9 @@ func (b *Broker) publish(conn io.Writer, p *packets.Publish) (goOn bool) {
 }
 
 func (b *Broker) answer(message []byte) ([]byte, error) {
-	if b.Raw != nil {
-		return b.Raw(message), nil
+	_, _, answer, raw := b.functions()
+	if raw != nil {
+		return raw(message), nil
 	}
 	var asked struct {
 		Commands []Command `json:"commands"`
@@ -202,7 +217,7 @@ func (b *Broker) answer(message []byte) ([]byte, error) {
 	var responses []any
 	for _, command := range asked.Commands {
 		response := map[string]any{"command": command.Name(), "correlationData": command["correlationData"]}
-		data, err := b.Answer(command)
+		data, err := answer(command)
 		switch err {
 		case Hangup:
 			return nil, errors.New(err)

@@ -1,6 +1,7 @@
 package controltest
 
 import (
+	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -92,10 +93,23 @@ func (p *Plugin) changed(id string) {
 	p.changes = append(p.changes, id)
 }
 
+// Change has f change what is exported, while commands may come.
+func (p *Plugin) Change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
 // Answer is Broker.Answer.
 func (p *Plugin) Answer(c Command) (data any, err string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	data, err = p.answer(c)
+	text, _ := json.Marshal(data) // of structs; while nobody changes them
+	return json.RawMessage(text), err
+}
+
+func (p *Plugin) answer(c Command) (data any, err string) {
 	p.asked = append(p.asked, c)
 	switch c.Name() {
 	case "listSessions":
