@@ -147,7 +147,8 @@ func TestHowTheToolLogsIn(t *testing.T) {
 	tool(t, "", "clients", "--url", "mqtt://127.0.0.1:1", "--token-file", token).want(t, exitUnknown, "connection refused").lacks(t, "unencrypted")
 	tool(t, "", "clients", "--url", "mqtt://broker.invalid", "--token-file", token).want(t, exitUnknown, "unencrypted")
 	r.Broker.Change(func() { r.Login = func(*packets.Connect) byte { return 0x87 } })
-	r.tool(t.Context(), 0, "", "status").want(t, exitUnknown, "0x87 (not authorized)", "check-token")
+	r.tool(t.Context(), 0, "", "status", "--token-file", token).want(t, exitUnknown, "0x87 (not authorized)", "check-token")
+	r.tool(t.Context(), 0, "", "status").want(t, exitUnknown, "0x87 (not authorized)", "--token-file")
 	r.Broker.Change(func() { r.Login, r.Publish = nil, func() byte { return 0x87 } })
 	r.tool(t.Context(), 0, "", "status").want(t, exitUnknown, "publishClientSend")
 }

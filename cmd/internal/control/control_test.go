@@ -209,6 +209,7 @@ func TestWhyThereIsNoConnection(t *testing.T) {
 		want string
 	}{
 		"a bad token":  {0x87, "0x87 (not authorized): is the token"},
+		"no token":     {0x87, "a login with nothing in it with 0x87 (not authorized): say who asks by --token-file"},
 		"another code": {0x9f, "0x9f (connection rate exceeded)"},
 		"unknown code": {0xfe, "0xfe"},
 		"closed":       {controltest.Close, "without an answer to the login"},
@@ -216,7 +217,11 @@ func TestWhyThereIsNoConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var logins atomic.Int32
 			b := &controltest.Broker{Login: func(*packets.Connect) byte { logins.Add(1); return test.code }}
-			_, err := open(t, control.Options{URL: b.Start(t, "mqtt", nil)}).GetStatus(t.Context())
+			o := control.Options{URL: b.Start(t, "mqtt", nil)}
+			if name != "no token" {
+				o.Password = func() (string, error) { return "a token", nil }
+			}
+			_, err := open(t, o).GetStatus(t.Context())
 			fails(t, err, test.want)
 			if tries := logins.Load(); (tries > 1) != (test.code == controltest.Close) {
 				t.Errorf("%d logins", tries)

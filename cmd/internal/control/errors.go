@@ -58,7 +58,9 @@ type ConnectError struct {
 	URL string
 	// Code is the CONNACK's reason code (MQTT 5 §3.2.2.2); 0: there was none.
 	Code byte
-	err  error
+	// anonymous says that the login had neither a password nor a certificate.
+	anonymous bool
+	err       error
 }
 
 // Error implements error.
@@ -67,6 +69,10 @@ func (e *ConnectError) Error() string {
 	case 0:
 		return e.URL + ": " + e.err.Error()
 	case badCredentials, notAuthorized:
+		if e.anonymous {
+			return fmt.Sprintf("%s refuses a login with nothing in it with %s: say who asks by --token-file, by --admin and --password-file, or by --cert-file and --key-file",
+				e.URL, codeText(e.Code))
+		}
 		return fmt.Sprintf("%s refuses the login with %s: is the token or the password still good? `go-jwt-auth check-token` says what the plugin makes of a token, "+
 			"and the broker's log why it refused this one", e.URL, codeText(e.Code))
 	}

@@ -101,7 +101,7 @@ func (c *Client) connectOnce(ctx context.Context) (*link, error) {
 	case err == nil:
 		return l, nil
 	case answer != nil:
-		return nil, &ConnectError{URL: c.URL(), Code: answer.ReasonCode}
+		return nil, &ConnectError{URL: c.URL(), Code: answer.ReasonCode, anonymous: c.o.Password == nil && c.o.CertFile == ""}
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || websocket.IsUnexpectedCloseError(err):
 		return nil, &ConnectError{URL: c.URL(), err: errPutOff}
 	}
