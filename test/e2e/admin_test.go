@@ -1,11 +1,16 @@
 package e2e
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
@@ -172,7 +177,7 @@ func TestAnAdminSeesWhoIsConnected(t *testing.T) {
 func TestAnAdminDisconnects(t *testing.T) {
 	p := provider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		b := operated(t, v, config(t, p, object{"options.revocation": nil}))
+		b := operated(t, v, config(t, p, object{"options.revocation": nil, "options.audit.filePath": "{dir}/audit.jsonl"}))
 		admin := ops(t, b)
 		bystander := harness.Connect(t, b.URL(0), harness.Paho5, login("by", p.Token("sensor-2", time.Hour))).Accepted()
 		for i, c := range []struct {
@@ -199,6 +204,11 @@ func TestAnAdminDisconnects(t *testing.T) {
 			b.WaitLogSince(mark, `go_jwt_auth: client "c"( \[127\.0\.0\.1\])? disconnected: by an admin: "ops", "a test"`)
 			b.WaitLogSince(mark, `go_jwt_auth: client "ops' console" \[127\.0\.0\.1\] commanded disconnectSession .*: 1 client, "a test"`)
 		}
+		awaitLine(t, b, "audit.jsonl", object{
+			"event": "command", "result": "done", "command": "disconnectSession", "clientid": "ops' console", "username": "ops", "address": "127.0.0.1",
+			"detail": `clientid "c": 1 client, "a test"`,
+		})
+		awaitLine(t, b, "audit.jsonl", object{"event": "disconnect", "result": "done", "clientid": "c", "sub": "sensor-1", "reason": "by an admin", "detail": `"ops", "a test"`})
 		if !bystander.Connected() {
 			t.Error("a bystander was disconnected")
 		}
@@ -376,6 +386,43 @@ func TestAdminsOfSeveralListeners(t *testing.T) {
 		got := tells[sessionPage](t, admin, object{"command": "listSessions"})
 		if got.TotalCount < 3 || !got.Complete {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// An admin may come by a certificate, of which the broker takes the username.
+func TestAnAdminComesByACertificate(t *testing.T) {
+	p := provider(t)
+	certificate, ca := certify(t, "localhost")
+	der, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := harness.Start(t, v, harness.Options{
+			Plugins: []harness.Plugin{harness.JWT("jwt.json", config(t, p, object{"options.revocation": nil, "options.control.admins": []string{"example.com"}}))},
+			Files:   map[string]string{"ca.pem": ca, "key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))},
+			Listeners: []harness.Listener{{}, {
+				Extra: "cafile {dir}/ca.pem\ncertfile {dir}/ca.pem\nkeyfile {dir}/key.pem\nrequire_certificate true\nuse_identity_as_username true",
+			}},
+		})
+		_, address, _ := strings.Cut(b.URL(1), "://")
+		answers := make(chan string, 10)
+		client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + address).SetClientID("by certificate").
+			SetTLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate}, InsecureSkipVerify: true}). //nolint:gosec // whose it is does not matter here
+			SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { answers <- string(m.Payload()) }))
+		if token := client.Connect(); !token.WaitTimeout(harness.Patience) || token.Error() != nil {
+			t.Fatal(token.Error())
+		}
+		defer client.Disconnect(0)
+		client.Publish(controlTopic, 1, false, `{"commands":[{"command":"listSessions"}]}`)
+		select {
+		case answer := <-answers:
+			if !strings.Contains(answer, `"clientid":"by certificate","username":"example.com"`) || !strings.Contains(answer, `"login":"certificate","admin":true`) {
+				t.Error(answer)
+			}
+		case <-time.After(harness.Patience):
+			t.Fatal("no answer")
 		}
 	})
 }
