@@ -79,7 +79,9 @@ type SessionPage struct {
 	Complete   bool   `json:"complete"`
 	Incomplete string `json:"incomplete,omitempty"`
 	// Revision is the state that the page shows, for Changes.
-	Revision uint64    `json:"revision"`
+	Revision uint64 `json:"revision"`
+	// Next is where the next page begins (ListSessionsFrom); 0: there is none, or the plugin does not say.
+	Next     uint64    `json:"next,omitempty"`
 	Sessions []Session `json:"sessions"`
 }
 
@@ -263,6 +265,11 @@ const (
 // at offset plus its length.
 func (c *Client) ListSessions(ctx context.Context, offset, count int) (SessionPage, error) {
 	return get[SessionPage](ctx, c, "listSessions", args{"offset": offset, "count": count})
+}
+
+// ListSessionsFrom returns the page that begins where another has ended.
+func (c *Client) ListSessionsFrom(ctx context.Context, next uint64, count int) (SessionPage, error) {
+	return get[SessionPage](ctx, c, "listSessions", args{"from": next, "count": count})
 }
 
 // ListChanges returns what has changed since a revision.

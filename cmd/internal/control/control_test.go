@@ -552,3 +552,28 @@ func TestABrokerThatAuthenticatesUnasked(t *testing.T) {
 		})
 	}
 }
+
+// If the plugin says where the next page begins, nobody falls between two, and one pass is enough.
+func TestRosterGoesOnWhereAPageEnds(t *testing.T) {
+	plugin := &controltest.Plugin{PageMost: 2, Next: true}
+	b := &controltest.Broker{Answer: func(c controltest.Command) (any, string) {
+		if _, goesOn := c["from"]; goesOn && len(plugin.Asked("listSessions")) == 1 {
+			plugin.End("a", "c")
+			plugin.Put(control.Session{ClientID: "f"})
+		}
+		return plugin.Answer(c)
+	}}
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		plugin.Put(control.Session{ClientID: id, Connected: true})
+	}
+	r, err := open(t, control.Options{URL: b.Start(t, "mqtt", nil)}).Roster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(r.All()); got != "b d e f" || !r.Complete {
+		t.Error(got, r.Complete)
+	}
+	if n := len(plugin.Asked("listSessions")); n != 3 {
+		t.Errorf("it took %d pages", n)
+	}
+}

@@ -44,8 +44,9 @@ func (c Change) ClientID() string {
 // passes bounds how often the list is read for one that lacks nobody.
 const passes = 5
 
-// Roster reads the whole list: page for page, and then what has changed meanwhile. Whoever leaves between two pages makes others
-// move from the later one to the earlier one, and be in neither: the count shows that, and the next pass has them.
+// Roster reads the whole list: page for page, and then what has changed meanwhile. If the plugin does not say where the next page begins,
+// whoever leaves between two makes others move from the later one to the earlier one, and be in neither: the count shows that, and the
+// next pass has them.
 func (c *Client) Roster(ctx context.Context) (*Roster, error) {
 	r := &Roster{client: c}
 	for fresh, n := true, 0; n < passes; n++ {
@@ -71,8 +72,9 @@ func (r *Roster) list(ctx context.Context, fresh bool) error {
 	if fresh {
 		r.sessions = map[string]entry{}
 	}
-	for offset := 0; ; {
-		page, err := r.client.ListSessions(ctx, offset, MostSessions)
+	offset, next := 0, uint64(0)
+	for {
+		page, err := r.page(ctx, offset, next)
 		if err != nil {
 			return err
 		}
@@ -84,10 +86,18 @@ func (r *Roster) list(ctx context.Context, fresh bool) error {
 			r.put(s)
 		}
 		offset += len(page.Sessions)
-		if len(page.Sessions) == 0 || offset >= page.TotalCount {
+		said := next != 0 || page.Next != 0
+		if next = page.Next; next == 0 && (said || len(page.Sessions) == 0 || offset >= page.TotalCount) {
 			return nil
 		}
 	}
+}
+
+func (r *Roster) page(ctx context.Context, offset int, next uint64) (SessionPage, error) {
+	if next != 0 {
+		return r.client.ListSessionsFrom(ctx, next, MostSessions)
+	}
+	return r.client.ListSessions(ctx, offset, MostSessions)
 }
 
 func (r *Roster) put(s Session) {

@@ -20,11 +20,14 @@ type Plugin struct {
 	blocks           []control.Block
 	lastBlock        uint64
 	asked            []Command
+	came             map[string]uint64 // the revision at which each came, if Next is set
 
 	// PageMost bounds what a page of sessions or refusals holds; 0: no bound. What else is known of a session stands in Details, by client id.
 	PageMost uint64
-	Status   control.Status
-	Details  map[string]control.SessionDetail
+	// Next has it say where the next page begins, by Came.
+	Next    bool
+	Status  control.Status
+	Details map[string]control.SessionDetail
 	// Incomplete makes the list incomplete.
 	Incomplete string
 }
@@ -43,6 +46,12 @@ func (p *Plugin) Put(sessions ...control.Session) {
 		}
 		p.sessions = append(p.sessions, s)
 		p.changed(s.ClientID)
+		if p.Next {
+			if p.came == nil {
+				p.came = map[string]uint64{}
+			}
+			p.came[s.ClientID] = p.revision
+		}
 	}
 }
 
@@ -153,14 +162,24 @@ func (p *Plugin) answer(c Command) (data any, err string) {
 func (p *Plugin) list(c Command) control.SessionPage {
 	all := uint64(len(p.sessions))
 	offset := min(c.number("offset", 0), all)
+	if from := c.number("from", 0); from > 0 {
+		offset = 0
+		for offset < all && p.came[p.sessions[offset].ClientID] < from {
+			offset++
+		}
+	}
 	count := c.number("count", 100)
 	if p.PageMost > 0 {
 		count = min(count, p.PageMost)
 	}
-	return control.SessionPage{
+	page := control.SessionPage{
 		TotalCount: len(p.sessions), Complete: p.Incomplete == "", Incomplete: p.Incomplete, Revision: p.revision,
 		Sessions: p.sessions[offset:min(offset+count, all)],
 	}
+	if end := offset + count; p.Next && end < all {
+		page.Next = p.came[p.sessions[end].ClientID]
+	}
+	return page
 }
 
 func (p *Plugin) listChanges(c Command) (any, string) {
