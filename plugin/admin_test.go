@@ -667,3 +667,90 @@ func TestArgumentsOfCommands(t *testing.T) {
 		}
 	}
 }
+
+// ids lists all clients, by client id.
+func (h *env) ids(t *testing.T) (all []string) {
+	t.Helper()
+	var page sessionPage
+	h.query(t, 1, `{"command":"listSessions","count":1000}`, &page)
+	for _, s := range page.Sessions {
+		connected := ""
+		if !s.Connected {
+			connected = " away"
+		}
+		all = append(all, s.ClientID+" "+s.Login+connected)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Those who were there before the list was are found; who is away, or of a listener without this plugin, is found as an admin lists, and
+// forgotten when it is gone without a word.
+func TestWhoIsThereWithoutAWord(t *testing.T) {
+	h := open(t, local(mapsUsername))
+	h.login(2, "token", nil, h.token("alice", time.Hour))
+	h.comesByPassword(t, 3, "before", "pump")
+	h.broker.away["kept"] = "kept"
+	h.broker.others = []broker.ClientInfo{{Conn: 4, ClientID: "kept", Version: 5}}
+	h.write(t, withAdmins(`["ops"]`, mapsUsername))
+	h.reloads(t)
+	h.Tick()
+	h.comesByPassword(t, 1, "o", "ops")
+	h.broker.connected["kept"] = 4 // for the fake, which knows those that are away by their names alone
+	if got := h.ids(t); !slices.Equal(got, []string{"before unknown", "kept unknown away", "o password", "token token"}) {
+		t.Errorf("%q", got)
+	}
+	// Somebody comes to a listener without this plugin.
+	h.broker.connected["foreign"] = 5
+	h.broker.told = map[broker.Conn]broker.ClientInfo{5: {ClientID: "foreign", Address: "192.0.2.9"}}
+	if got := h.ids(t); len(got) != 4 {
+		t.Errorf("the broker was asked again at once: %q", got)
+	}
+	h.advance(walkFirst)
+	if got := h.ids(t); !slices.Equal(got, []string{"before unknown", "foreign unknown", "kept unknown away", "o password", "token token"}) {
+		t.Errorf("%q", got)
+	}
+	// Both go without a word: whoever lists finds out, and so does the plugin by itself.
+	delete(h.broker.connected, "foreign")
+	if got := h.ids(t); len(got) != 4 {
+		t.Errorf("%q", got)
+	}
+	delete(h.broker.connected, "kept")
+	delete(h.broker.away, "kept")
+	h.left(lookEvery)
+	if h.table.watched.Roster.Find("kept") != nil || h.table.watched.Roster.Len() != 3 {
+		t.Error("who has gone without a word is still known")
+	}
+}
+
+// Whatever somebody who is no admin sends, nothing is begun for it.
+func TestNothingIsBegunForOthers(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "pump")
+	all := strings.TrimSuffix(strings.Repeat(`{"command":"listSessions","count":1000},`, control.MaxCommands), ",")
+	for range 100 {
+		h.sends(1, "o", `{"commands":[`+all+`]}`)
+		if len(h.jobs) > 0 {
+			t.Fatal("something is begun")
+		}
+	}
+}
+
+// An admin has no more begun at once than is bounded, and all of it is answered.
+func TestWhatIsBegunIsBounded(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	all := strings.TrimSuffix(strings.Repeat(`{"command":"listSessions"},`, control.MaxCommands), ",")
+	for range 10 {
+		h.sends(1, "o", `{"commands":[`+all+`]}`)
+	}
+	if got := len(h.jobs); got != admin.MaxJobs {
+		t.Errorf("%d are begun", got)
+	}
+	for range 1000 {
+		h.Tick()
+	}
+	if len(h.jobs) > 0 || len(h.broker.published) != 10 || !strings.Contains(h.broker.published[0], "too many requests") {
+		t.Errorf("%d are left, %d answers", len(h.jobs), len(h.broker.published))
+	}
+}

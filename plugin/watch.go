@@ -247,18 +247,18 @@ func (t *Table) fill(p *Plugin) bool {
 }
 
 // walkAll asks the broker for all its clients, which it tells in one go. Those that are not known to be connected are away, or of listeners
-// without this plugin.
+// without this plugin: the broker does not say which. Those that are first found later are the latter, as of others it would have been told.
 func (t *Table) walkAll(p *Plugin) {
-	began, known := p.now(), len(t.found)
+	began, known, again := p.now(), len(t.found), !t.walkAt.IsZero()
 	p.broker.EachClient(func(c broker.ClientInfo) {
 		if t.watched.Roster.Of(c.Conn) == nil && !t.holders.Has(c.Conn, c.ClientID) {
-			cantBeAway := c.Address != "" && c.CleanStart && c.Version < 5
-			t.found = append(t.found, foundClient{conn: c.Conn, id: strings.Clone(c.ClientID), connected: cantBeAway})
+			connected := c.Address != "" && (again || c.CleanStart && c.Version < 5)
+			t.found = append(t.found, foundClient{conn: c.Conn, id: strings.Clone(c.ClientID), connected: connected})
 		}
 	})
 	now := p.now()
 	switch {
-	case t.walkAt.IsZero():
+	case !again:
 	case len(t.found) > known:
 		t.walkAfter = walkFirst
 	default:
