@@ -167,6 +167,7 @@ lint: lint-examples
 lint-examples: $(GOLANGCI_LINT) $(EXAMPLES_JS) $(EXAMPLES_PYTHON)
 	cd examples/go && $(GOLANGCI_LINT) run ./...
 	@for f in examples/javascript/*.js examples/javascript/*/*.js; do node --check $$f || exit 1; done
+	@for f in cmd/internal/ui/page/*.js; do node --check --input-type=module <$$f || exit 1; done
 	$(PAHO_PYTHON)/bin/python -W error -m py_compile examples/python/client.py
 	shellcheck examples/mosquitto_pub/publish.sh
 

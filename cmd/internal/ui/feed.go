@@ -17,8 +17,8 @@ const (
 	refreshEvery = time.Second
 	// retryEvery is when a broker that does not answer is asked again, deniedEvery when one that says no is: each time it logs a refusal.
 	retryEvery, deniedEvery = 2 * time.Second, 10 * time.Second
-	// statusEvery and blocksEvery are in turns of refreshEvery. An admin has ten requests a second for all.
-	statusEvery, blocksEvery = 2, 5
+	// statusEvery and listsEvery are in turns of refreshEvery; the latter is for what a status does not show.
+	statusEvery, listsEvery = 2, 10
 	// lineSize is how many clients a line to the page is about at most, so that reading one delays no frame.
 	lineSize = 500
 	// keptChanges are how many changes a page may be behind before it gets all clients again.
@@ -49,6 +49,7 @@ type feed struct {
 	// Of the goroutine that asks the broker alone.
 	roster *control.Roster
 	lastID uint64
+	counts counts
 }
 
 // latest is a line of which only the newest counts.
@@ -116,32 +117,45 @@ func (f *feed) hurry() {
 	}
 }
 
-// turn asks for what is due.
+// turn asks for what is due. Each question is a line of the broker's audit trail: what the status counts is asked for when the count
+// has changed.
 func (f *feed) turn(ctx context.Context, turn int) error {
+	due := turn%listsEvery == 0
 	if turn%statusEvery == 0 {
-		if err := f.ask(ctx, "status", "getStatus"); err != nil {
+		data, err := f.ask(ctx, "status", "getStatus")
+		if err != nil {
 			return err
 		}
-	}
-	if turn%blocksEvery == 0 {
-		if err := f.ask(ctx, "blocks", "listBlocks"); err != nil {
+		var now counts
+		if err := json.Unmarshal(data, &now); err != nil {
 			return err
 		}
+		due = due || now != f.counts
+		f.counts = now
 	}
-	if err := f.askRefusals(ctx); err != nil {
-		return err
+	if due {
+		if _, err := f.ask(ctx, "blocks", "listBlocks"); err != nil {
+			return err
+		}
+		if err := f.askRefusals(ctx); err != nil {
+			return err
+		}
 	}
 	return f.askSessions(ctx)
 }
 
+// counts are those of a status.
+type counts struct {
+	Refusals, Blocks uint64
+}
+
 // ask keeps the answer to a command as the latest of its kind.
-func (f *feed) ask(ctx context.Context, kind, command string) error {
+func (f *feed) ask(ctx context.Context, kind, command string) (json.RawMessage, error) {
 	data, err := f.client.Do(ctx, command, nil)
-	if err != nil {
-		return err
+	if err == nil {
+		f.setLatest(kind, map[string]any{"type": kind, kind: data})
 	}
-	f.setLatest(kind, map[string]any{"type": kind, kind: data})
-	return nil
+	return data, err
 }
 
 func (f *feed) setLatest(kind string, line any) {

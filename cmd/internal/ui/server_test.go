@@ -663,6 +663,24 @@ func TestNobodyLooks(t *testing.T) {
 	s.follow(t, key, func(p *page) bool { return len(p.sessions) == 1 })
 }
 
+// TestListsAreAskedForWhenTheyHaveChanged: every question is a line of the audit trail.
+func TestListsAreAskedForWhenTheyHaveChanged(t *testing.T) {
+	s := begin(t)
+	key := s.openPage(t)
+	n := 0
+	s.follow(t, key, func(*page) bool {
+		s.plugin.Put(control.Session{ClientID: fmt.Sprint(n)}) // so that the page hears of each turn
+		n++
+		return len(s.plugin.Asked("listSessionChanges")) >= 40
+	})
+	turns := len(s.plugin.Asked("listSessionChanges"))
+	for command, most := range map[string]int{"getStatus": turns/statusEvery + 2, "listRefusals": turns/listsEvery + 2, "listBlocks": turns/listsEvery + 2} {
+		if got := len(s.plugin.Asked(command)); got == 0 || got > most {
+			t.Errorf("%s %d times in %d turns", command, got, turns)
+		}
+	}
+}
+
 // TestAPageFarBehindGetsAllAnew, and no page costs memory by being slow.
 func TestAPageFarBehindGetsAllAnew(t *testing.T) {
 	f := newFeed(nil, time.After)
