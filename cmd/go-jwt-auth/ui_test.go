@@ -69,8 +69,8 @@ func TestUIServesNobodyElse(t *testing.T) {
 
 // TestUIIsNotAllowed: it says what to configure, and serves nothing.
 func TestUIIsNotAllowed(t *testing.T) {
-	b := &controltest.Broker{Answer: func(c controltest.Command) (any, string) { return nil, "unknown command: " + c.Name() }}
-	r := &running{url: b.Start(t, "mqtt", nil)}
+	r := startBroker(t)
+	r.Broker.Change(func() { r.Broker.Answer = func(c controltest.Command) (any, string) { return nil, "unknown command: " + c.Name() } })
 	r.tool(t.Context(), 0, "", "ui", "--no-open").want(t, exitUnknown, "options.control.admins").lacks(t, "http://")
 }
 
@@ -84,7 +84,7 @@ func TestUIWaitsForABroker(t *testing.T) {
 		}
 	}}
 	var errs bytes.Buffer
-	c := (&running{}).console(0, "")
+	c := (&running{Plugin: &controltest.Plugin{}}).console(0, "")
 	c.out, c.err = out, &errs
 	if code := run(ctx, []string{"ui", "--no-open", "--url", "mqtt://127.0.0.1:1"}, c); code != 0 || !strings.Contains(errs.String(), "note: mqtt://127.0.0.1:1: ") {
 		t.Errorf("exit code %d, %s", code, errs.String())
