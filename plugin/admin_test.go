@@ -192,6 +192,50 @@ func TestWhatAnAdminHasAskedIsForNoOther(t *testing.T) {
 	})
 }
 
+// After SIGHUP Mosquitto 2.0 asks again for who is away, too, and does not say so.
+func TestWhoIsAwayIsNotTakenForConnectedAfterSIGHUP(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername), v20)
+	h.comesByPassword(t, 1, "o", "ops")
+	h.broker.webSockets = map[broker.Conn]bool{2: true}
+	h.comesByPassword(t, 2, "p", "pump")
+	h.leave(2, "p", true)
+	h.Reload()
+	if got := h.BasicAuth(broker.Connect{Conn: 2, ClientID: "p", Username: text("pump"), Password: text("hunter2")}).Kind; got != verdict.Defer {
+		t.Fatalf("got %s", got)
+	}
+	for range 20 {
+		h.advance(time.Second)
+		h.Tick()
+	}
+	var page sessionPage
+	h.query(t, 1, `{"command":"listSessions"}`, &page)
+	if len(page.Sessions) != 1 {
+		t.Errorf("%+v", page.Sessions)
+	}
+}
+
+// Nor does SIGHUP let in anew who is about to be disconnected.
+func TestWhoIsToBeDisconnectedIsNotKeptBySIGHUP(t *testing.T) {
+	onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
+		h := open(t, withAdmins(`["ops"]`, mapsUsername), adjust)
+		h.comesByPassword(t, 1, "o", "ops")
+		token := h.token("alice", time.Hour)
+		h.login(2, "c", nil, token)
+		h.sends(1, "o", `{"commands":[{"command":"disconnectSession","clientid":"c"}]}`)
+		h.Reload()
+		connect := h.named(2, "c")
+		connect.Password = token
+		if got := h.BasicAuth(connect); got.Kind != verdict.Deny {
+			t.Errorf("got %s", got)
+		}
+		h.Tick()
+		h.Tick()
+		if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) {
+			t.Errorf("kicked %q", h.broker.kicked)
+		}
+	})
+}
+
 // Whom an admin was told to be disconnected is, though there are no admins any more by then.
 func TestWhatWasOrderedIsDoneWithoutAdmins(t *testing.T) {
 	onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {

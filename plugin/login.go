@@ -48,7 +48,9 @@ func (p *Plugin) loginAtOnce(e broker.ExtAuth) verdict.Verdict {
 
 // leaveToOthers notes who may be let in by others, and how: if nobody says whether it was, it disconnects if not.
 func (p *Plugin) leaveToOthers(connect broker.Connect, how roster.Login) {
-	p.watchLeft(connect, how)
+	if p.broker.TellsOfConnects() || !p.sessions.Sweeping() { // else it may be one that is away
+		p.watchLeft(connect, how)
+	}
 	if !p.broker.TellsOfConnects() {
 		p.table.holders.Try(connect.Conn, connect.ClientID)
 	}

@@ -75,8 +75,12 @@ func (p *Plugin) askedAgain(connect broker.Connect) verdict.Verdict {
 		p.tell(event.Event{Kind: event.Reaffirmed, Client: p.clientOf(connect)})
 		return verdict.Verdict{Kind: verdict.Accept}
 	}
-	if s := p.sessions.Of(connect.Conn); s != nil && s.ByAuth && s.ClientID == connect.ClientID {
+	// Who is about to be disconnected must not be let in anew: nothing may speak against the token, as if an admin has asked for it.
+	if s := p.sessions.Of(connect.Conn); s != nil && (s.ByAuth || s.Why() != "") && s.ClientID == connect.ClientID {
 		v := verdict.Refuse(verdict.Expired, "its session has come to its end")
+		if why := s.Why(); why != "" {
+			v = verdict.Refuse(verdict.Expired, "its session has come to its end: %s", why)
+		}
 		p.tell(event.Event{Kind: event.Judged, Client: p.clientOf(connect), Verdict: v, LogID: s.LogID, Provider: s.Provider.Name()})
 		return v
 	}
