@@ -767,6 +767,22 @@ func TestWhoIsThereWithoutAWord(t *testing.T) {
 	}
 }
 
+// A broker that takes long to tell of all its clients is not asked a second time.
+func TestABrokerWithManyClientsIsAskedOnce(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername), v21)
+	for _, takes := range []time.Duration{walkMost, walkMost + 1} {
+		h.broker.walks, h.broker.walkTakes = 0, takes
+		for range 3 {
+			h.comesByPassword(t, 1, "o", "ops")
+			h.advance(walkLast)
+			h.ids(t)
+		}
+		if asked := h.broker.walks; (asked > 1) != (takes == walkMost) {
+			t.Errorf("asked %d times", asked)
+		}
+	}
+}
+
 // Whatever somebody who is no admin sends, nothing is begun for it.
 func TestNothingIsBegunForOthers(t *testing.T) {
 	h := open(t, withAdmins(`["ops"]`, mapsUsername))

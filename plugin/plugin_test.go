@@ -54,8 +54,9 @@ type fakeBroker struct {
 	told   map[broker.Conn]broker.ClientInfo
 	others []broker.ClientInfo
 
-	// kickTakes and clientTakes are how long a Kick and a Client take.
-	kickTakes, clientTakes time.Duration
+	// kickTakes, clientTakes and walkTakes are how long a Kick, a Client and an EachClient take; walks counts the last.
+	kickTakes, clientTakes, walkTakes time.Duration
+	walks                             int
 	// nested counts the kicks that are inside of each other.
 	nested, deepest int
 	advance         func(time.Duration)
@@ -216,6 +217,8 @@ func (b *fakeBroker) EachClient(f func(broker.ClientInfo)) bool {
 	if b.v20 {
 		return false
 	}
+	b.walks++
+	b.advance(b.walkTakes)
 	all := slices.Clone(b.others)
 	for id, c := range b.connected {
 		info := b.Client(c)

@@ -29,6 +29,8 @@ type watching struct {
 	// walkAt is when it may be asked the next time, and walkAfter how long that is after the last.
 	walkAt    time.Time
 	walkAfter time.Duration
+	// crowded: the broker has too many clients to be asked again.
+	crowded bool
 	// lookAt is when all of the roster are to be looked at whether they are still there. lookFrom is where to go on; 0: at the beginning.
 	lookAt   time.Time
 	lookFrom uint64
@@ -86,7 +88,7 @@ func (t *Table) watch() {
 			t.found = append(t.found, foundClient{conn: conn, id: id, trying: trying, connected: true})
 		})
 	case !wanted:
-		t.watched, t.found, t.walk, t.walkAt = nil, nil, false, time.Time{}
+		t.watched, t.found, t.walk, t.walkAt, t.crowded = nil, nil, false, time.Time{}, false
 		for i := range t.kicks {
 			t.kicks[i].orphan = true // what an admin was told is done all the same
 		}
@@ -176,12 +178,12 @@ func (p *Plugin) hurry() {
 }
 
 // The broker is asked for all its clients once there are admins, and again when one lists them: at the earliest walkFirst after that, and in
-// twice the time whenever nobody was found whose coming had not been told, up to walkLast; and never for more than a thousandth of the
-// time. That finds clients of listeners without this plugin.
+// twice the time whenever nobody was found whose coming had not been told, up to walkLast; but not if it has taken longer than walkMost, as
+// it can't be done by pieces. That finds clients of listeners without this plugin.
 const (
 	walkFirst = time.Minute
 	walkLast  = time.Hour
-	walkShare = 1000
+	walkMost  = 3 * time.Millisecond
 )
 
 // lookEvery is how often all of the roster are looked at whether they are still there: of a session that the broker kept, and gives up,
@@ -193,7 +195,7 @@ const lookPiece = 32
 
 // refresh has the list of clients completed, for an admin who begins to list them.
 func (t *Table) refresh(now time.Time) {
-	if len(t.found) == 0 && !now.Before(t.walkAt) {
+	if len(t.found) == 0 && !t.crowded && !now.Before(t.walkAt) {
 		t.walk = true
 	}
 }
@@ -264,7 +266,7 @@ func (t *Table) walkAll(p *Plugin) {
 	default:
 		t.walkAfter = min(2*t.walkAfter, walkLast)
 	}
-	t.walkAt = now.Add(max(t.walkAfter, walkShare*now.Sub(began)))
+	t.walkAt, t.crowded = now.Add(t.walkAfter), now.Sub(began) > walkMost
 }
 
 func (t *Table) restore(p *Plugin, found foundClient) {

@@ -95,7 +95,9 @@ const (
 )
 
 // asBoth is a client as getClient answers with it.
-func asBoth(client string) string { return strings.TrimSuffix(client, "}") + `,"client":` + client + `}` }
+func asBoth(client string) string {
+	return strings.TrimSuffix(client, "}") + `,"client":` + client + `}`
+}
 
 func TestCommands(t *testing.T) {
 	list := func(members string) string { return `{"command":"listClients"` + members + `}` }
