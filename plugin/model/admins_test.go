@@ -320,6 +320,9 @@ type shown struct {
 	Token     *struct{ Provider, Sub, JTI string }
 }
 
+// oneStep is how many clients are surely gone through in one step: between two of them clients come and go.
+const oneStep = 6
+
 // isRight holds what admins see of a client against the rules.
 func (r *rules) isRight(s shown) {
 	c := r.broker.session(s.ClientID)
@@ -357,7 +360,7 @@ func (r *rules) hearsSessions(errText string, data json.RawMessage, exact bool) 
 		r.broken("an admin can't list sessions: %s, %v", errText, err)
 		return
 	}
-	if len(r.broker.sessions) > 30 || !exact {
+	if len(r.broker.sessions) > oneStep || !exact {
 		return // it was made in several turns
 	}
 	for _, s := range said.Sessions {
@@ -401,7 +404,7 @@ func (r *rules) hearsDisconnect(by *command, errText string, data json.RawMessag
 		return
 	}
 	r.moment++
-	sure := exact && !r.broker.V20 && len(r.broker.sessions) <= 30 // what was to be found
+	sure := exact && !r.broker.V20 && len(r.broker.sessions) <= oneStep // what was to be found
 	for c, before := range o.there {
 		now := o.matches(c)
 		o.there[c] = before || now
