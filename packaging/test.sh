@@ -144,15 +144,19 @@ musl() {
 
 install() {
 	local suite
+	# By itself: as a package it wants a cron, and that systemd, which debootstrap does not get installed in Debian 13.
+	[ -e "$work/logrotate/usr/sbin/logrotate" ] || .ci/apt-unpack amd64 "$work/logrotate" logrotate
 	for suite in bookworm trixie; do
-		if [ ! -e "$work/$suite-logrotate.tar" ]; then
+		if [ ! -e "$work/$suite.tar" ]; then
 			rm -rf "${work:?}/$suite"
-			debootstrap --variant=minbase --include=mosquitto,logrotate "$suite" "$work/$suite" "$(.ci/debian-mirror)" >"$work/$suite.log" 2>&1 || { tail "$work/$suite.log" >&2 && fail "debootstrap $suite"; }
-			tar -C "$work/$suite" -cf "$work/$suite-logrotate.tar" .
+			debootstrap --variant=minbase --include=mosquitto "$suite" "$work/$suite" "$(.ci/debian-mirror)" >"$work/$suite.log" 2>&1 || { tail "$work/$suite.log" >&2 && fail "debootstrap $suite"; }
+			tar -C "$work/$suite" -cf "$work/$suite.tar" .
 		fi
 		rm -rf "${work:?}/$suite"
 		mkdir "$work/$suite"
-		tar -C "$work/$suite" -xf "$work/$suite-logrotate.tar"
+		tar -C "$work/$suite" -xf "$work/$suite.tar"
+		cp -P "$work/logrotate/usr/sbin/logrotate" "$work/$suite/usr/sbin/"
+		cp -P "$work/logrotate"/usr/lib/x86_64-linux-gnu/libpopt.so.0* "$work/$suite/usr/lib/x86_64-linux-gnu/"
 		alone "install-alone" "$suite"
 		say "installed, used and removed in Debian $suite: good"
 	done
