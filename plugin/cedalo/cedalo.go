@@ -25,6 +25,9 @@ const (
 	ClientControlTopic = "$CONTROL/cedalo/client-control/v1"
 )
 
+// Anonymous stands for the username of a client that has none.
+const Anonymous = "<anonymous>"
+
 // Bounds of an answer. The Management Center asks for all clients at once; who asks by count and offset gets the rest.
 const (
 	// MaxClients are those of one list.
@@ -38,7 +41,8 @@ const (
 // Client is one, by their names. What is not known is left out: of a broker 2.0, most of one that is away.
 type Client struct {
 	ClientID string `json:"clientid"`
-	Username string `json:"username,omitempty"`
+	// Username is never left out: the Management Center's page ends at a client without. Anonymous has none; empty: it is not known.
+	Username string `json:"username"`
 	Address  string `json:"address,omitempty"`
 	// Protocol is "MQTT" or "MQTT-WS", and ProtocolVersion "v3.1", "v3.1.1" or "v5".
 	Protocol        string `json:"protocol,omitempty"`
@@ -181,6 +185,7 @@ func clientOf(one *roster.Client, v admin.View) Client {
 	if info.Version == 0 { // the broker could not be asked
 		return c
 	}
+	c.Username = Anonymous
 	if name := info.Username; name != nil {
 		c.Username = admin.Shown(*name, one.Secret && *name == one.ID)
 	}

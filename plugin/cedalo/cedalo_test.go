@@ -173,8 +173,8 @@ func TestWhatIsToldOfAClient(t *testing.T) {
 	for id, want := range map[string]string{
 		"c0": `{"clientid":"c0","username":"<i>","address":"192.0.2.8","protocol":"MQTT-WS","protocolVersion":"v3.1.1","numSubscriptions":0,"connected":true,` +
 			`"lastConnect":1795446000000,"keepalive":0,"cleanSession":false}`,
-		"c1": `{"clientid":"c1","protocol":"MQTT","connected":false,"lastConnect":1795446000000,"lastDisconnect":1795446060000}`,
-		"restored": `{"clientid":"restored","protocol":"MQTT","protocolVersion":"v3.1","numSubscriptions":0,"connected":false,"keepalive":0,` +
+		"c1": `{"clientid":"c1","username":"","protocol":"MQTT","connected":false,"lastConnect":1795446000000,"lastDisconnect":1795446060000}`,
+		"restored": `{"clientid":"restored","username":"<anonymous>","protocol":"MQTT","protocolVersion":"v3.1","numSubscriptions":0,"connected":false,"keepalive":0,` +
 			`"cleanSession":false,"listener":{"port":1884}}`,
 	} {
 		d.asks(d.Inspect(), fmt.Sprintf(`{"command":"getClient","clientid":%q}`, id))
