@@ -3,6 +3,9 @@ package plugin
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -259,6 +262,102 @@ func TestWhatWasOrderedIsDoneWithoutAdmins(t *testing.T) {
 	})
 }
 
+// However often clients of others are named before they are disconnected, there is no more to do than there are clients.
+func TestClientsOfOthersAreDisconnectedOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
+		h := open(t, withAdmins(`["ops"]`, mapsUsername), adjust)
+		h.comesByPassword(t, 1, "o", "ops")
+		h.comesByPassword(t, 2, "p", "pump")
+		h.comesByPassword(t, 3, "q", "pump")
+		for range 3 {
+			h.sends(1, "o", `{"commands":[{"command":"disconnectSession","clientid":"p"},{"command":"disconnectSession","clientid":"q"}]}`)
+		}
+		if got := len(h.table.kicks); got != 2 {
+			t.Errorf("%d are to be disconnected", got)
+		}
+		delete(h.broker.connected, "p")
+		h.Disconnect(2, false)
+		h.comesByPassword(t, 2, "p", "pump") // from the same address
+		h.Tick()
+		if want := []string{"q will=true"}; !slices.Equal(h.broker.kicked, want) {
+			t.Errorf("kicked %q", h.broker.kicked)
+		}
+		h.sends(1, "o", `{"commands":[{"command":"disconnectSession","clientid":"p"}]}`)
+		h.Tick()
+		if want := []string{"q will=true", "p will=true"}; !slices.Equal(h.broker.kicked, want) {
+			t.Errorf("kicked %q", h.broker.kicked)
+		}
+		if len(h.table.kicks)+len(h.table.waiting)+len(h.table.kicking) > 0 {
+			t.Error("something is still kept")
+		}
+	})
+}
+
+// Whoever is not in the list yet is met, too.
+func TestWhoIsDisconnectedWhileTheListIsMade(t *testing.T) {
+	for _, by := range []string{`"clientid":"c"`, `"username":"alice"`} {
+		h := open(t, local(mapsUsername), v21)
+		h.login(2, "c", nil, h.token("alice", time.Hour))
+		for n := range 100 {
+			h.login(broker.Conn(10+n), fmt.Sprint("c", n), nil, h.token("bob", time.Hour))
+		}
+		h.write(t, withAdmins(`["ops"]`, mapsUsername))
+		h.broker.clientTakes = time.Millisecond
+		h.reloads(t)
+		h.comesByPassword(t, 1, "o", "ops")
+		if !h.table.filling() || h.table.watched.Roster.Find("c") != nil {
+			t.Fatal("the list is there already")
+		}
+		var got struct{ Disconnected int }
+		h.query(t, 1, `{"command":"disconnectSession",`+by+`}`, &got)
+		if got.Disconnected != 1 {
+			t.Errorf("%d were disconnected by %s", got.Disconnected, by)
+		}
+	}
+}
+
+// A token that an admin names in the wrong place is shown to no other.
+func TestBlocksShowNoToken(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	token := *h.token("alice", time.Hour)
+	h.query(t, 1, `{"command":"disconnectSession","sub":"`+token+`","block":60,"reason":"stolen: `+token+`"}`, new(struct{}))
+	if r := h.commands(t, 1, "o", `{"command":"listBlocks"}`); strings.Contains(string(r.Data), token) || !strings.Contains(string(r.Data), `"sub":"(a token)"`) {
+		t.Errorf("%s", r.Data)
+	}
+}
+
+// A username that is the token itself is shown to no admin, also once the client has another token.
+func TestNoAdminSeesATokenAsAUsername(t *testing.T) {
+	const opaque = "opaque-8f14e45f"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"active":true,"sub":"alice"}`)
+	}))
+	t.Cleanup(server.Close)
+	h := open(t, `{"mode":"introspection","options":{"control":{"admins":["ops"]},"common":{"requireExpiration":false},
+		"revocation":{"introspection":{"uri":"`+server.URL+`"},"cache":{"ttlMs":60000}}}}`, v20)
+	h.broker.names[1] = "ops"
+	h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "o", Certificate: true, Address: "192.0.2.7"}}
+	h.broker.connect("o", 1)
+	h.awaits(t, "no answer", func() bool { return h.login(2, "c", text(opaque), text(opaque)) == verdict.Accept })
+	h.broker.names[2] = opaque
+	h.awaits(t, "not renewed", func() bool {
+		h.renews(2, "c", text("opaque-c9f0f895"))
+		h.advance(time.Minute)
+		return h.sessions.Of(2).Renewed() > 0
+	})
+	h.settles(t) // other renewals are answered, too
+	h.broker.published = nil
+	for _, command := range []string{`{"command":"listSessions"}`, `{"command":"getSession","clientid":"c"}`} {
+		if r := h.commands(t, 1, "o", command); strings.Contains(string(r.Data), opaque) || !strings.Contains(string(r.Data), `"username":"(a token)"`) {
+			t.Errorf("%s", r.Data)
+		}
+	}
+	if name := h.sessions.Of(2).Known().Username; name != "" {
+		t.Errorf("the audit trail is to show %q", name)
+	}
+}
+
 func TestDisconnectSession(t *testing.T) {
 	for _, c := range []struct {
 		rule, command, answer string
@@ -484,15 +583,20 @@ func TestWhoIsNoAdmin(t *testing.T) {
 		{"by AUTH of another plugin", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
 			h.ExtAuth(broker.ExtAuth{Connect: broker.Connect{Conn: 1, ClientID: "c", Username: text("ops")}, Method: "OTHER", Data: "x"})
 			h.broker.names[1] = "ops"
-			h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "c", Certificate: true}}
+			h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "c", Certificate: true, Address: "192.0.2.7"}}
 			h.broker.connect("c", 1)
 			h.left(time.Second)
 		}, false},
 		{"by a certificate", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
 			h.broker.names[1] = "ops"
-			h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "c", Certificate: true}}
+			h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "c", Certificate: true, Address: "192.0.2.7"}}
 			h.broker.connect("c", 1)
 		}, true},
+		{"a bridge of this broker's, which has the certificate of the other end", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
+			h.broker.names[1] = "ops"
+			h.broker.told = map[broker.Conn]broker.ClientInfo{1: {ClientID: "c", Certificate: true}}
+			h.broker.connect("c", 1)
+		}, false},
 		{"let in by somebody who was asked before", withAdmins(`["ops"]`, mapped), func(_ *testing.T, h *env) {
 			h.broker.names[1] = "ops"
 			h.broker.connect("c", 1)
@@ -701,6 +805,7 @@ func TestArgumentsOfCommands(t *testing.T) {
 		`"command":"disconnectSession","clientid":"b","provider":"a"`:           `malformed request: "provider" must not stand beside "clientid"`,
 		`"command":"disconnectSession","provider":"a","block":1`:                `malformed request: "block" must not stand beside "provider" alone: it would keep all of its clients out`,
 		`"command":"disconnectSession","sub":"a","block":86401`:                 `malformed request: "block" must be a whole number from 1 to 86400`,
+		`"command":"disconnectSession","sub":"a","block":1,"provider":"nobody"`: `malformed request: "provider" must be the name of one beside "block", as it would keep nobody out`,
 		`"command":"disconnectSession","jti":"` + strings.Repeat("x", 97) + `"`: `malformed request: "jti" must have at most 96 bytes, as more are not kept`,
 		`"command":"removeBlock"`:                                               `malformed request: "id" must be there`,
 		`"command":"getStatus","x":1`:                                           `malformed request: "x" is not known`,

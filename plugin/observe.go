@@ -40,6 +40,8 @@ func (p *Plugin) counted(by provider.ID, sessions int) { p.meter.Load().Sessions
 
 // know keeps what the audit trail is to say of a client when it has to leave, and what admins may see.
 func (p *Plugin) know(s *session.Session, connect broker.Connect, result provider.Result) {
+	name := connect.Username
+	s.NameIsToken = s.NameIsToken || name != nil && *name == result.Bearer()
 	if p.trail == nil && p.table.watched == nil {
 		return
 	}
@@ -47,7 +49,7 @@ func (p *Plugin) know(s *session.Session, connect broker.Connect, result provide
 	if result.Subject != result.Bearer() {
 		known.Subject = strings.Clone(result.Subject) // it must not keep all claims with it
 	}
-	if name := connect.Username; name != nil && *name != result.Bearer() {
+	if name != nil && !s.NameIsToken {
 		known.Username = strings.Clone(*name)
 	}
 	s.Know(known)

@@ -34,8 +34,10 @@ type watching struct {
 	// lookAt is when all of the roster are to be looked at whether they are still there. lookFrom is where to go on; 0: at the beginning.
 	lookAt   time.Time
 	lookFrom uint64
-	// kicks are clients of others that are to be disconnected.
-	kicks []foreignKick
+	// kicks are clients of others that are to be disconnected, and waiting those of them for which that was put off, both by when.
+	kicks, waiting []foreignKick
+	// kicking are these clients by their connections, without those that have left.
+	kicking map[broker.Conn]*roster.Client
 }
 
 // foundClient is a client that was there before the roster.
@@ -89,8 +91,10 @@ func (t *Table) watch() {
 		})
 	case !wanted:
 		t.watched, t.found, t.walk, t.walkAt, t.crowded = nil, nil, false, time.Time{}, false
-		for i := range t.kicks {
-			t.kicks[i].orphan = true // what an admin was told is done all the same
+		for _, list := range [...][]foreignKick{t.kicks, t.waiting} {
+			for i := range list {
+				list[i].orphan = true // what an admin was told is done all the same
+			}
 		}
 	}
 }
@@ -120,9 +124,9 @@ func (t *Table) watchAt() time.Time {
 			at = settles
 		}
 	}
-	for _, k := range t.kicks {
-		if at.IsZero() || k.at.Before(at) {
-			at = k.at
+	for _, list := range [...][]foreignKick{t.kicks, t.waiting} {
+		if len(list) > 0 && (at.IsZero() || list[0].at.Before(at)) {
+			at = list[0].at
 		}
 	}
 	return at
@@ -346,12 +350,16 @@ func (p *Plugin) watchCame(conn broker.Conn, id string) {
 		now := p.now()
 		if one, s := p.table.session(conn, id); s != nil {
 			one.watchAdmitted(s)
-		} else if p.broker.Client(conn).Certificate {
+		} else if showsCertificate(p.broker.Client(conn)) {
 			r.Judge(conn, roster.Judged{ID: id, Login: roster.Certificate, Judge: p.number, At: now.Unix()})
 		}
 	}
 	r.Came(conn, id, p.now())
 }
+
+// showsCertificate tells whether a client that nobody was asked about has shown a TLS certificate. That of a bridge which this broker has made
+// is the other broker's, and its username the one for there; it has no address.
+func showsCertificate(c broker.ClientInfo) bool { return c.Certificate && c.Address != "" }
 
 // watchSeen records that a client is in, as it has sent a message (Mosquitto 2.0, which tells of nobody who comes).
 func (p *Plugin) watchSeen(m broker.Message) {
@@ -364,7 +372,7 @@ func (p *Plugin) watchSeen(m broker.Message) {
 			return // of before there was a roster
 		}
 		j = roster.Judged{ID: m.ClientID, At: p.now().Unix()}
-		if p.broker.Client(m.Conn).Certificate {
+		if showsCertificate(p.broker.Client(m.Conn)) {
 			j.Login, j.Judge = roster.Certificate, p.number
 		}
 		w.Roster.Judge(m.Conn, j)
@@ -378,9 +386,7 @@ func (p *Plugin) watchSeen(m broker.Message) {
 // watchLeave records that a connection has ended. 2.0 does not say what it keeps.
 func (p *Plugin) watchLeave(conn broker.Conn, kept bool) {
 	t := p.table
-	if len(t.kicks) > 0 {
-		t.kicks = slices.DeleteFunc(t.kicks, func(k foreignKick) bool { return k.orphan && k.client.Conn == conn })
-	}
+	delete(t.kicking, conn)
 	if t.watched != nil {
 		t.watched.Roster.Left(conn, kept && p.broker.TellsOfConnects(), p.now())
 	}
@@ -418,7 +424,7 @@ func (p *Plugin) newAdmins() *admin.Admins {
 			_, s := t.session(c.Conn, c.ID)
 			return s
 		},
-		View: p.view, Grant: p.grantOfClient, Incomplete: p.incomplete, Providers: t.providerNames, Disconnect: p.disconnect, Status: p.status,
+		View: p.view, Grant: p.grantOfClient, Incomplete: p.incomplete, Providers: t.providerNames, HasProvider: t.hasProvider, Disconnect: p.disconnect, Status: p.status,
 		Run:  func(step func() bool) { p.jobs = append(p.jobs, step) },
 		Tell: p.tellCommand,
 	}
@@ -515,6 +521,21 @@ func (t *Table) providerNames() (names []string) {
 	return names
 }
 
+// hasProvider tells whether there is a provider of that name, or was one whose clients are still connected.
+func (t *Table) hasProvider(name string) bool {
+	if slices.Contains(t.providerNames(), name) {
+		return true
+	}
+	for _, one := range t.plugins {
+		for by := range one.sessions.Providers() {
+			if by.Name() == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // disconnect has a client disconnected by a Tick, by the rules of those whose token ends.
 func (p *Plugin) disconnect(c *roster.Client, why string) {
 	if one, s := p.table.session(c.Conn, c.ID); s != nil {
@@ -522,8 +543,35 @@ func (p *Plugin) disconnect(c *roster.Client, why string) {
 		one.hurry()
 		return
 	}
-	p.table.kicks = append(p.table.kicks, foreignKick{client: c, why: why, at: p.now()})
+	p.table.kick(foreignKick{client: c, why: why, at: p.now()})
 	p.hurry()
+}
+
+// kick has a client disconnected that others have let in, once: commands may name it again and again.
+func (t *Table) kick(k foreignKick) {
+	if t.kicking[k.client.Conn] == k.client {
+		return
+	}
+	if t.kicking == nil {
+		t.kicking = map[broker.Conn]*roster.Client{}
+	}
+	t.kicking[k.client.Conn] = k.client
+	t.kicks = append(t.kicks, k)
+}
+
+// dueKick takes one that is due; false: there is none. There may be as many as there are clients.
+func (t *Table) dueKick(now time.Time) (k foreignKick, is bool) {
+	for _, list := range [...]*[]foreignKick{&t.kicks, &t.waiting} {
+		if len(*list) == 0 || now.Before((*list)[0].at) {
+			continue
+		}
+		k = (*list)[0]
+		if *list = (*list)[1:]; len(*list) == 0 {
+			*list = nil
+		}
+		return k, true
+	}
+	return k, false
 }
 
 // A kick of somebody else's client waits this often, for kickOtherAgain each, while somebody may be taking over its client id (2.0).
@@ -538,21 +586,24 @@ func (p *Plugin) kickOther(wait bool) bool {
 	if wait {
 		return false // who has asked for it is to have the answer first
 	}
-	at := slices.IndexFunc(t.kicks, func(k foreignKick) bool { return !now.Before(k.at) })
-	if at < 0 {
+	k, is := t.dueKick(now)
+	if !is {
 		return false
 	}
-	k := t.kicks[at]
-	t.kicks = slices.Delete(t.kicks, at, at+1)
 	c := k.client
+	ordered := t.kicking[c.Conn] == c
+	if ordered {
+		delete(t.kicking, c.Conn)
+	}
 	e := event.Event{Kind: event.Disconnected, Client: event.Client{ID: idOf(c)}, Why: k.why}
 	switch {
-	case !k.orphan && (t.watched.Roster.Of(c.Conn) != c || !c.Connected), !t.isThere(p, c.Conn, c.ID), t.holders.TakenOver(c.Conn, c.ID):
+	case !ordered, !k.orphan && (t.watched.Roster.Of(c.Conn) != c || !c.Connected), !t.isThere(p, c.Conn, c.ID), t.holders.TakenOver(c.Conn, c.ID):
 		e.Kind = event.NotThere
 	case t.holders.Contended(c.Conn, c.ID) && k.waits < kickOtherWaits:
 		k.waits++
 		k.at = now.Add(kickOtherAgain)
-		t.kicks = append(t.kicks, k)
+		t.waiting = append(t.waiting, k)
+		t.kicking[c.Conn] = c
 		return true
 	default:
 		e.Client.Address = p.broker.Client(c.Conn).Address

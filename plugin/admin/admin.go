@@ -81,6 +81,8 @@ type Admins struct {
 	Incomplete func() string
 	// Providers are the names of all that there are; that of a provider without name is empty.
 	Providers func() []string
+	// HasProvider tells whether one has that name, or had it and has clients that are still connected.
+	HasProvider func(name string) bool
 	// Disconnect has a client disconnected soon.
 	Disconnect func(c *roster.Client, why string)
 	Status     func() Status
@@ -464,7 +466,7 @@ func (a *Admins) listBlocks(c *call) {
 	}
 	all, shown := a.Blocks.All(a.Now()), &list{}
 	for _, b := range all[min(offset, len(all)):] {
-		one := blocked{ID: b.ID, Provider: b.Provider, Subject: b.Subject, Until: date(b.Until), By: b.By, Reason: b.Reason}
+		one := blocked{ID: b.ID, Provider: Shown(b.Provider, false), Subject: Shown(b.Subject, false), Until: date(b.Until), By: b.By, Reason: Shown(b.Reason, false)}
 		one.JTI, one.Hash = namesOf(b.LogID)
 		if shown.add(one) || shown.n == count {
 			break
@@ -496,7 +498,7 @@ func (a *Admins) removeBlock(c *call) {
 func called(b block.Bearer) string {
 	var parts []string
 	if b.Provider != "" {
-		parts = append(parts, "provider "+b.Provider)
+		parts = append(parts, "provider "+verdict.Quote(b.Provider))
 	}
 	if b.Subject != "" {
 		parts = append(parts, "sub "+verdict.Quote(b.Subject))

@@ -95,8 +95,16 @@ func (a *Admins) disconnectSession(c *call) {
 	if seconds > 0 && (t.by == "sub" || t.by == "jti") && !t.givenProvider && len(slices.Compact(slices.Sorted(slices.Values(a.Providers())))) > 1 {
 		c.fail(`"provider" must be there beside "block", as there are several`)
 	}
+	if seconds > 0 && t.givenProvider && (t.by == "sub" || t.by == "jti") && !a.HasProvider(t.provider) {
+		c.fail(`"provider" must be the name of one beside "block", as it would keep nobody out`)
+	}
 	if err := c.end(); err != nil {
 		c.done("", nil, err)
+		return
+	}
+	known := t.by == "clientid" && c.watched.Roster.Find(t.name) != nil
+	if !known && a.jobs >= MaxJobs {
+		c.done(t.String(), nil, errBusy) // and nobody is blocked
 		return
 	}
 	d := &disconnection{
@@ -112,19 +120,29 @@ func (a *Admins) disconnectSession(c *call) {
 		c.done(t.String(), nil, err)
 		return
 	}
-	if t.by == "clientid" {
-		if d.client = c.watched.Roster.Find(t.name); d.client != nil {
-			d.meet(d.client)
-		}
+	if known {
+		d.meetByID()
 		d.end()
 		return
 	}
+	// Of those who came before there were admins, or to a listener without the plugin, some may be missing.
+	if t.by == "clientid" || t.by == "username" {
+		a.Refresh()
+	}
 	var next uint64
 	a.run(c, t.String(), func() bool {
-		// Who comes meanwhile is not meant.
-		next = d.pass(next)
-		if next != 0 {
+		switch {
+		case a.Filling():
 			return false
+		case t.by == "clientid":
+			d.meetByID()
+		default:
+			if next == 0 {
+				d.last = c.watched.Roster.Revision() // who comes meanwhile is not meant
+			}
+			if next = d.pass(next); next != 0 {
+				return false
+			}
 		}
 		d.end()
 		return true
@@ -140,15 +158,15 @@ type disconnection struct {
 	admins *Admins
 	call   *call
 
+	// last is the revision after which who comes is not meant.
 	last       uint64
 	found, not int
 	// kept are the blocks.
 	kept map[uint64]struct{}
 }
 
-// begin keeps those out who are named, whether they are there or not. Those who come after it are not meant.
+// begin keeps those out who are named, whether they are there or not.
 func (d *disconnection) begin() error {
-	d.last = d.call.watched.Roster.Revision()
 	if d.until.IsZero() || d.by != "sub" && d.by != "jti" {
 		return nil
 	}
@@ -219,6 +237,13 @@ func (d *disconnection) meet(client *roster.Client) {
 	}
 	if d.block(bearer) != nil {
 		d.not++
+	}
+}
+
+// meetByID meets the client that has the client id.
+func (d *disconnection) meetByID() {
+	if d.client = d.call.watched.Roster.Find(d.name); d.client != nil {
+		d.meet(d.client)
 	}
 }
 

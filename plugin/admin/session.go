@@ -71,7 +71,7 @@ func Describe(c *roster.Client, v View, now time.Time) Session {
 		Connected: c.Connected, ConnectedAt: c.Since, DisconnectedAt: c.Left, Login: c.Login.String(), Admin: v.Admin,
 	}
 	if name := v.Info.Username; name != nil {
-		s.Username = Shown(*name, c.Secret && *name == c.ID)
+		s.Username = ShownName(*name, c, v)
 	}
 	if v.Info.WebSocket {
 		s.Transport = "websockets"
@@ -115,6 +115,11 @@ func Shown(name string, secret bool) string {
 		return verdict.ValueUnless(name, name).Text(len(name))
 	}
 	return verdict.Shorten(name, len(name))
+}
+
+// ShownName is the username of a client as Shown has it.
+func ShownName(name string, c *roster.Client, v View) string {
+	return Shown(name, c.Secret && name == c.ID || v.Session != nil && v.Session.NameIsToken)
 }
 
 // VersionOf is the name of a version of MQTT.

@@ -187,7 +187,7 @@ func clientOf(one *roster.Client, v admin.View) Client {
 	}
 	c.Username = Anonymous
 	if name := info.Username; name != nil {
-		c.Username = admin.Shown(*name, one.Secret && *name == one.ID)
+		c.Username = admin.ShownName(*name, one, v)
 	}
 	if info.WebSocket {
 		c.Protocol = "MQTT-WS"

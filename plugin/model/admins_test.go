@@ -282,6 +282,9 @@ func (r *rules) hearsCommand(c *conn, m *message, by *command, errText string, d
 	case errText == "too many requests" && c.asks > 100:
 		r.undo(by)
 		return
+	case strings.HasPrefix(errText, `malformed request: "provider" must be the name of one`) && by.order != nil && by.order.lasts > 0:
+		r.undo(by) // its provider has gone from the file
+		return
 	case errText == "admins have been switched off":
 		return // some may have been met by then
 	}

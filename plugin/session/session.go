@@ -42,6 +42,8 @@ type Session struct {
 	ByAuth bool
 	// IDIsToken says that the client id is the token itself, which no message may show.
 	IDIsToken bool
+	// NameIsToken says the same of the username.
+	NameIsToken bool
 }
 
 // rare is what few sessions have, or only some of the time.
