@@ -50,6 +50,11 @@ The exit code is 1 if nobody was disconnected or blocked, or the question was an
   go-jwt-auth disconnect --provider employees --sub jdoe --block 10m --reason 'laptop stolen' --yes --token-file token.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range []string{"client-id", "username", "sub", "jti", "provider"} {
+				if cmd.Flags().Changed(name) && cmd.Flag(name).Value.String() == "" { // a script's variable: the rest may be far more clients
+					return fmt.Errorf("--%s: it is empty", name)
+				}
+			}
 			if err := x.misused(c); err != nil {
 				return err
 			}
@@ -179,6 +184,18 @@ func (c *console) mayExpel(cmd *cobra.Command, client *control.Client, x expulsi
 	if yes := c.confirm(cmd.Context(), question); !yes {
 		c.tell("nothing is done\n")
 		return errNo
+	}
+	if x.target.ClientID == "" || len(hit) == 0 {
+		return nil // a name of all who have it, whoever they are
+	}
+	if _, err := roster.Update(cmd.Context()); err != nil {
+		return err
+	}
+	for _, s := range roster.All() {
+		if x.hits(s) && s.Whose() != hit[0].Whose() {
+			c.tell("this client id is another's now than the one that was shown: nothing is done\n")
+			return errNo
+		}
 	}
 	return nil
 }

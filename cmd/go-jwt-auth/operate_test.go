@@ -118,6 +118,33 @@ func TestDisconnect(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 	})
+	t.Run("a client id that another takes over while it asks", func(t *testing.T) {
+		for _, takesOver := range []bool{false, true} {
+			r := start(t)
+			in, answer := io.Pipe()
+			c := r.console(100, "")
+			var out bytes.Buffer
+			asked := false
+			c.in, c.out = in, &out
+			c.err = &screenBuffer{seen: func(text string) {
+				if asked || !strings.Contains(text, "[y/N]") {
+					return
+				}
+				asked = true
+				again := fleet()[1]
+				again.ConnectedAt++ // the same may come back
+				if takesOver {
+					again.Username, again.Token.Subject = "boss", "boss"
+				}
+				r.Put(again)
+				go func() { _, _ = io.WriteString(answer, "y\n") }()
+			}}
+			code := run(t.Context(), []string{"disconnect", "--client-id", "laptop", "--url", r.url}, c)
+			if n := len(r.Asked("disconnectSession")); takesOver != (code == exitNo) || takesOver != (n == 0) {
+				t.Errorf("taken over %t: exit code %d, %d commands", takesOver, code, n)
+			}
+		}
+	})
 	t.Run("many", func(t *testing.T) {
 		r := start(t)
 		for n := range 30 {
@@ -152,6 +179,9 @@ func TestDisconnect(t *testing.T) {
 		r := start(t)
 		for want, args := range map[string][]string{
 			"whom?":                   {},
+			"--sub: it is empty":      {"--sub", "", "--provider", "devices", "--yes"},
+			"--username: it is empty": {"--username=", "--provider", "devices", "--yes"},
+			"--provider: it is empty": {"--sub", "jdoe", "--provider", "", "--yes"},
 			"only one of":             {"--client-id", "a", "--sub", "b"},
 			"a client id is one":      {"--client-id", "a", "--provider", "b"},
 			"a whole provider":        {"--provider", "a", "--block", "1m"},

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,10 +55,14 @@ For the browser of another machine, have ssh bring the port there, and open the 
 				}
 				c.tell("%s\n", c.doubtful.of("note: %s; the page tries it again and again", err))
 			}
-			first := true
-			server, err := ui.Listen(ui.Options{Listen: listen, Client: client, Version: plugin.Version, Address: func(address string) {
-				if first && !noOpen {
-					openBrowser(cmd.Context(), address)
+			first, opener := true, opener()
+			opens := opener != nil && !noOpen
+			server, err := ui.Listen(ui.Options{Listen: listen, Client: client, Version: plugin.Version, Opens: opens, Address: func(address string) {
+				if first && opens {
+					open := browser(cmd.Context(), append(opener, address))
+					if open.Start() == nil {
+						go func() { _ = open.Wait() }()
+					}
 				}
 				if first {
 					c.printf("Open this address in a browser of this machine. It works once:\n\n    %s\n\n", c.good.of("%s", address))
@@ -78,22 +84,18 @@ For the browser of another machine, have ssh bring the port there, and open the 
 	return cmd
 }
 
-// openBrowser opens an address in the desktop's browser, if there is a desktop. Other users may see the address in the list of
-// processes: it is worth nothing once the page has used it, and if they are faster the page says so.
-func openBrowser(ctx context.Context, address string) {
-	opener := []string{"xdg-open"}
-	switch runtime.GOOS {
-	case "darwin":
-		opener = []string{"open"}
-	case "windows":
-		opener = []string{"rundll32", "url.dll,FileProtocolHandler"}
-	default:
-		if os.Geteuid() == 0 || os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-			return
-		}
+// opener is the command that opens an address in the desktop's browser; nil: there is no desktop, or none that a page is known to be
+// the same user's on. Other users may see the address in the list of processes: so it is for this user's programs alone (ui.Options).
+func opener() []string {
+	if runtime.GOOS != "linux" || os.Geteuid() == 0 || os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
+		return nil
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), opener[0], append(opener[1:], address)...) //nolint:gosec // our own address
-	if cmd.Start() == nil {
-		go func() { _ = cmd.Wait() }()
-	}
+	return []string{"xdg-open"}
+}
+
+// browser is the command that opens one, which is not given the admin's token.
+func browser(ctx context.Context, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), args[0], args[1:]...) //nolint:gosec // our own address
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, tokenVariable+"=") })
+	return cmd
 }

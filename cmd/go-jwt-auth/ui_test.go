@@ -70,7 +70,9 @@ func TestUIServesNobodyElse(t *testing.T) {
 // TestUIIsNotAllowed: it says what to configure, and serves nothing.
 func TestUIIsNotAllowed(t *testing.T) {
 	r := startBroker(t)
-	r.Broker.Change(func() { r.Broker.Answer = func(c controltest.Command) (any, string) { return nil, "unknown command: " + c.Name() } })
+	r.Broker.Change(func() {
+		r.Broker.Answer = func(c controltest.Command) (any, string) { return nil, "unknown command: " + c.Name() }
+	})
 	r.tool(t.Context(), 0, "", "ui", "--no-open").want(t, exitUnknown, "options.control.admins").lacks(t, "http://")
 }
 
@@ -88,5 +90,14 @@ func TestUIWaitsForABroker(t *testing.T) {
 	c.out, c.err = out, &errs
 	if code := run(ctx, []string{"ui", "--no-open", "--url", "mqtt://127.0.0.1:1"}, c); code != 0 || !strings.Contains(errs.String(), "note: mqtt://127.0.0.1:1: ") {
 		t.Errorf("exit code %d, %s", code, errs.String())
+	}
+}
+
+func TestTheBrowserIsNotGivenTheToken(t *testing.T) {
+	t.Setenv(tokenVariable, "an.admins.token")
+	t.Setenv("GO_JWT_AUTH_TEST", "kept")
+	out, err := browser(t.Context(), []string{"env"}).Output()
+	if err != nil || strings.Contains(string(out), "an.admins.token") || !strings.Contains(string(out), "GO_JWT_AUTH_TEST=kept") {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -39,6 +39,11 @@ type Session struct {
 	Token Token `json:"token,omitzero"`
 }
 
+// Whose is what tells who is behind a client id, which anybody may take over.
+func (s Session) Whose() [4]string {
+	return [...]string{s.Login, s.Username, s.Token.Provider, s.Token.Subject}
+}
+
 // Token is what is known of the token that a client has shown last.
 type Token struct {
 	// Provider is empty if the broker's jwt.json has but one.

@@ -25,6 +25,7 @@ type access struct {
 	ticket  string            // what the next address holds
 	pages   map[digest]digest // key → the ticket that it was given for
 	used    []digest          // tickets, the latest last
+	listed  bool              // ticket stands in the list of processes
 	printed func(ticket string)
 }
 
@@ -33,10 +34,12 @@ type digest [sha256.Size]byte
 
 func digestOf(secret string) digest { return sha256.Sum256([]byte(secret)) }
 
-// newAccess calls printed with each ticket that is to be in an address from then on, the first included.
-func newAccess(printed func(ticket string)) *access {
+// newAccess calls printed with each ticket that is to be in an address from then on, the first included. listed: the first one is
+// given to a browser by its command line, where all users of this machine can read it.
+func newAccess(listed bool, printed func(ticket string)) *access {
 	a := &access{pages: map[digest]digest{}, printed: printed}
 	a.renew()
+	a.listed = listed
 	return a
 }
 
@@ -48,18 +51,20 @@ func random() string {
 }
 
 func (a *access) renew() {
-	a.ticket = random()
+	a.ticket, a.listed = random(), false
 	a.printed(a.ticket)
 }
 
 var (
 	errUsedTicket = errors.New("this address has been used already; the page that it had opened is closed. Use the one that the terminal shows last. " +
 		"If nobody but you can have opened it twice, fine; else end the command and start it again")
+	errOthersTicket = errors.New("this address was opened in the desktop's browser by the command itself, and is for that user's programs alone: " +
+		"use the one that the terminal shows last")
 	errNoTicket = errors.New("this address is not, or no longer, one of this command's: use the one that the terminal shows last")
 )
 
-// open gives a page its key for the ticket in its address.
-func (a *access) open(ticket string) (key string, err error) {
+// open gives a page its key for the ticket in its address. mine tells whether the page is this user's.
+func (a *access) open(ticket string, mine func() bool) (key string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	by := digestOf(ticket)
@@ -73,6 +78,10 @@ func (a *access) open(ticket string) (key string, err error) {
 	if a.used = append(a.used, by); len(a.used) > maxPages {
 		a.close(a.used[0])
 		a.used = a.used[1:]
+	}
+	if a.listed && !mine() {
+		a.renew()
+		return "", errOthersTicket
 	}
 	key = random()
 	a.pages[digestOf(key)] = by

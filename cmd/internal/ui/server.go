@@ -36,6 +36,8 @@ const (
 	aliveEvery = 10 * time.Second
 	// writeTimeout is how long a page may take no byte.
 	writeTimeout = 30 * time.Second
+	// readTimeout is how long a request may take to come.
+	readTimeout = 10 * time.Second
 	// endWithin is how long requests have that are under way when the server ends.
 	endWithin = 2 * time.Second
 )
@@ -47,6 +49,8 @@ type Options struct {
 	Version string // the tool's, shown on the page
 	// Address is called with each address that opens a page, as soon as the one before has been used.
 	Address func(string)
+	// Opens: Address opens the first one in a browser, by a command line that others can read.
+	Opens bool
 }
 
 // Server is the page's.
@@ -57,6 +61,8 @@ type Server struct {
 	feed     *feed
 	options  Options
 	guides   []byte
+	// readTimeout is the constant, but for tests.
+	readTimeout time.Duration
 }
 
 // Listen prepares a Server. It refuses what other machines can reach.
@@ -69,8 +75,12 @@ func Listen(o Options) (*Server, error) {
 		_ = listener.Close()
 		return nil, fmt.Errorf("%s %w", o.Listen, errNotLoopback)
 	}
-	s := &Server{listener: listener, host: listener.Addr().String(), options: o, feed: newFeed(o.Client, time.After), guides: encode(guides())}
-	s.access = newAccess(func(ticket string) { o.Address("http://" + s.host + "/#" + ticket) })
+	// Browsers leave out the port 80 of http.
+	s := &Server{
+		listener: listener, host: strings.TrimSuffix(listener.Addr().String(), ":80"), options: o, readTimeout: readTimeout,
+		feed: newFeed(o.Client, time.After), guides: encode(guides()),
+	}
+	s.access = newAccess(o.Opens, func(ticket string) { o.Address("http://" + s.host + "/#" + ticket) })
 	return s, nil
 }
 
@@ -114,6 +124,8 @@ func (s *Server) handler() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		headers(w.Header())
+		// The body as well: the server reads the rest of one that it refuses. A connection that stays idle gets another deadline.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.readTimeout))
 		if !fromHere(r, s.host) {
 			writeError(w, http.StatusForbidden, errElsewhere)
 			return
@@ -151,6 +163,7 @@ func serveFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", kind)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, _ = w.Write(text) //nolint:gosec // one of the embedded files
 }
 
@@ -163,7 +176,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err)
 		return
 	}
-	key, err := s.access.open(asked.Ticket)
+	key, err := s.access.open(asked.Ticket, func() bool { return fromMyUser(r) })
 	if err != nil {
 		writeError(w, http.StatusUnauthorized, err)
 		return
@@ -176,6 +189,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := http.NewResponseController(w)
+	_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 1024)) // a GET has none
+	_ = out.SetReadDeadline(time.Time{})
 	place, leave := s.feed.enter()
 	defer leave()
 	lines := [][]byte{encode(map[string]string{"type": "about", "version": s.options.Version, "broker": s.options.Client.URL()})}
@@ -203,11 +218,35 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// stillTheirs takes the member "shown" out of a command: the client that was shown before the question. Somebody else may have come by
+// its id meanwhile, whom the answer is not about.
+func (s *Server) stillTheirs(ctx context.Context, args map[string]json.RawMessage) error {
+	text, has := args["shown"]
+	if !has {
+		return nil
+	}
+	delete(args, "shown")
+	var shown control.Session
+	if err := json.Unmarshal(text, &shown); err != nil {
+		return err
+	}
+	now, err := s.options.Client.GetSession(ctx, shown.ClientID)
+	if err == nil && now.Whose() != shown.Whose() {
+		err = errors.New("this client id is another's now than the one that was shown: nothing is done")
+	}
+	return err
+}
+
 // command hands a command on, and its answer back.
 func (s *Server) command(w http.ResponseWriter, r *http.Request, command string) {
 	var args map[string]json.RawMessage
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&args); err != nil {
 		writeError(w, http.StatusBadRequest, err)
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it has come
+	if err := s.stillTheirs(r.Context(), args); err != nil {
+		writeError(w, http.StatusConflict, err)
 		return
 	}
 	data, err := s.options.Client.Do(r.Context(), command, args)
@@ -227,6 +266,7 @@ func (s *Server) command(w http.ResponseWriter, r *http.Request, command string)
 
 func writeJSON(w http.ResponseWriter, status int, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }

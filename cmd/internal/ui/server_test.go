@@ -6,10 +6,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -733,5 +736,110 @@ func TestSecretsStay(t *testing.T) {
 	}
 	if slices.ContainsFunc(s.addresses, func(a string) bool { return strings.Contains(a, key) }) {
 		t.Error("a key stands in an address")
+	}
+}
+
+// TestSlowBodiesEnd: whoever has no key holds no connection by a request that does not end.
+func TestSlowBodiesEnd(t *testing.T) {
+	s := begin(t)
+	s.Server.readTimeout = 50 * time.Millisecond
+	for _, head := range []string{
+		"POST /api/open HTTP/1.1\r\nContent-Type: application/json\r\n", "POST /api/disconnectSession HTTP/1.1\r\nContent-Type: application/json\r\n",
+		"POST /api/open HTTP/1.1\r\n", "GET / HTTP/1.1\r\n", "GET /api/events HTTP/1.1\r\n",
+	} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(conn, head+"Host: "+s.host+"\r\nContent-Length: 100\r\n\r\n{")
+		if _, err := io.Copy(io.Discard, conn); err != nil {
+			t.Errorf("%q: %v", head, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+// TestAStreamOutlivesTheTimeOfARequest: the time that a request has to come does not end what is answered.
+func TestAStreamOutlivesTheTimeOfARequest(t *testing.T) {
+	s := begin(t)
+	s.Server.readTimeout = 20 * time.Millisecond
+	key := s.openPage(t)
+	came := false
+	s.follow(t, key, func(p *page) bool {
+		if !came && p.listed {
+			came = true
+			time.AfterFunc(100*time.Millisecond, func() { s.plugin.Put(client(4711)) })
+		}
+		_, there := p.sessions[client(4711).ClientID]
+		return there
+	})
+}
+
+// TestAnAddressInTheListOfProcesses opens a page of the same user alone, and none for whoever else is faster.
+func TestAnAddressInTheListOfProcesses(t *testing.T) {
+	for _, mine := range []bool{true, false} {
+		var printed []string
+		a := newAccess(true, func(ticket string) { printed = append(printed, ticket) })
+		key, err := a.open(printed[0], func() bool { return mine })
+		if mine != (err == nil) || mine != a.admits(key) || !mine && !errors.Is(err, errOthersTicket) || len(printed) != 2 {
+			t.Fatalf("mine %t: %v, %d addresses", mine, err, len(printed))
+		}
+		if _, err := a.open(printed[0], func() bool { return true }); !errors.Is(err, errUsedTicket) {
+			t.Errorf("mine %t: a second time: %v", mine, err)
+		}
+		if _, err := a.open(printed[1], func() bool { return false }); err != nil { // it stands in the terminal alone
+			t.Errorf("mine %t: the next address: %v", mine, err)
+		}
+	}
+}
+
+func TestWhoseAConnectionIs(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			t.Logf("NOT TESTED: %v", err)
+			continue
+		}
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := (&http.Request{RemoteAddr: conn.LocalAddr().String()}).WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, listener.Addr()))
+		if !fromMyUser(r) {
+			t.Errorf("%s is another's", address)
+		}
+		uid, found := ownerOf(netip.MustParseAddrPort(conn.LocalAddr().String()), netip.MustParseAddrPort(listener.Addr().String()))
+		if !found || uid != os.Getuid() {
+			t.Errorf("%s: %d, %t", address, uid, found)
+		}
+		_ = conn.Close()
+		r.RemoteAddr = "127.0.0.1:1"
+		if fromMyUser(r) {
+			t.Error("a connection that is not there is ours")
+		}
+		_ = listener.Close()
+	}
+}
+
+// TestAnotherBehindTheClientID: who was not shown before the question is not disconnected by its answer.
+func TestAnotherBehindTheClientID(t *testing.T) {
+	s := begin(t)
+	key := s.openPage(t)
+	shown := client(4711)
+	shown.Username = "jdoe"
+	text, _ := json.Marshal(map[string]any{"clientid": shown.ClientID, "shown": shown})
+	other := shown
+	other.Username = "boss"
+	s.plugin.Put(other)
+	status, _, body := s.do(t, request{method: "POST", path: "/api/disconnectSession", key: key, body: string(text)})
+	if status != http.StatusConflict || !strings.Contains(body, "another's now") || len(s.plugin.Asked("disconnectSession")) != 0 {
+		t.Errorf("%d %s", status, body)
+	}
+	shown.ConnectedAt++
+	s.plugin.Put(shown) // the same again
+	status, _, body = s.do(t, request{method: "POST", path: "/api/disconnectSession", key: key, body: string(text)})
+	if asked := s.plugin.Asked("disconnectSession"); status != http.StatusOK || len(asked) != 1 || asked[0]["shown"] != nil {
+		t.Errorf("%d %s %v", status, body, asked)
 	}
 }

@@ -346,7 +346,7 @@ export function disconnectOpen() {
 	const i = items.get(openID);
 	if (!i?.s.connected) return;
 	disconnect({
-		title: 'Disconnect this client?', whom: [whom(i.s)], target: { clientid: i.id }, byToken: i.s.login === 'token',
+		title: 'Disconnect this client?', whom: [whom(i.s)], target: { clientid: i.id, shown: i.s }, byToken: i.s.login === 'token',
 		hint: 'Most clients come back by themselves within seconds, with the same token. A block refuses all tokens of its subject meanwhile.',
 	});
 }
