@@ -409,7 +409,7 @@ func TestAnAdminComesByACertificate(t *testing.T) {
 		_, address, _ := strings.Cut(b.URL(1), "://")
 		answers := make(chan string, 10)
 		client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + address).SetClientID("by certificate").
-			SetTLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate}, InsecureSkipVerify: true}). //nolint:gosec // whose it is does not matter here
+			SetTLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate}, InsecureSkipVerify: true}).
 			SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { answers <- string(m.Payload()) }))
 		if token := client.Connect(); !token.WaitTimeout(harness.Patience) || token.Error() != nil {
 			t.Fatal(token.Error())
