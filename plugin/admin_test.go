@@ -316,6 +316,24 @@ func TestWhoIsDisconnectedWhileTheListIsMade(t *testing.T) {
 	}
 }
 
+// Who comes after the command is not meant by it, though nobody has been looked at by then.
+func TestWhoComesAfterTheCommandStays(t *testing.T) {
+	onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
+		h := open(t, withAdmins(`["ops"]`, mapsUsername), adjust)
+		h.comesByPassword(t, 1, "o", "ops")
+		h.login(2, "c", nil, h.token("alice", time.Hour))
+		h.sends(1, "o", `{"commands":[{"command":"disconnectSession","sub":"alice"}]}`)
+		h.login(3, "later", nil, h.token("alice", time.Hour))
+		for len(h.broker.published) == 0 {
+			h.Tick()
+		}
+		h.Tick()
+		if want := []string{"c will=true"}; !slices.Equal(h.broker.kicked, want) {
+			t.Errorf("kicked %q, want %q", h.broker.kicked, want)
+		}
+	})
+}
+
 // A token that an admin names in the wrong place is shown to no other.
 func TestBlocksShowNoToken(t *testing.T) {
 	h := open(t, withAdmins(`["ops"]`, mapsUsername))

