@@ -109,6 +109,7 @@ func BenchmarkCommands(b *testing.B) {
 					p.Control(broker.Message{Conn: 1, ClientID: "o", Username: &ops, Topic: control.Topic, Payload: []byte(`{"commands":[` + command + `]}`)})
 				})
 				for *published == before {
+					p.jobsUntil = p.now().Add(jobTurn) // as a Tick begins
 					timed(func() { p.watchStep() })
 				}
 			}
