@@ -153,6 +153,7 @@ export function keepConnected({ mqtt, url, options, subscribe, fetchToken, ...ca
 			reconnectPeriod: 0, // step decides when, and with which token
 		}))
 		mine.on('connect', ({ sessionPresent }) => {
+			if (mine !== client) return // it was left while it came
 			since = Date.now()
 			credited = false
 			onStatus('connected')
