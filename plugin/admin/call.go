@@ -41,24 +41,8 @@ func (c *Call) List(what string, place int, f func(*roster.Client, View) (enough
 		next = first.Came
 	}
 	c.admins.run(c.call, what, func() bool {
-		var gone []*roster.Client
-		n, more := 0, false
-		for client := range list.From(next) {
-			if more = n == piece; more {
-				next = client.Came
-				break
-			}
-			n++
-			if v, there := c.admins.View(client); !there {
-				gone = append(gone, client)
-			} else if f(client, v) {
-				break
-			}
-		}
-		for _, client := range gone {
-			list.Remove(client)
-		}
-		if more {
+		var enough bool
+		if next, enough = c.admins.look(list, next, f); next != 0 && !enough {
 			return false
 		}
 		what, data := end(list.Len())
