@@ -471,6 +471,14 @@ func (r *rules) hearsBlocks(errText string, data json.RawMessage, exact bool) {
 	}
 }
 
+// mayRemove notes that any block may have been removed before that is told.
+func (r *rules) mayRemove() {
+	for _, k := range r.told.blocks {
+		k.sure = false
+	}
+	r.told.removals++
+}
+
 func (r *rules) hearsRemoved(by *command, errText string) {
 	id, _ := by.arguments["id"].(int)
 	b, known := r.told.ids[id]

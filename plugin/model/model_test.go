@@ -940,6 +940,9 @@ func (d *driver) publishes(m *message) {
 		if command.order != nil && command.may {
 			d.orders(command.order)
 		}
+		if command.name == removeBlock && command.may && len(m.commands) > 1 {
+			d.mayRemove() // which is told when the others are done
+		}
 	}
 	d.publish(c, m.payload())
 	d.rest()
