@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/loop"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -721,7 +722,7 @@ func TestARecheckMayChangeRights(t *testing.T) {
 
 // What the broker accepts by an answer of before is counted, too.
 func TestAllChecksAreCounted(t *testing.T) {
-	listen := freeAddress(t)
+	listen := testport.Free(t)
 	h := open(t, metered(authorized(ownTopics), listen))
 	h.login(1, "c", nil, h.token("alice", time.Hour))
 	for range 5 {

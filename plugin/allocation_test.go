@@ -5,6 +5,7 @@ import (
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -55,7 +56,7 @@ func TestMetricsAllocateNothingForALogin(t *testing.T) {
 			p.Disconnect(1, false)
 		})
 	}
-	without, with := allocations(""), allocations(`"metrics":{"listen":"`+freeAddress(t)+`"},`)
+	without, with := allocations(""), allocations(`"metrics":{"listen":"`+testport.Free(t)+`"},`)
 	if with > without {
 		t.Errorf("%.0f allocations, %.0f without metrics", with, without)
 	}

@@ -18,6 +18,7 @@ import (
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/identity"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -139,7 +140,7 @@ func BenchmarkMetrics(b *testing.B) {
 		metered, read bool
 	}{{"off", false, false}, {"on", true, false}, {"read each 100 ms", true, true}} {
 		b.Run(c.name, func(b *testing.B) {
-			key, listen, options := testkeys.New("EdDSA", "k"), freeAddress(b), ""
+			key, listen, options := testkeys.New("EdDSA", "k"), testport.Free(b), ""
 			if c.metered {
 				options = fmt.Sprintf(`"metrics":{"listen":%q},`, listen)
 			}

@@ -13,22 +13,13 @@ import (
 
 	"go-jwt-auth/plugin/broker"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/verdict"
 )
 
 // metered is a file with metrics at this address.
 func metered(file, listen string) string {
 	return strings.Replace(file, `"options":{`, fmt.Sprintf(`"options":{"metrics":{"listen":%q},`, listen), 1)
-}
-
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // page reads one; empty: nobody is there.
@@ -57,7 +48,7 @@ func measures(t *testing.T, listen string, lines ...string) {
 }
 
 func TestWhatHappensIsMeasured(t *testing.T) {
-	listen := freeAddress(t)
+	listen := testport.Free(t)
 	token := mint("alice", time.Minute)
 	d := newGate(t, token)
 	h := open(t, metered(d.file(`"matchUsernameToSubject":true`, `"timeoutMs":60000`), listen))
@@ -86,7 +77,7 @@ func TestWhatHappensIsMeasured(t *testing.T) {
 
 // SIGHUP moves the address, and ends it.
 func TestAReloadMovesTheMetrics(t *testing.T) {
-	one, other := freeAddress(t), freeAddress(t)
+	one, other := testport.Free(t), testport.Free(t)
 	h := open(t, metered(local(``), one))
 	h.login(2, "before", nil, h.token("alice", time.Hour))
 	reload := func(file, says string) {
@@ -128,7 +119,7 @@ func TestAReloadMovesTheMetrics(t *testing.T) {
 
 // The first requests are made before the file is in force.
 func TestTheFirstFetchIsMeasured(t *testing.T) {
-	listen := freeAddress(t)
+	listen := testport.Free(t)
 	set := testkeys.Set(testkeys.New("ES256", "k"))
 	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) }))
 	t.Cleanup(idp.Close)
@@ -164,12 +155,12 @@ func scrape(b *testing.B, listen string) {
 func BenchmarkObserved(b *testing.B) {
 	dir := b.TempDir()
 	key := testkeys.New("EdDSA", "k")
-	scraped := freeAddress(b)
+	scraped := testport.Free(b)
 	token, username := key.Sign(keycloakClaims(1)), "u"
 	for _, c := range []struct{ name, options string }{
 		{"nobody", ""},
 		{"audit", fmt.Sprintf(`"audit":{"filePath":%q},`, filepath.Join(dir, "audit.jsonl"))},
-		{"metrics", fmt.Sprintf(`"metrics":{"listen":%q},`, freeAddress(b))},
+		{"metrics", fmt.Sprintf(`"metrics":{"listen":%q},`, testport.Free(b))},
 		{"metrics, read a hundred times a second", fmt.Sprintf(`"metrics":{"listen":%q},`, scraped)},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -21,6 +21,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/internal/testport"
 )
 
 // patience is a timeout that no test is meant to reach.
@@ -70,7 +71,7 @@ func TestUnreachable(t *testing.T) {
 		want      string
 		cause     error
 	}{
-		{"nobody listens", nobody(t), patience, "can't connect: connect: connection refused", syscall.ECONNREFUSED},
+		{"nobody listens", "http://" + testport.Free(t), patience, "can't connect: connect: connection refused", syscall.ECONNREFUSED},
 		{"no answer in time", serve(t, func(http.ResponseWriter, *http.Request) { <-stuck }), 50 * time.Millisecond, "no answer within 50ms", context.DeadlineExceeded},
 		{"no end of the answer in time", serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "{")
@@ -194,7 +195,7 @@ func TestNothingThatHoldsTheTokenIsShown(t *testing.T) {
 		})
 	}
 	for rule, uri := range map[string]string{
-		"nobody listens": nobody(t) + "/check/marker", "another protocol": "ftp://idp.test/check/marker",
+		"nobody listens": "http://" + testport.Free(t) + "/check/marker", "another protocol": "ftp://idp.test/check/marker",
 		"no address": "http://idp.test/check/marker%zz", "a control character": "http://idp.test/check/marker\n",
 		"no port": "http://idp.test:marker/", "closed": serveRaw(t, func(net.Conn) {}) + "/marker",
 	} {
@@ -219,7 +220,7 @@ func TestHead(t *testing.T) {
 			}
 		})
 	}
-	uri := nobody(t)
+	uri := "http://" + testport.Free(t)
 	_, err := newClient(t, config.TLS{}).Head(t.Context(), uri, patience)
 	refused(t, err, "HEAD "+uri, "connection refused")
 }
@@ -294,9 +295,9 @@ func TestErrorsTellNoSecret(t *testing.T) {
 	cases := []struct{ rule, uri string }{
 		{"refused by status", serve(t, write(401, token+secret))},
 		{"redirected", serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/?"+secret+token, http.StatusFound) })},
-		{"nobody there", nobody(t)},
+		{"nobody there", "http://" + testport.Free(t)},
 		{"closed", serveRaw(t, func(net.Conn) {})},
-		{"a query in the endpoint's own address", nobody(t) + "/introspect?apikey=marker"},
+		{"a query in the endpoint's own address", "http://" + testport.Free(t) + "/introspect?apikey=marker"},
 		{"the body comes back as a status line", echo("%[2]s", "\r\n\r\n%.0[1]s")},
 		{"the body comes back as a protocol", echo("HTTP/%[2]s", " 200 OK\r\n\r\n%.0[1]s")},
 		{"the body comes back as a status", echo("HTTP/1.1 %[2]s", "\r\n\r\n%.0[1]s")},

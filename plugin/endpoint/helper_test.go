@@ -48,14 +48,6 @@ func serveRaw(t *testing.T, speak func(net.Conn)) string {
 	return "http://" + listener.Addr().String()
 }
 
-// nobody is an address at which nothing listens.
-func nobody(t *testing.T) string {
-	t.Helper()
-	listener := listen(t)
-	defer listener.Close()
-	return "http://" + listener.Addr().String()
-}
-
 func listen(t *testing.T) net.Listener {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,6 +15,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -79,7 +80,7 @@ func TestAnAnswerForgesNoLine(t *testing.T) {
 			fit(t, err, c.want)
 		})
 	}
-	for _, uri := range []string{"http://\u202eforged.invalid/\u202e", nobody(t) + "/\u202eforged \"x\"", nobody(t) + strings.TrimPrefix(long, "https:/")} {
+	for _, uri := range []string{"http://\u202eforged.invalid/\u202e", "http://" + testport.Free(t) + "/\u202eforged \"x\"", "http://" + testport.Free(t) + strings.TrimPrefix(long, "https:/")} {
 		_, err := newClient(t, config.TLS{}).Get(t.Context(), uri, patience)
 		fit(t, err, "GET ")
 	}

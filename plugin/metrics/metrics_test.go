@@ -17,6 +17,7 @@ import (
 
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/provider"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -35,7 +36,7 @@ func (e *env) clock() time.Time { return noon.Add(time.Duration(e.passed.Load())
 
 func open(t *testing.T) *env {
 	t.Helper()
-	e := &env{listen: freeAddress(t)}
+	e := &env{listen: testport.Free(t)}
 	e.Meter = e.another(t)
 	return e
 }
@@ -48,16 +49,6 @@ func (e *env) another(t *testing.T) *Meter {
 	}
 	t.Cleanup(func() { e.servers.Close(m) })
 	return m
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // get returns status and body.
@@ -247,7 +238,7 @@ func TestWhichFormatIsAskedFor(t *testing.T) {
 
 func TestLabelsAreEscaped(t *testing.T) {
 	var s Servers
-	m, err := s.Open(freeAddress(t), "1\\2\"3\n4", time.Now)
+	m, err := s.Open(testport.Free(t), "1\\2\"3\n4", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

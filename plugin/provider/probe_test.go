@@ -3,7 +3,6 @@ package provider_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -15,6 +14,7 @@ import (
 	"go-jwt-auth/plugin/event"
 	"go-jwt-auth/plugin/internal/testidp"
 	"go-jwt-auth/plugin/internal/testkeys"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/verdict"
 )
 
@@ -24,12 +24,7 @@ var took = regexp.MustCompile(`\(HTTP (\d+) in [0-9.]+m?s`)
 // TestProbe: what start-up says about the endpoints. PROVIDER stands for the provider's address, NOBODY for one at which
 // nobody listens, FILE for the JWKS file.
 func TestProbe(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + listener.Addr().String()
-	listener.Close()
+	nobody := "http://" + testport.Free(t)
 	one, two := testkeys.New("ES256", "one"), testkeys.New("ES256", "two")
 	good := testidp.Answer(200, string(testkeys.Set(one, two)))
 	active := testidp.Answer(200, `{"active":true}`)

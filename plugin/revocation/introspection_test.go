@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	"go-jwt-auth/plugin/config"
 	"go-jwt-auth/plugin/endpoint"
 	"go-jwt-auth/plugin/event"
+	"go-jwt-auth/plugin/internal/testport"
 	"go-jwt-auth/plugin/revocation"
 	"go-jwt-auth/plugin/verdict"
 )
@@ -236,12 +236,7 @@ func TestATokenInThePathIsNotTold(t *testing.T) {
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uri := "http://" + listener.Addr().String()
-	listener.Close()
+	uri := "http://" + testport.Free(t)
 	v, _ := check(t, uri)
 	if want := "provider unavailable: POST " + uri + ": can't connect: connect: connection refused"; v.String() != want || v.Kind != verdict.Deny {
 		t.Errorf("got %s, want %s", v, want)

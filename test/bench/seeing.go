@@ -96,7 +96,7 @@ func (r *rig) look(st *stand, v brokers.Version, l looking, window time.Duration
 		clients = quickClients
 	}
 	file := r.config(r.cachedKeys(), nil)
-	metrics := freeAddress(st)
+	metrics := harness.FreeAddress(st)
 	token, name := r.oneSubject()
 	if l.on {
 		options := file["options"].(object) //nolint:errcheck,forcetypeassert // config has made it
@@ -195,13 +195,6 @@ func (st *stand) populate(url, token string, clients int, stay bool) {
 	if t.accepted < clients {
 		st.Fatalf("bench: only %d of %d clients came in", t.accepted, clients)
 	}
-}
-
-func freeAddress(st *stand) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	st.must(err)
-	st.must(l.Close())
-	return l.Addr().String()
 }
 
 // seen is what somebody has seen who looked.

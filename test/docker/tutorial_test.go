@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -257,7 +256,7 @@ func (s *stage) health(t *testing.T) {
 	if test[0] != "CMD" || check(s.port) != nil {
 		t.Errorf("%v says that Keycloak is not healthy", test)
 	}
-	if check(freePort(t)) == nil {
+	if check(harness.FreePort(t)) == nil {
 		t.Error("it is healthy where nothing listens")
 	}
 }
@@ -308,7 +307,7 @@ func (s *stage) try(t *testing.T, input string, arguments ...string) string {
 // set starts Keycloak as the compose file does.
 func set(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{port: freePort(t)}
+	s := &stage{port: harness.FreePort(t)}
 	s.address = strings.NewReplacer(
 		"http://localhost:8080", "http://localhost:"+s.port, "http://keycloak:8080", "http://127.0.0.1:"+s.port,
 	)
@@ -346,20 +345,4 @@ func (s *stage) options(t *testing.T, v brokers.Version) (o harness.Options) {
 		"dynamic-security.json": file(t, "dynamic-security.json"),
 	}
 	return o
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,14 +30,7 @@ func TestFaultsOfTheEndpoint(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refusing := "http://" + nobody.Addr().String()
-	if err := nobody.Close(); err != nil {
-		t.Fatal(err)
-	}
+	refusing := "http://" + harness.FreeAddress(t)
 	faults := []struct{ name, uri, cause string }{
 		{"500", serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }), "answered 500 Internal Server Error"},
 		{"garbage", serve(says("<html>nonsense</html>")), "the answer is no introspection response"},

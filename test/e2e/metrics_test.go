@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,16 +19,6 @@ import (
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
 )
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 // page reads one by HTTP; status 0: nobody is there.
 func page(t *testing.T, address string) (status int, body string) {
@@ -73,7 +62,7 @@ func work(t *testing.T, b *harness.Broker, good, expiring, expired string) {
 func TestMetricsSayWhatHappens(t *testing.T) {
 	p := ownProvider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		listen := freeAddress(t)
+		listen := harness.FreeAddress(t)
 		b := start(t, v, config(t, p, object{"options.metrics.listen": listen}))
 		awaitPage(t, listen+"/readyz", http.StatusOK, `^ok\n$`)
 		awaitPage(t, listen+"/healthz", http.StatusOK, `^ok\n$`)
@@ -155,7 +144,7 @@ func pageAs(t *testing.T, address, accept string) string {
 func TestMetricsTellMethodsAndCommandsApart(t *testing.T) {
 	p := provider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		listen := freeAddress(t)
+		listen := harness.FreeAddress(t)
 		b := operated(t, v, config(t, p, object{"options.metrics.listen": listen, "options.revocation": nil}))
 		c := harness.Connect(t, b.URL(0), harness.Paho5, byToken("c", p.Token("chief", time.Hour))).Accepted()
 		reauthenticate(t, c, p.Token("chief", 2*time.Hour))
@@ -184,7 +173,7 @@ const renewalsInARow = 5
 func TestHealthSeesABrokerThatHangs(t *testing.T) {
 	p := provider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		listen := freeAddress(t)
+		listen := harness.FreeAddress(t)
 		b := harness.Start(t, v, harness.Options{Plugins: []harness.Plugin{
 			harness.JWT("jwt.json", config(t, p, object{"options.metrics.listen": listen, "options.revocation": nil})),
 			{Path: witness(t, "hang")},
@@ -200,7 +189,7 @@ func TestHealthSeesABrokerThatHangs(t *testing.T) {
 func TestTwoListenersShareTheMetrics(t *testing.T) {
 	p := provider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		listen := freeAddress(t)
+		listen := harness.FreeAddress(t)
 		file := config(t, p, object{"options.revocation": nil, "options.metrics.listen": listen})
 		b := harness.Start(t, v, harness.Options{
 			PerListenerSettings: true,
@@ -225,7 +214,7 @@ func TestTwoListenersShareTheMetrics(t *testing.T) {
 func TestSIGHUPMovesTheMetrics(t *testing.T) {
 	p := provider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		one, other := freeAddress(t), freeAddress(t)
+		one, other := harness.FreeAddress(t), harness.FreeAddress(t)
 		b := start(t, v, config(t, p, object{"options.revocation": nil, "options.metrics.listen": one}))
 		for _, next := range []string{other, one} {
 			b.WriteFile("jwt.json", config(t, p, object{"options.revocation": nil, "options.metrics.listen": next}))
@@ -295,7 +284,7 @@ func TestPrometheusHasAnAnswerToEachQuery(t *testing.T) {
 	}
 	p := ownProvider(t)
 	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
-		listen, at := freeAddress(t), freeAddress(t)
+		listen, at := harness.FreeAddress(t), harness.FreeAddress(t)
 		b := start(t, v, config(t, p, object{"options.metrics.listen": listen}))
 		dir := t.TempDir()
 		shown, err := os.ReadFile(folder + "/prometheus.yml")

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -33,6 +32,7 @@ import (
 	"text/template"
 	"time"
 
+	"go-jwt-auth/test/harness"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 )
@@ -216,10 +216,7 @@ func (s *Server) try(t testing.TB, binary string) error {
 	if err := initialise(t.Context(), database); err != nil {
 		return err
 	}
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
+	port := harness.FreePort(t)
 	var text bytes.Buffer
 	if err := configuration.Execute(&text, map[string]any{"Port": port, "Database": database}); err != nil {
 		return err
@@ -233,7 +230,7 @@ func (s *Server) try(t testing.TB, binary string) error {
 	if err != nil {
 		return err
 	}
-	s.base = fmt.Sprintf("http://127.0.0.1:%d", port)
+	s.base = "http://127.0.0.1:" + port
 	ctx, cancel := context.WithTimeout(t.Context(), readyWithin)
 	defer cancel()
 	for {
@@ -311,15 +308,6 @@ func initialise(ctx context.Context, database string) error {
 		return fmt.Errorf("sqlite3: %w: %s", err, said)
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it listens by TCP
-	return port, listener.Close()
 }
 
 func (s *Server) get(ctx context.Context, path string) (status int, err error) {

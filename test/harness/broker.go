@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -94,7 +93,10 @@ func start(t T, v brokers.Version, o Options) (b *Broker, up bool) {
 		}
 	})
 	for attempt := 1; ; attempt++ {
-		ports := freePorts(t, len(listeners))
+		ports := make([]string, len(listeners))
+		for i := range ports {
+			ports[i] = FreePort(t)
+		}
 		s.conf.Reset()
 		s.conf.WriteString(common)
 		s.listeners(listeners, ports)
@@ -105,7 +107,7 @@ func start(t T, v brokers.Version, o Options) (b *Broker, up bool) {
 			if l.WebSockets {
 				scheme = "ws"
 			}
-			b.urls = append(b.urls, fmt.Sprintf("%s://127.0.0.1:%d", scheme, ports[i]))
+			b.urls = append(b.urls, fmt.Sprintf("%s://127.0.0.1:%s", scheme, ports[i]))
 		}
 		if attempt == 1 && o.Prepare != nil {
 			o.Prepare(b.Dir)
@@ -125,27 +127,6 @@ func start(t T, v brokers.Version, o Options) (b *Broker, up bool) {
 		}
 		b.Wait()
 	}
-}
-
-// freePorts returns n different TCP ports of 127.0.0.1 that are free now.
-// Another program may take one before the broker does: see portTaken.
-func freePorts(t T, n int) []int {
-	t.Helper()
-	ports := make([]int, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("harness: %v", err)
-		}
-		defer l.Close() //nolint:gocritic // only at the end, lest the next one be the same
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			t.Fatalf("harness: %v", err)
-		}
-		ports = append(ports, number)
-	}
-	return ports
 }
 
 // DefaultUser is the user that a broker with Options.DefaultUser runs as.

@@ -171,10 +171,10 @@ func (s *setup) write() {
 }
 
 // listeners appends the listeners to conf, one for each port.
-func (s *setup) listeners(listeners []Listener, ports []int) {
+func (s *setup) listeners(listeners []Listener, ports []string) {
 	s.t.Helper()
 	for i, l := range listeners {
-		s.line("listener %d 127.0.0.1", ports[i])
+		s.line("listener %s 127.0.0.1", ports[i])
 		if l.WebSockets {
 			s.line("protocol websockets")
 			// Without it, 2.0 ignores the address and listens to the world.

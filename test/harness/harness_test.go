@@ -85,21 +85,30 @@ func TestARawConnectionLeavesItsWill(t *testing.T) {
 func TestBrokerWhosePortIsTakenGetsAnother(t *testing.T) {
 	each(t, func(t *testing.T, v brokers.Version) {
 		for i, transport := range []string{"MQTT", "WebSocket"} {
-			var port string
+			taken, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = taken.Close() })
+			_, port, _ := net.SplitHostPort(taken.Addr().String())
 			b := both(t, v, Options{AllowAnonymous: true, Prepare: func(dir string) {
-				conf, err := os.ReadFile(dir + "/mosquitto.conf")
+				// The port that the harness has found is given up for this one: it could not be taken here for sure, as
+				// meanwhile some other program may have it.
+				name := dir + "/mosquitto.conf"
+				conf, err := os.ReadFile(name)
 				if err != nil {
 					t.Fatal(err)
 				}
-				port = regexp.MustCompile(`listener (\d+)`).FindAllStringSubmatch(string(conf), -1)[i][1]
-				taken, err := net.Listen("tcp", "127.0.0.1:"+port)
-				if err != nil {
+				found := regexp.MustCompile(`listener (\d+)`).FindAllStringSubmatch(string(conf), -1)[i][0]
+				if err := os.WriteFile(name, []byte(strings.Replace(string(conf), found, "listener "+port, 1)), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { _ = taken.Close() })
 			}})
 			if strings.HasSuffix(b.URL(i), ":"+port) {
 				t.Errorf("%s: %s is taken", transport, b.URL(i))
+			}
+			if conf, err := os.ReadFile(b.Path("mosquitto.conf")); err != nil || strings.Contains(string(conf), "listener "+port) {
+				t.Errorf("%s: the broker was not started anew: %v\n%s", transport, err, conf)
 			}
 			Connect(t, b.URL(i), Paho3, Login{}).Accepted()
 		}

@@ -6,7 +6,6 @@ package managementcenter
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -108,13 +107,7 @@ func TestClientInspection(t *testing.T) {
 // start starts a Management Center for a broker, and returns its address.
 func start(t *testing.T, home, broker string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	dir := t.TempDir()
+	port, dir := harness.FreePort(t), t.TempDir()
 	config := filepath.Join(dir, "config.json")
 	if err := os.WriteFile(config, []byte(`{"connections":[],"tools":{"streamsheets":{"instances":[]}},"plugins":[]}`), 0o600); err != nil {
 		t.Fatal(err)
