@@ -174,6 +174,24 @@ func TestWhoLooksHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// An admin whose client id is its token, and who leaves before it is answered: the log has been told what to hide.
+func TestACommandOfWhoHasLeftShowsNoToken(t *testing.T) {
+	const opaque = "opaque-8f14e45f"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"active":true,"sub":"ops"}`)
+	}))
+	t.Cleanup(server.Close)
+	h := open(t, `{"mode":"introspection","options":{"control":{"admins":[{"username":"ops"}]},"common":{"requireExpiration":false,"usernameTemplate":"{sub}"},
+		"revocation":{"introspection":{"uri":"`+server.URL+`"},"cache":{"ttlMs":60000}}}}`, v20)
+	h.awaits(t, "no answer", func() bool { return h.login(1, opaque, nil, text(opaque)) == verdict.Accept })
+	h.sends(1, opaque, `{"commands":[{"command":"listSessions"}]}`)
+	h.leave(1, opaque, false)
+	h.settles(t)
+	if log := strings.Join(h.broker.log, "\n"); strings.Contains(log, opaque) || !strings.Contains(log, "client (a token) commanded listSessions") {
+		t.Error(log)
+	}
+}
+
 // What an admin is told is for that connection alone, however soon another comes by its names, at its address perhaps.
 func TestWhatAnAdminHasAskedIsForNoOther(t *testing.T) {
 	onBoth(t, func(t *testing.T, adjust func(*fakeBroker)) {
@@ -193,6 +211,27 @@ func TestWhatAnAdminHasAskedIsForNoOther(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Mosquitto 2.0 tells late of the end of a connection over WebSockets. Meanwhile another may have taken over its client id and gone away:
+// the broker would keep the answer for that one.
+func TestWhatAnAdminHasAskedIsForNobodyWhoIsAway(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername), v20)
+	h.comesByPassword(t, 1, "o", "ops")
+	h.sends(1, "o", `{"commands":[{"command":"listSessions"}]}`)
+	if got := h.login(2, "o", text("pump"), text("hunter2")); got != verdict.Defer {
+		t.Fatalf("got %s", got)
+	}
+	h.leave(2, "o", true)
+	for range 20 {
+		h.Tick()
+	}
+	if len(h.broker.published) > 0 {
+		t.Errorf("another, who is away, was told %s", h.broker.published)
+	}
+	// If it is still there, and asks again, it is answered.
+	var page sessionPage
+	h.query(t, 1, `{"command":"listSessions"}`, &page)
 }
 
 // After SIGHUP Mosquitto 2.0 asks again for who is away, too, and does not say so.
@@ -332,6 +371,29 @@ func TestWhoComesAfterTheCommandStays(t *testing.T) {
 			t.Errorf("kicked %q, want %q", h.broker.kicked, want)
 		}
 	})
+}
+
+// Of two commands the last one says how long a bearer is kept out, in whatever order they are done.
+func TestTheLastCommandSaysHowLong(t *testing.T) {
+	for _, test := range []struct {
+		first, second string
+		until         time.Duration
+	}{
+		{`"username":"alice","block":2`, `"sub":"alice","block":10`, 10 * time.Second},
+		{`"sub":"alice","block":10`, `"sub":"alice","block":2`, 2 * time.Second},
+	} {
+		h := open(t, withAdmins(`["ops"]`, mapsUsername))
+		h.comesByPassword(t, 1, "o", "ops")
+		h.login(2, "c", nil, h.token("alice", time.Hour))
+		h.sends(1, "o", `{"commands":[{"command":"disconnectSession",`+test.first+`},{"command":"disconnectSession",`+test.second+`}]}`)
+		h.settles(t)
+		var blocks struct{ Blocks []struct{ Until int64 } }
+		h.broker.published = nil
+		h.query(t, 1, `{"command":"listBlocks"}`, &blocks)
+		if len(blocks.Blocks) != 1 || blocks.Blocks[0].Until != opening.Add(test.until).Unix() {
+			t.Errorf("%s, then %s: %+v", test.first, test.second, blocks)
+		}
+	}
 }
 
 // A token that an admin names in the wrong place is shown to no other.
@@ -765,6 +827,82 @@ func TestPagesWhileClientsComeAndGo(t *testing.T) {
 		if !seen[id] {
 			t.Errorf("%s is not seen", id)
 		}
+	}
+}
+
+// What changes while the changes are told is told next: an answer never says of a client both that it is there and that it has left.
+func TestChangesAreOfOneMoment(t *testing.T) {
+	h := open(t, withAdmins(`["ops"]`, mapsUsername))
+	h.comesByPassword(t, 1, "o", "ops")
+	token := mint("alice", time.Hour)
+	comes := func(id string, conn broker.Conn) { h.login(conn, id, nil, token) }
+	for n := range 4 {
+		comes(fmt.Sprint("c", n), broker.Conn(10+n))
+	}
+	var page sessionPage
+	h.query(t, 1, `{"command":"listSessions"}`, &page)
+	seen := map[string]bool{}
+	for _, s := range page.Sessions {
+		seen[s.ClientID] = true
+	}
+	for range 2 {
+		for n := range 4 {
+			h.broker.Kick(fmt.Sprint("c", n), false) //nolint:errcheck // it is there
+			if n == 3 {
+				comes("c3", 13)
+				h.broker.Kick("c3", false) //nolint:errcheck // it is there
+			}
+		}
+		for n := range 20 {
+			comes(fmt.Sprint("d", n), broker.Conn(100+n))
+		}
+	}
+	h.broker.clientTakes = jobTurn / 8 // one piece a Tick
+	before := len(h.broker.published)
+	for n, more := 0, true; more; n++ {
+		h.sends(1, "o", fmt.Sprintf(`{"commands":[{"command":"listSessionChanges","since":%d}]}`, page.Revision))
+		for tick := 0; len(h.broker.published) == before; tick++ {
+			h.Tick()
+			if n == 0 && tick == 0 {
+				comes("c0", 10)
+				h.broker.Kick("d0", false)  //nolint:errcheck // it is there
+				h.broker.Kick("d19", false) //nolint:errcheck // it is there
+			}
+		}
+		_, payload, _ := strings.Cut(h.broker.published[before], control.ResponseTopic+" ")
+		before = len(h.broker.published)
+		var message struct{ Responses []struct{ Data sessionPage } }
+		if err := json.Unmarshal([]byte(payload), &message); err != nil || len(message.Responses) != 1 {
+			t.Fatalf("%s: %v", payload, err)
+		}
+		page = message.Responses[0].Data
+		told := map[string]bool{}
+		for _, s := range page.Sessions {
+			seen[s.ClientID] = true
+			if told[s.ClientID] {
+				t.Errorf("answer %d has %s twice", n, s.ClientID)
+			}
+			told[s.ClientID] = true
+		}
+		for _, id := range page.Ended {
+			delete(seen, id)
+			if told[id] {
+				t.Errorf("answer %d has %s twice", n, id)
+			}
+			told[id] = true
+		}
+		more = page.More
+		if more != (n == 0) {
+			t.Errorf("answer %d: more: %t", n, more)
+		}
+	}
+	for id := range h.broker.connected {
+		if !seen[id] {
+			t.Errorf("%s is not seen", id)
+		}
+	}
+	if len(seen) != len(h.broker.connected) {
+		t.Errorf("%d are seen, %d are connected", len(seen), len(h.broker.connected))
 	}
 }
 

@@ -51,9 +51,13 @@ func (p *Plugin) leaveToOthers(connect broker.Connect, how roster.Login) {
 	if p.broker.TellsOfConnects() || !p.sessions.Sweeping() { // else it may be one that is away
 		p.watchLeft(connect, how)
 	}
-	if !p.broker.TellsOfConnects() {
-		p.table.holders.Try(connect.Conn, connect.ClientID)
+	if p.broker.TellsOfConnects() {
+		return
 	}
+	// Whoever has asked something by this client id may be answered no more: perhaps this one is let in, and away again by then, and the
+	// broker would keep the answer for it.
+	p.table.holders.By(connect.ClientID, func(conn broker.Conn) { delete(p.table.callers, conn) })
+	p.table.holders.Try(connect.Conn, connect.ClientID)
 }
 
 // admit gives the client its identity and records its session.
@@ -112,7 +116,7 @@ func (p *Plugin) record(connect broker.Connect, result provider.Result, open *pr
 		Provider: by.ID(), LogID: result.LogID, IDIsToken: connect.ClientID == result.Bearer(), LeaveAt: result.LeaveAt, Began: p.now().Sub(p.began), ByAuth: connect.ByAuth,
 	}
 	if before := p.sessions.Of(connect.Conn); before != nil { // the broker asks again, after SIGHUP
-		s.Began = before.Began
+		s.Follow(before)
 	}
 	p.know(s, connect, result)
 	p.sessions.Admit(s, connect, passwordOf(connect, result))

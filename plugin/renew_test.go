@@ -684,6 +684,27 @@ func TestRenewalsAreBoundedByEachWay(t *testing.T) {
 	control("1h0m0s")
 }
 
+// A session that goes on after SIGHUP has not got its renewals anew.
+func TestSIGHUPLeavesRenewalsBounded(t *testing.T) {
+	h := open(t, local(mapsUsername))
+	first := mint("alice", time.Hour)
+	h.login(1, "c", nil, first)
+	for range renewal.Burst {
+		h.renews(1, "c", mint("alice", time.Second))
+	}
+	h.advance(2 * time.Second) // the last one has ended, and the first is judged anew
+	h.Reload()
+	connect := h.named(1, "c")
+	connect.Password = first
+	if got := h.BasicAuth(connect); got.Kind != verdict.Accept || !h.sessions.Of(1).LeaveAt.Equal(opening.Add(time.Hour)) {
+		t.Fatalf("got %v, until %s", got, h.sessions.Of(1).LeaveAt)
+	}
+	h.renews(1, "c", mint("alice", time.Hour))
+	if got := h.answered(t, "c"); got != "server busy: at most 5 renewals are taken in a row, and then one in 10 s" {
+		t.Error(got)
+	}
+}
+
 // A password beside an enhanced authentication is nobody's to judge, not after SIGHUP either.
 func TestSIGHUPKeepsWhoCameByAUTH(t *testing.T) {
 	for name, password := range map[string]*string{"no password": nil, "a password": text("12345"), "another's token": mint("bob", time.Hour), "an expired token": mint("alice", -time.Hour)} {

@@ -344,7 +344,10 @@ func (p *Plugin) watchCame(conn broker.Conn, id string) {
 	}
 	r := w.Roster
 	if c := r.Of(conn); c != nil && c.ID == id && c.Connected {
-		return // another instance was told as well
+		if !c.Restored {
+			return // another instance was told as well
+		}
+		r.Remove(c) // it was of a listener without this plugin, of whose clients no end is told
 	}
 	if _, judged := r.IsJudged(conn); !judged {
 		now := p.now()
@@ -452,7 +455,7 @@ func (p *Plugin) isAdmin(c *roster.Client, username *string) (who admin.Who, is 
 		if a.Username != *username {
 			continue
 		}
-		who = admin.Who{Key: c.Login.String() + " " + a.Provider + " " + a.Username, Name: a.Username}
+		who = admin.Who{Key: c.Login.String() + " " + a.Provider + " " + a.Username, Name: a.Username, ID: idOf(c)}
 		switch {
 		case a.ByToken && p.bears(c, a.Provider, a.Username):
 			return who, true
@@ -626,13 +629,10 @@ func idOf(c *roster.Client) verdict.Value {
 // tellCommand tells what an admin has had done.
 func (p *Plugin) tellCommand(from broker.Message, who admin.Who, command, what string, err error, changes bool) {
 	e := event.Event{Kind: event.Commanded, Command: command, Why: what, Err: err, Notable: changes, Username: verdict.ValueUnless("", who.Name)}
-	e.Client.ID = verdict.ValueUnless("", from.ClientID)
-	if c := p.table.watched; c != nil {
-		if c := c.Roster.Of(from.Conn); c != nil && c.ID == from.ClientID {
-			e.Client.ID = idOf(c)
-			if p.table.isThere(p, c.Conn, c.ID) {
-				e.Client.Address = p.broker.Client(c.Conn).Address
-			}
+	e.Client.ID = who.ID
+	if w := p.table.watched; w != nil {
+		if c := w.Roster.Of(from.Conn); c != nil && c.ID == from.ClientID && p.table.isThere(p, c.Conn, c.ID) {
+			e.Client.Address = p.broker.Client(c.Conn).Address
 		}
 	}
 	if s := p.sessions.Of(from.Conn); s != nil && s.ClientID == from.ClientID {

@@ -51,6 +51,8 @@ type Who struct {
 	Key string
 	// Name is what others see: the username.
 	Name string
+	// ID is the client id by which it has asked, as messages may show it, also when it has left.
+	ID verdict.Value
 }
 
 // Watched is what is kept while there are admins.
@@ -317,9 +319,13 @@ func (a *Admins) listSessionChanges(c *call) {
 		return
 	}
 	const what = ""
-	at, sessions, ended := since, &list{}, &list{}
+	// What changes while the answer is made is left to the next one: in this one each client is told of once, in one of the lists.
+	at, until, told, sessions, ended := since, uint64(0), map[string]bool{}, &list{}, &list{}
 	a.run(c, what, func() bool {
 		r := c.watched.Roster
+		if until == 0 {
+			until = r.Revision()
+		}
 		changes, err := r.Since(at)
 		if err != nil {
 			c.done(what, nil, err)
@@ -328,13 +334,16 @@ func (a *Admins) listSessionChanges(c *call) {
 		n, full := 0, false
 		var gone []*roster.Client
 		for revision, change := range changes {
-			if n == piece || full {
+			if n == piece || full || revision > until {
 				break
 			}
 			n++
 			at = revision
 			if change.Client == nil {
-				full = ended.add(Shown(change.ID, change.Secret))
+				if !told[change.ID] { // it may have left more than once
+					told[change.ID] = true
+					full = ended.add(Shown(change.ID, change.Secret))
+				}
 			} else if v, there := a.View(change.Client); there {
 				full = sessions.add(Describe(change.Client, v, a.Now()))
 			} else {
@@ -345,10 +354,11 @@ func (a *Admins) listSessionChanges(c *call) {
 		for _, client := range gone {
 			r.Remove(client) // which is a change, too
 		}
-		if n < piece && !full && len(gone) == 0 {
-			at = r.Revision()
-		} else if !full {
-			return false
+		if !full {
+			if n == piece {
+				return false
+			}
+			at = until
 		}
 		var b bytes.Buffer
 		fmt.Fprintf(&b, `{"revision":%d,"totalCount":%d,"sessions":[%s],"ended":[%s],"more":%t}`, at, r.Len(), sessions.Bytes(), ended.Bytes(), at < r.Revision())

@@ -115,7 +115,7 @@ func (a *Admins) disconnectSession(c *call) {
 		d.why += ", " + verdict.Quote(reason)
 	}
 	if seconds > 0 {
-		d.until = a.Now().Add(time.Duration(seconds) * time.Second) //nolint:gosec // a day at most
+		d.until, d.order = a.Now().Add(time.Duration(seconds)*time.Second), a.Blocks.Order() //nolint:gosec // a day at most
 	}
 	if err := d.begin(); err != nil {
 		c.done(t.String(), nil, err)
@@ -152,8 +152,9 @@ func (a *Admins) disconnectSession(c *call) {
 type disconnection struct {
 	target
 	reason, why string
-	// until is how long those are kept out who are met; zero: they are not.
+	// until is how long those are kept out who are met; zero: they are not. order is that of the command.
 	until  time.Time
+	order  uint64
 	admins *Admins
 	call   *call
 
@@ -182,7 +183,7 @@ func (d *disconnection) begin() error {
 }
 
 func (d *disconnection) block(bearer block.Bearer) error {
-	b, err := d.admins.Blocks.Add(block.Block{Bearer: bearer, Until: d.until, By: d.call.who.Name, Reason: d.reason}, d.admins.Now())
+	b, err := d.admins.Blocks.Add(block.Block{Bearer: bearer, Until: d.until, By: d.call.who.Name, Reason: d.reason, Order: d.order}, d.admins.Now())
 	if err != nil {
 		return err
 	}

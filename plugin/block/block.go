@@ -35,19 +35,30 @@ type Block struct {
 	Until time.Time
 	// By is the admin, and Reason what that has said.
 	By, Reason string
+	// Order is that of the command; see List.Order.
+	Order uint64
 }
 
 // List is all of them.
 type List struct {
 	blocks map[Bearer]*Block
-	last   uint64
+	// last is the id of the last one, orders the number of the last command.
+	last, orders uint64
 }
 
-// Add keeps a Bearer out that is not zero; if it is kept out already, by what is said now.
+// Order numbers a command, as it comes: it may be done after others that came later.
+func (l *List) Order() uint64 {
+	l.orders++
+	return l.orders
+}
+
+// Add keeps a Bearer out that is not zero; if it is kept out already, by what was said last.
 func (l *List) Add(b Block, now time.Time) (*Block, error) {
 	l.sweep(now)
 	if before := l.blocks[b.Bearer]; before != nil {
-		before.Until, before.By, before.Reason = b.Until, b.By, b.Reason
+		if b.Order >= before.Order {
+			before.Until, before.By, before.Reason, before.Order = b.Until, b.By, b.Reason, b.Order
+		}
 		return before, nil
 	}
 	if len(l.blocks) >= Most {

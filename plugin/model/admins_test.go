@@ -103,14 +103,14 @@ func (r *rules) watches() {
 
 // The commands of admins.
 const (
-	listSessions = "listSessions"
-
-	getSession        = "getSession"
-	disconnectSession = "disconnectSession"
-	listBlocks        = "listBlocks"
-	removeBlock       = "removeBlock"
-	getStatus         = "getStatus"
-	listRefusals      = "listRefusals"
+	listSessions       = "listSessions"
+	listSessionChanges = "listSessionChanges"
+	getSession         = "getSession"
+	disconnectSession  = "disconnectSession"
+	listBlocks         = "listBlocks"
+	removeBlock        = "removeBlock"
+	getStatus          = "getStatus"
+	listRefusals       = "listRefusals"
 )
 
 // order is a disconnectSession of an admin.
@@ -127,6 +127,8 @@ type order struct {
 	known int
 	// removals is how many blocks had been removed when it came.
 	removals int
+	// late are the bearers of clients that had been taken over from, which is told late.
+	late []bearer
 }
 
 // orders notes one, as it comes from somebody who may be an admin.
@@ -135,8 +137,18 @@ func (r *rules) orders(o *order) {
 	for _, c := range r.broker.sessions {
 		o.there[c] = o.matches(c)
 	}
+	for _, c := range r.broker.closing {
+		before := *c
+		if before.state = connected; o.lasts > 0 && o.by != "sub" && o.by != "jti" && before.attempt.admitted && o.matches(&before) {
+			a := before.attempt
+			o.late = append(o.late, bearer{provider: a.by.Name, sub: a.token.Subject}, bearer{provider: a.by.Name, jti: a.token.Name})
+		}
+	}
 	r.told.orders = append(r.told.orders, o)
-	for _, b := range r.bearers(o, slices.Collect(maps.Keys(o.there))) {
+	for _, b := range append(r.bearers(o, slices.Collect(maps.Keys(o.there))), o.late...) {
+		for _, before := range r.told.blocks {
+			before.sure = before.sure && before.bearer != b // it may soon end as this one says, and nobody may be there to be told
+		}
 		r.told.blocks = append(r.told.blocks, &block{bearer: b, order: o, from: o.at, until: o.at.Add(o.lasts)})
 	}
 }
@@ -244,6 +256,15 @@ type told struct {
 	// ids are those of blocks that were listed, removals counts those that were removed.
 	ids      map[int]bearer
 	removals int
+	// list is what an admin has who lists all once, and from then on asks what has changed.
+	list *list
+}
+
+// list is who is there, by client id, as of a revision.
+type list struct {
+	watched  int // see rules
+	revision int64
+	sessions map[string]shown
 }
 
 // refusal is one as it stands in the log.
@@ -266,7 +287,7 @@ func (r *rules) hearsRefusal(line string) {
 
 // hearsCommand holds the answer to an admin's command against the rules.
 func (r *rules) hearsCommand(c *conn, m *message, by *command, errText string, data json.RawMessage) {
-	exact := len(m.commands) == 1 // else it may have waited for the others
+	exact := len(m.commands) == 1 && by.sessions <= oneStep // else it may have waited for others, or was made in several turns
 	sure := by.sure && r.isSurelyAdmin(c)
 	if strings.HasPrefix(errText, "unknown command") {
 		if sure || errText != fmt.Sprintf("unknown command: %q", by.name) {
@@ -291,6 +312,8 @@ func (r *rules) hearsCommand(c *conn, m *message, by *command, errText string, d
 	switch by.name {
 	case listSessions:
 		r.hearsSessions(errText, data, exact)
+	case listSessionChanges:
+		r.hearsChanges(by, errText, data, exact)
 	case getSession:
 		r.hearsSession(by, errText, data, exact)
 	case disconnectSession:
@@ -357,27 +380,70 @@ func (r *rules) hearsSessions(errText string, data json.RawMessage, exact bool) 
 	var said struct {
 		TotalCount int
 		Complete   bool
+		Revision   int64
 		Sessions   []shown
 	}
 	if err := json.Unmarshal(data, &said); errText != "" || err != nil {
 		r.broken("an admin can't list sessions: %s, %v", errText, err)
 		return
 	}
-	if len(r.broker.sessions) > oneStep || !exact {
-		return // it was made in several turns
-	}
+	r.told.list = &list{watched: r.watched, revision: said.Revision, sessions: map[string]shown{}}
 	for _, s := range said.Sessions {
-		r.isRight(s)
+		r.told.list.sessions[s.ClientID] = s
 	}
-	if !said.Complete || r.broker.V20 {
+	r.areRight(true, exact, said.Complete)
+}
+
+// areRight holds the list against the rules, if it is said to be complete also the other way round. listed: it has just been made anew.
+func (r *rules) areRight(listed, exact, complete bool) {
+	if !exact || len(r.broker.sessions) > oneStep {
+		return
+	}
+	for _, s := range r.told.list.sessions {
+		if listed || s.Login != "unknown" { // of a listener without the plugin, of whose clients no end is told
+			r.isRight(s)
+		}
+	}
+	if !complete || r.broker.V20 {
 		return
 	}
 	for _, c := range r.broker.sessions {
-		is := func(s shown) bool { return s.ClientID == c.id }
-		if r.isKnown(c) && r.broker.find(c.id) == nil && !slices.ContainsFunc(said.Sessions, is) {
+		if _, seen := r.told.list.sessions[c.id]; r.isKnown(c) && r.broker.find(c.id) == nil && !seen {
 			r.broken("admins do not see %s", c)
 		}
 	}
+}
+
+// hearsChanges brings the list up to date: it must be as if all had been listed anew.
+func (r *rules) hearsChanges(by *command, errText string, data json.RawMessage, exact bool) {
+	var said struct {
+		Revision int64
+		Sessions []shown
+		Ended    []string
+		More     bool
+	}
+	l := r.told.list
+	switch err := json.Unmarshal(data, &said); {
+	case errText == "revision too old":
+		if l != nil && l.watched == r.watched && by.arguments["since"] == l.revision {
+			r.broken("an admin who has listed all can't be told of what has changed since")
+		}
+		r.told.list = nil
+		return
+	case errText != "" || err != nil:
+		r.broken("an admin can't see what has changed: %s, %v", errText, err)
+		return
+	case l == nil || by.arguments["since"] != l.revision:
+		return // somebody else has listed all meanwhile
+	}
+	for _, id := range said.Ended {
+		delete(l.sessions, id)
+	}
+	for _, s := range said.Sessions {
+		l.sessions[s.ClientID] = s
+	}
+	l.revision = said.Revision
+	r.areRight(false, exact && !said.More, true)
 }
 
 func (r *rules) hearsSession(by *command, errText string, data json.RawMessage, exact bool) {
@@ -426,7 +492,7 @@ func (r *rules) hearsDisconnect(by *command, errText string, data json.RawMessag
 // keepsOut notes whom an order that was answered keeps out.
 func (r *rules) keepsOut(o *order, count int, sure bool) {
 	r.told.blocks = slices.DeleteFunc(r.told.blocks, func(b *block) bool { return b.order == o })
-	bearers := r.bearers(o, slices.Collect(maps.Keys(o.there)))
+	bearers := append(r.bearers(o, slices.Collect(maps.Keys(o.there))), o.late...)
 	if sure && count != len(bearers) {
 		r.broken("%d are kept out, not %d", count, len(bearers))
 	}
@@ -435,6 +501,7 @@ func (r *rules) keepsOut(o *order, count int, sure bool) {
 		for _, before := range r.told.blocks {
 			before.over = before.over || before.bearer == b // it lasts as long as the last one says
 		}
+		maps.DeleteFunc(r.told.ids, func(_ int, of bearer) bool { return of == b }) // if it had ended, this is another
 		r.told.blocks = append(r.told.blocks, &block{
 			bearer: b, order: o, from: o.at, until: o.at.Add(o.lasts),
 			sure: o.removals == r.told.removals && (slices.Contains(met, b) && !r.broker.V20 || o.by == "sub" || o.by == "jti"),
@@ -610,10 +677,17 @@ func (d *driver) administer(t *rapid.T) {
 func (d *driver) someCommand(t *rapid.T, correlation string) *command {
 	c := &command{correlation: correlation, arguments: object{}, forAdmins: true}
 	c.name = rapid.SampledFrom([]string{
-		listSessions, getSession, disconnectSession, disconnectSession, disconnectSession, listBlocks, removeBlock, getStatus, listRefusals,
+		listSessions, listSessionChanges, listSessionChanges, getSession, disconnectSession, disconnectSession, disconnectSession,
+		listBlocks, removeBlock, getStatus, listRefusals,
 	}).Draw(t, "command")
 	switch c.name {
 	case listSessions:
+		c.arguments["count"] = 1000
+	case listSessionChanges:
+		c.arguments["since"] = int64(1)
+		if d.told.list != nil {
+			c.arguments["since"] = d.told.list.revision
+		}
 		c.arguments["count"] = 1000
 	case getSession:
 		c.arguments["clientid"] = d.someone(t).id

@@ -3,8 +3,12 @@ package model
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"go-jwt-auth/plugin/broker"
+	"go-jwt-auth/plugin/session"
 )
 
 // clock is the clock of the broker's machine. Whoever sets its hands changes nothing about the monotonic reading that goes
@@ -47,5 +51,40 @@ func TestClock(t *testing.T) {
 		if passed := after.Sub(before); passed < 0 || passed > time.Minute {
 			t.Errorf("set by %s, %s have passed", by, passed)
 		}
+	}
+}
+
+// Tokens end by the time of day. Who is to be disconnected for another reason is when it is time, however the clock is set.
+func TestOnlyTokensEndByTheTimeOfDay(t *testing.T) {
+	for _, by := range []time.Duration{time.Hour, -time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			c, r := clock{started: time.Now()}, session.NewRegistry()
+			all := map[string]*session.Session{}
+			for i, id := range []string{"ends", "is ordered away", "has come to its limit"} {
+				all[id] = &session.Session{}
+				if id == "ends" {
+					all[id].LeaveAt = c.now().Round(0).Add(time.Second)
+				}
+				r.Admit(all[id], broker.Connect{Conn: broker.Conn(i), ClientID: id}, session.Digest{})
+			}
+			r.Expel(all["is ordered away"], c.now().Add(2*time.Second), "by an admin")
+			r.Limit(all["has come to its limit"], c.now().Add(3*time.Second))
+			r.Limit(all["is ordered away"], c.now().Add(time.Hour)) // as a reload does
+			c.set(by)
+			time.Sleep(3 * time.Second)
+			if by > 0 {
+				if s := r.Due(c.now()); s != all["ends"] {
+					t.Errorf("set by %s: the first is %+v", by, s)
+				}
+			}
+			for _, id := range []string{"is ordered away", "has come to its limit"} {
+				if s := r.Due(c.now()); s != all[id] {
+					t.Errorf("set by %s: %+v, not who %s", by, s, id)
+				}
+			}
+			if s := r.Due(c.now()); s != nil {
+				t.Errorf("set by %s: %+v, too", by, s)
+			}
+		})
 	}
 }

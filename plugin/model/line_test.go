@@ -32,8 +32,9 @@ type line struct {
 
 	woken  atomic.Bool
 	tickAt time.Time
-	// swept is true from SIGHUP to the next Tick.
-	swept bool
+	// swept is true from SIGHUP to the next Tick. ticked is the moment of the last one.
+	swept  bool
+	ticked int
 	// since is the first callback but TICK; zero: none yet.
 	since time.Time
 	// authenticates and controls: the instance is registered for enhanced authentications, and for its $CONTROL topic.
@@ -41,6 +42,8 @@ type line struct {
 	// checks: it is registered for checks of access; asked are the connections about which that reach it.
 	checks bool
 	asked  map[broker.Conn]bool
+	// idle: it is, though nobody has rights by it.
+	idle bool
 	// accepted are the actions that reach it no more.
 	accepted map[action]bool
 }
@@ -98,6 +101,7 @@ func (l *line) tick() {
 	l.swept = false
 	l.ticking = true
 	l.plugin.Tick()
+	l.ticked = l.mosquitto.rules.moment
 	l.ticking = false
 }
 

@@ -167,7 +167,7 @@ func (d *driver) run(t *rapid.T) {
 	w.rules = newRules(w.clock)
 	w.mosquitto = &mosquitto{
 		rules: w.rules, clock: w.clock, settle: w.rest, find: w.tokens.find, shown: w.tokens.shown,
-		live: map[broker.Conn]*conn{}, mayPublishWill: map[seat]bool{}, stale: map[broker.Conn]bool{},
+		live: map[broker.Conn]*conn{}, mayPublishWill: map[seat]bool{}, stale: map[broker.Conn]bool{}, last: map[string]*conn{},
 	}
 	w.rules.broker = w.mosquitto
 	w.V20 = rapid.IntRange(0, 2).Draw(t, "2.0") == 2
@@ -936,7 +936,7 @@ func (d *driver) publishes(m *message) {
 	c.asks += max(1, len(m.commands))
 	d.rest()
 	for _, command := range m.commands {
-		command.may, command.sure, command.refusals = c.isAdmin(), d.isSurelyAdmin(c), len(d.refusals)
+		command.may, command.sure, command.refusals, command.sessions = c.isAdmin(), d.isSurelyAdmin(c), len(d.refusals), len(d.sessions)
 		if command.order != nil && command.may {
 			d.orders(command.order)
 		}

@@ -45,6 +45,8 @@ type mosquitto struct {
 	mayPublishWill map[seat]bool
 	// stale are the connections of those who were refused by enhanced authentication last, of whose end 2.1 does not tell.
 	stale map[broker.Conn]bool
+	// last are those who came last by each client id, wherever they are now.
+	last map[string]*conn
 }
 
 // traits are what one broker does and another does not.
@@ -270,7 +272,7 @@ func knownPassword(p packet) bool {
 func (b *mosquitto) admit(c *conn) {
 	b.endsWills(c)
 	b.rules.moment++
-	c.state, c.came = connected, b.rules.moment
+	c.state, c.came, b.last[c.id] = connected, b.rules.moment, c
 	i := b.place(c.id)
 	if i < 0 {
 		b.sessions = append(b.sessions, c)

@@ -34,8 +34,8 @@ type command struct {
 	forAdmins, may, sure bool
 	arguments            object
 	order                *order
-	// refusals is how many there were by then.
-	refusals int
+	// refusals and sessions are how many there were by then.
+	refusals, sessions int
 	// renewal is what the rules know of the token in it; nil: it is not a command of which anything may come.
 	renewal *attempt
 }
@@ -265,7 +265,7 @@ func (r *rules) hearsSuccess(c *conn, by *command, expires int64) {
 	if most := 5 + int(time.Since(c.in)/(10*time.Second)); c.judged > most {
 		r.broken("%s has renewed %d times, the most is %d", c, c.judged, most)
 	}
-	if !a.counted || !r.set.IsZero() {
+	if !a.counted || !r.set.IsZero() || c.repeats() {
 		return
 	}
 	want := int64(0)

@@ -99,6 +99,11 @@ func (l *line) checkPublisher(id, username, topic string) {
 	if slices.ContainsFunc(b.closing, func(old *conn) bool { return old.id == id }) {
 		return // that it was taken over may not be known
 	}
+	if last := b.last[id]; last != nil && last.Elsewhere && kind != verdict.Accept {
+		return // nor that it has taken over one who was away
+	} else if last != nil && last.came > l.ticked && kind == verdict.Accept {
+		return // until the next Tick the will of who was there before it may come
+	}
 	var of *grant
 	if c := b.session(id); c != nil && c.name() == username && c.line == l && !c.Elsewhere {
 		if of = c.rights; c.isUncertain() || !c.seen {
@@ -198,7 +203,9 @@ func (r *rules) isAsked(l *line) {
 	for _, c := range slices.Concat(r.broker.sessions, r.broker.closing) {
 		need = need || c.line == l && c.state != away && c.rights != nil
 	}
-	if l.checks != need {
+	// The last who had any may have been taken over from in another instance's turn, after this one's.
+	first := l.checks && !need && !l.idle && len(r.broker.lines) > 1
+	if l.idle = l.checks && !need; l.checks != need && !first {
 		r.broken("%sthe plugin is asked about rights: %t", l.name(), l.checks)
 	}
 }

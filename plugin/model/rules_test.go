@@ -276,7 +276,9 @@ func (r *rules) hearsOfDocument(e happening) {
 	}
 	if len(all) > 0 {
 		last, changed := all[len(all)-1], r.changed[e.asker]
-		if last.known && e.at.Sub(last.at) < documentTTL && last.asked > changed.moment && e.at.Sub(changed.at) > keyTTL {
+		// Two files may have asked at once.
+		failed := slices.ContainsFunc(all, func(d *document) bool { return d.ended > last.ended && !d.known })
+		if last.known && !failed && e.at.Sub(last.at) < documentTTL && last.asked > changed.moment && e.at.Sub(changed.at) > keyTTL {
 			r.broken("%s was asked for its document again, for no reason", e.asker)
 		}
 	}
@@ -923,8 +925,9 @@ func (r *rules) condemned(a *attempt, known int) bool {
 
 // reads holds a line of the log against the rules: of a token it names the provider that answers for it, and never shows it.
 func (r *rules) reads(l *line, line string) {
-	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && (!c.attempt.taken || c.state == away || r.mayBeAnID(c, t))) {
-		r.broken("%s is in the log", t) // and it is not a name by the file that is in force, or of a session that is forgotten
+	if t, c := r.broker.shown(line), r.broker.asking; t != nil && !(c != nil && t.Opaque && (!c.attempt.taken || c.state == away || r.mayBeAnID(c, t))) &&
+		!(t.Opaque && strings.Contains(line, " commanded ") && !r.isConnectedBy(t)) {
+		r.broken("%s is in the log", t) // and it is not a name by the file that is in force, of a session that is forgotten, or that an admin has made up
 	}
 	r.hearsRefusal(line)
 	if strings.Contains(line, " reloaded ") {
@@ -942,8 +945,19 @@ func (r *rules) reads(l *line, line string) {
 
 // mayBeAnID tells whether nothing says that a client id is a token: its client comes by another, and nobody is connected who has come by it.
 func (r *rules) mayBeAnID(c *conn, t *token) bool {
+	return c.id == t.Text && c.attempt.token != t && !r.isConnectedBy(t)
+}
+
+// isConnectedBy tells whether a client is connected that has come by a token which is its client id.
+func (r *rules) isConnectedBy(t *token) bool {
 	holder := r.broker.session(t.Text)
-	return c.id == t.Text && c.attempt.token != t && (holder == nil || holder.state != connected || !holder.attempt.admitted)
+	return holder != nil && holder.state == connected && holder.attempt.admitted && holder.shows(t)
+}
+
+// shows tells whether a token was in its CONNECT, besides the client id.
+func (p packet) shows(t *token) bool {
+	is := func(s *string) bool { return s != nil && *s == t.Text }
+	return is(p.Username) || is(p.Password) || p.Auth != nil && p.Auth.Data == t.Text
 }
 
 func (c *conn) String() string {

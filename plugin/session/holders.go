@@ -107,6 +107,13 @@ func (h *Holders) Connected(id string) (conn broker.Conn, connected bool) {
 	return 0, false
 }
 
+// By calls f for all who are connected, or are trying to be, by a client id.
+func (h *Holders) By(id string, f func(broker.Conn)) {
+	for entry := h.byID[id]; entry != nil; entry = entry.next {
+		f(entry.conn)
+	}
+}
+
 // Each calls f for all who are connected, or are trying to be, in no order.
 func (h *Holders) Each(f func(conn broker.Conn, id string, trying bool)) {
 	for conn, entry := range h.byConn {

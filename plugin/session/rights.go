@@ -241,9 +241,10 @@ func (t *RightsTable) IsConnected(conn broker.Conn, id string) bool {
 	return h != nil && !h.gone && h.id == id
 }
 
-// DropOther forgets a connection unless it is this client's: the broker asks again for everybody, those that are away included.
+// DropOther forgets a connection unless it is this client's: the broker asks again for everybody, those that are away included. One of
+// which nothing was kept is another's, even by the same names.
 func (t *RightsTable) DropOther(conn broker.Conn, id, username string) {
-	if t.Of(conn, id, username) != nil {
+	if h := t.holders[conn]; (h == nil || !h.gone) && t.Of(conn, id, username) != nil {
 		return
 	}
 	if will, known := t.wills.Peek(conn); !known || !t.isStill(will, conn, id, username) {

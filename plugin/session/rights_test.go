@@ -119,6 +119,7 @@ func TestWhoseRights(t *testing.T) {
 		{"the broker asks again about all that are away", func(e *rightsEnv) { e.Leave(1, session.KeptSession); e.DropOther(1, "c", "u") }, true, true},
 		{"and about another one at its address", func(e *rightsEnv) { e.Leave(1, session.KeptSession); e.DropOther(1, "d", "u") }, false, false},
 		{"and about another one by its id", func(e *rightsEnv) { e.Leave(1, session.KeptSession); e.DropOther(1, "c", "v") }, false, false},
+		{"and about another one by its names, nothing of it being kept", func(e *rightsEnv) { e.Leave(1, session.KeptNothing); e.DropOther(1, "c", "u") }, false, false},
 		{"all are forgotten", func(e *rightsEnv) { e.Clear() }, false, false},
 		{"all are forgotten, it being away", func(e *rightsEnv) { e.Leave(1, session.KeptSession); e.Clear() }, false, false},
 		{"all are forgotten, it being about to end", func(e *rightsEnv) { e.Leave(1, session.KeptNothing); e.Clear(); e.EndDue() }, false, false},
@@ -362,7 +363,7 @@ func TestRightsAgainstAList(t *testing.T) {
 			maps.DeleteFunc(list, func(_ broker.Conn, at *entry) bool { return at.endings })
 		case 5:
 			e.DropOther(conn, id, username)
-			if at := list[conn]; at != nil && (at.id != id || at.username != username) {
+			if at := list[conn]; at != nil && (at.id != id || at.username != username || !at.connected && !at.away && !at.will) {
 				delete(list, conn)
 			}
 		}

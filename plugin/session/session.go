@@ -24,7 +24,7 @@ type Session struct {
 	Provider provider.ID
 	// LogID names the token in the log.
 	LogID string
-	// LeaveAt is when the client must leave because of its token, or when it is to be tried to disconnect it (Why); zero: never.
+	// LeaveAt is when the client must leave because of its token; zero: never.
 	LeaveAt time.Time
 	// Began is when it was admitted, as the time since its registry began, by the clock that nobody sets.
 	Began time.Duration
@@ -50,7 +50,7 @@ type Session struct {
 type rare struct {
 	// why is another reason to leave than the token's end.
 	why string
-	// limit is when the client must leave, whatever token it has by then; zero: never.
+	// limit is when the client must leave, whatever token it has by then, or when it is to be tried to disconnect it (why); zero: never.
 	limit    time.Time
 	limiting place
 	renewals Renewals
@@ -79,6 +79,18 @@ type Renewals struct {
 	// Limit bounds how often the client may ask by $CONTROL, AuthLimit how often by AUTH, Lines how many lines of the log it causes by tokens
 	// that don't count; nil: there was none yet.
 	Limit, AuthLimit, Lines *rate.Limiter
+}
+
+// Follow has it go on from the one that its connection had until now: since when, and how often the client may still ask.
+func (s *Session) Follow(before *Session) {
+	s.Began = before.Began
+	if before.rare == nil {
+		return
+	}
+	if b := &before.rare.renewals; b.Limit != nil || b.AuthLimit != nil || b.Lines != nil {
+		r := s.Renewals()
+		r.Limit, r.AuthLimit, r.Lines = b.Limit, b.AuthLimit, b.Lines
+	}
 }
 
 // Know keeps it.
@@ -153,7 +165,7 @@ func (s *Session) Why() string {
 	return s.rare.why
 }
 
-// Limit is when the client must leave, whatever token it has by then; zero: never.
+// Limit is when the client must leave, whatever token it has by then, or when it is to be tried to disconnect it (Why); zero: never.
 func (s *Session) Limit() time.Time {
 	if s.rare == nil {
 		return time.Time{}
@@ -290,7 +302,7 @@ func (r *Registry) NextLimit() time.Time { return r.limits.next() }
 // Limit has a session end at a time whatever token it has by then; zero: it has no limit. That is a reading of the clock that nobody
 // sets.
 func (r *Registry) Limit(s *Session, at time.Time) {
-	if r.Lives(s) {
+	if r.Lives(s) && s.Why() == "" {
 		r.limit(s, at)
 	}
 }
@@ -310,10 +322,12 @@ func (r *Registry) Renew(s *Session, logID string, leaveAt time.Time) {
 	r.Forgo(s)
 }
 
-// Expel has Due give out a live session at a time for this reason. It may not stay, and is not reaffirmed until then.
+// Expel has Due give out a live session at a time for this reason. It may not stay, and is not reaffirmed until then. Whatever becomes of
+// the time of day: it is a reading of the clock that nobody sets, and so must not stand among the ends of tokens, which are none.
 func (r *Registry) Expel(s *Session, at time.Time, why string) {
 	s.rarely().why = why
-	r.expiries.set(s, at)
+	r.expiries.remove(s)
+	r.limits.set(s, at)
 }
 
 // Recheck has a live session asked about at a time, by what is in Asked: DueRecheck gives it out then, once.

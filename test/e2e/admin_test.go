@@ -12,6 +12,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"go-jwt-auth/idp"
 	"go-jwt-auth/test/brokers"
 	"go-jwt-auth/test/harness"
 )
@@ -188,6 +189,7 @@ func TestAnAdminDisconnects(t *testing.T) {
 			{"client id", login("c", p.Token("sensor-1", time.Hour)), func(string) object { return object{"clientid": "c"} }},
 			{"username", login("c", p.Token("sensor-1", time.Hour)), func(string) object { return object{"username": "sensor-1"} }},
 			{"subject", login("c", p.Token("sensor-1", time.Hour)), func(string) object { return object{"sub": "sensor-1"} }},
+			{"jti", login("c", p.Token("sensor-1", time.Hour, idp.Claim("jti", "its own"))), func(string) object { return object{"jti": "its own"} }},
 			{"client id, of others", byPassword("c", "pump", "pump's password"), func(string) object { return object{"clientid": "c"} }},
 			{"username, of others", byPassword("c", "pump", "pump's password"), func(string) object { return object{"username": "pump"} }},
 		} {
@@ -211,6 +213,39 @@ func TestAnAdminDisconnects(t *testing.T) {
 		awaitLine(t, b, "audit.jsonl", object{"event": "disconnect", "result": "done", "clientid": "c", "sub": "sensor-1", "reason": "by an admin", "detail": `"ops", "a test"`})
 		if !bystander.Connected() {
 			t.Error("a bystander was disconnected")
+		}
+	})
+}
+
+// A provider that is no longer trusted: all who came by it are thrown out, and nobody else.
+func TestAnAdminDisconnectsAllOfAProvider(t *testing.T) {
+	one, two := ownProvider(t), ownProvider(t)
+	brokers.EachInParallel(t, func(t *testing.T, v brokers.Version) {
+		b := operated(t, v, several(nil, named("one", one), named("two", two)))
+		admin := ops(t, b)
+		var going []*harness.Client
+		for i := range 20 {
+			id := fmt.Sprint("one-", i)
+			going = append(going, harness.Connect(t, b.URL(i%2), harness.Paho5, login(id, one.Token(id, time.Hour))).Accepted())
+		}
+		staying := []*harness.Client{
+			harness.Connect(t, b.URL(0), harness.Paho5, login("two", two.Token("sensor-1", time.Hour))).Accepted(),
+			harness.Connect(t, b.URL(1), harness.Paho5, byPassword("pump", "pump", "pump's password")).Accepted(),
+		}
+		got := tells[struct{ Disconnected, Blocked int }](t, admin, object{"command": "disconnectSession", "provider": "one", "reason": "a test"})
+		if got.Disconnected != len(going) || got.Blocked != 0 {
+			t.Errorf("%+v", got)
+		}
+		for _, c := range going {
+			c.WaitDisconnect()
+		}
+		for _, c := range append(staying, admin) {
+			if !c.Connected() {
+				t.Error("a bystander was disconnected")
+			}
+		}
+		if answer := has(t, admin, object{"command": "disconnectSession", "provider": "three"}); answer.Error == "" {
+			t.Errorf("a provider of which there is none: %+v", answer)
 		}
 	})
 }
