@@ -173,7 +173,7 @@ func (r *rig) plan(window time.Duration) (all []trial) {
 		all = append(all, atMost(3, r.endings(v))...)
 	}
 	for _, v := range versions {
-		all = append(all, atMost(2, r.seeing(v, window*3)...)...)
+		all = append(all, atMost(3, r.seeing(v, window*6)...)...)
 	}
 	for _, v := range versions {
 		all = append(all, atMost(3, r.delays(v)...)...)
