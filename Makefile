@@ -184,7 +184,7 @@ lint: $(GOLANGCI_LINT) headers
 	cd test && $(GOLANGCI_LINT) run ./...
 	@echo clang-format $(C_FILES)
 	@for f in $(C_FILES); do clang-format $$f | $(MOSQUITTO_STYLE) | diff -u --label "$$f" --label '`make format`' $$f - || bad=1; done; [ -z "$$bad" ]
-	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr --std=c11 \
+	cppcheck --quiet --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr --suppress=unusedStructMember --std=c11 \
 		'-D__has_include(x)=0' -Iinclude $(filter %.c,$(C_FILES))
 	shellcheck $(SCRIPTS)
 

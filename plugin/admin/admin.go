@@ -28,13 +28,13 @@ import (
 // Burst commands of an admin are taken in a row, and then PerSecond in a second, whatever they are. MaxJobs is how many may be under way at
 // once, of all admins.
 const (
-	Burst     = 200
-	PerSecond = 20
+	Burst     = 800
+	PerSecond = 80
 	MaxJobs   = 64
 )
 
 // MaxPage is how many bytes an answer with a list has at most, but for its first entry.
-const MaxPage = 256 << 10
+const MaxPage = 64 << 10
 
 // piece is how many clients one step of Run looks at.
 const piece = 8
@@ -95,6 +95,7 @@ type Admins struct {
 
 	limits map[string]*rate.Limiter
 	jobs   int
+	space  []*list
 }
 
 // Errors of commands.
@@ -201,17 +202,45 @@ func (a *Admins) run(c *call, what string, step func() bool) {
 // list is a JSON array that is being made.
 type list struct {
 	bytes.Buffer
-	n int
+	n       int
+	encoder *json.Encoder
 }
+
+// newList returns an empty one, in the space of one that is given back by then: lists that grew anew would be most of what an admin leaves
+// to be collected.
+func (a *Admins) newList() *list {
+	if last := len(a.space) - 1; last >= 0 {
+		l := a.space[last]
+		a.space = a.space[:last]
+		return l
+	}
+	return &list{}
+}
+
+// giveBack takes back a list that has been copied.
+func (a *Admins) giveBack(all ...*list) {
+	for _, l := range all {
+		if len(a.space) < mostSpare && l.Cap() <= 4*MaxPage {
+			l.Reset()
+			l.n = 0
+			a.space = append(a.space, l)
+		}
+	}
+}
+
+// mostSpare is how many lists wait to be used again: each has a page's space.
+const mostSpare = 2
 
 // add adds an entry, and tells whether there is no room for more.
 func (l *list) add(entry any) (full bool) {
 	if l.n > 0 {
 		_ = l.WriteByte(',')
 	}
-	encoder := json.NewEncoder(l)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(entry); err != nil {
+	if l.encoder == nil {
+		l.encoder = json.NewEncoder(&l.Buffer)
+		l.encoder.SetEscapeHTML(false)
+	}
+	if err := l.encoder.Encode(entry); err != nil {
 		panic(err) // of structs without what JSON lacks
 	}
 	l.Truncate(l.Len() - 1)
@@ -244,7 +273,7 @@ func (a *Admins) listSessions(c *call) {
 	}
 	var total int
 	var revision, next uint64
-	sessions := &list{}
+	sessions := a.newList()
 	a.run(c, what, func() bool {
 		switch {
 		case revision != 0:
@@ -267,6 +296,7 @@ func (a *Admins) listSessions(c *call) {
 			return false
 		}
 		c.done(what+": "+counted(sessions.n, "session", "sessions"), page(sessions, total, a.Incomplete(), revision, next), nil)
+		a.giveBack(sessions)
 		return true
 	})
 }
@@ -294,9 +324,13 @@ func (a *Admins) look(r *roster.Roster, from uint64, f func(*roster.Client, View
 	return next, full
 }
 
+// roomAround is how much space an answer has besides its lists.
+const roomAround = 256
+
 // page is the answer with a list of clients. next is where the next one begins; 0: there is none.
 func page(l *list, total int, incomplete string, revision, next uint64) control.Raw {
 	var b bytes.Buffer
+	b.Grow(l.Len() + len(incomplete) + roomAround)
 	fmt.Fprintf(&b, `{"totalCount":%d,"complete":%t,`, total, incomplete == "")
 	if incomplete != "" {
 		text, _ := json.Marshal(incomplete) // a string
@@ -320,7 +354,7 @@ func (a *Admins) listSessionChanges(c *call) {
 	}
 	const what = ""
 	// What changes while the answer is made is left to the next one: in this one each client is told of once, in one of the lists.
-	at, until, told, sessions, ended := since, uint64(0), map[string]bool{}, &list{}, &list{}
+	at, until, told, sessions, ended := since, uint64(0), map[string]bool{}, a.newList(), a.newList()
 	a.run(c, what, func() bool {
 		r := c.watched.Roster
 		if until == 0 {
@@ -361,8 +395,10 @@ func (a *Admins) listSessionChanges(c *call) {
 			at = until
 		}
 		var b bytes.Buffer
+		b.Grow(sessions.Len() + ended.Len() + roomAround)
 		fmt.Fprintf(&b, `{"revision":%d,"totalCount":%d,"sessions":[%s],"ended":[%s],"more":%t}`, at, r.Len(), sessions.Bytes(), ended.Bytes(), at < r.Revision())
 		c.done(counted(sessions.n+ended.n, "change", "changes"), control.Raw(b.Bytes()), nil)
+		a.giveBack(sessions, ended)
 		return true
 	})
 }

@@ -78,8 +78,10 @@ type Control struct {
 	Commands map[string]Command
 	// Malformed is told of a message that could not be read.
 	Malformed func(from broker.Message)
-	// Send sends an answer to the client that a message came from.
+	// Send sends an answer to the client that a message came from. It does not keep it.
 	Send func(to broker.Message, payload []byte)
+
+	space *bytes.Buffer // for the next answer
 }
 
 type malformed struct{}
@@ -221,17 +223,27 @@ type UnknownError string
 func (e UnknownError) Error() string { return "unknown command: " + verdict.Quote(string(e)) }
 
 func (c *Control) send(to broker.Message, responses []response) {
-	var payload bytes.Buffer
+	payload := c.space
+	if c.space = nil; payload == nil { // else one is being sent, from inside of which there may come another
+		payload = &bytes.Buffer{}
+	}
+	payload.Reset()
 	payload.WriteString(`{"responses":[`)
 	for i := range responses {
 		if i > 0 {
 			payload.WriteByte(',')
 		}
-		responses[i].appendTo(&payload)
+		responses[i].appendTo(payload)
 	}
 	payload.WriteString("]}")
 	c.Send(to, payload.Bytes())
+	if payload.Cap() <= mostSpace {
+		c.space = payload
+	}
 }
+
+// mostSpace is how much space, in bytes, is kept for the next answer.
+const mostSpace = 256 << 10
 
 func (r *response) appendTo(payload *bytes.Buffer) {
 	encode(payload, r)
