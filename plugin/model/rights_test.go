@@ -155,7 +155,9 @@ func (b *mosquitto) publishesWill(c *conn) {
 // isUncertain tells whether an answer about an opaque token can have given it other rights, by another file.
 func (c *conn) isUncertain() bool {
 	a := c.attempt
-	return a.admitted && a.by.Mode == introspection && a.by.Recheck > 0
+	asks := func(p provider) bool { return p.Mode == introspection && p.Recheck > 0 }
+	now, there := c.line.inForce.same(a.by.id())
+	return a.admitted && (asks(a.by) || there && asks(now))
 }
 
 // checked holds an answer against the rules.
