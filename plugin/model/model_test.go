@@ -940,8 +940,8 @@ func (d *driver) publishes(m *message) {
 		if command.order != nil && command.may {
 			d.orders(command.order)
 		}
-		if command.name == removeBlock && command.may && len(m.commands) > 1 {
-			d.mayRemove() // which is told when the others are done
+		if command.name == removeBlock && command.may && (len(m.commands) > 1 || d.V20) {
+			d.mayRemove() // which is told when the others are done, and on 2.0 perhaps never
 		}
 	}
 	d.publish(c, m.payload())
