@@ -26,6 +26,8 @@ type Connect struct {
 	Began time.Time
 	// ByAuth: it came by enhanced authentication (see ExtAuth).
 	ByAuth bool
+	// IDIsToken and NameIsToken say of one that is connected that its client id, or its username, is a token, which no message may show.
+	IDIsToken, NameIsToken bool
 }
 
 // ExtAuth is what a client shows in an enhanced authentication (MQTT 5 §4.12): in its CONNECT, whose Password is then not

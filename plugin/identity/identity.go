@@ -68,6 +68,9 @@ func (m Mapper) Map(claims token.Claims, client broker.Connect, secret string, t
 		}
 		if client.Username == nil || *client.Username != name {
 			if may, why := m.mayChange(); !may {
+				if client.NameIsToken && client.Username != nil {
+					secret = *client.Username
+				}
 				return Identity{}, mismatch("username", name, client.Username, secret, why, trace)
 			}
 			taken := name
@@ -83,6 +86,9 @@ func (m Mapper) Map(claims token.Claims, client broker.Connect, secret string, t
 			return Identity{}, *refused
 		}
 		if client.ClientID != id {
+			if client.IDIsToken {
+				secret = client.ClientID
+			}
 			switch may, why := m.mayChange(); {
 			case !may:
 				return Identity{}, mismatch("client id", id, &client.ClientID, secret, why, trace)

@@ -236,3 +236,18 @@ func TestSubjectIsNotLookedAt(t *testing.T) {
 		}
 	}
 }
+
+// A connected client whose names are the token that it came by shows another: no message has the one or the other.
+func TestNamesThatAreTokensAreNotShown(t *testing.T) {
+	const old = "an opaque token of before"
+	for _, name := range []string{"username", "client id"} {
+		cfg := &config.Provider{}
+		cfg.Common.MatchUsername, cfg.Common.UsernameClaim = name == "username", "sub"
+		cfg.Common.MatchClientID, cfg.Common.ClientIDClaim = name == "client id", "sub"
+		client := broker.Connect{ClientID: old, Username: pointer(old), IDIsToken: true, NameIsToken: true}
+		_, v := identity.New(cfg, false).Fixed().Map(token.NewClaims(map[string]any{"sub": "alice"}), client, "an opaque token", nil)
+		if v.Kind != verdict.Deny || strings.Contains(v.String(), old) || !strings.Contains(v.String(), "found (a token)") {
+			t.Errorf("%s: %s", name, v)
+		}
+	}
+}

@@ -121,7 +121,9 @@ func (r *Renewals) Begin(s *session.Session, client broker.Connect, token string
 
 // judge judges by the configuration in force.
 func (r *Renewals) judge(a *attempt) {
-	result, open := r.Chain().BeginRenewal(a.client, a.token, a.session.Provider)
+	client := a.client
+	client.IDIsToken, client.NameIsToken = a.session.IDIsToken, a.session.NameIsToken
+	result, open := r.Chain().BeginRenewal(client, a.token, a.session.Provider)
 	if open == nil {
 		r.conclude(a, result)
 		return
